@@ -1,0 +1,3 @@
+//! The caution command.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Host agent: boots an EIF under QEMU, bridges vsock, publishes ports, keeps state.

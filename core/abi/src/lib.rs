@@ -1,0 +1,1 @@
+//! What an enclave and its parent say to each other: ports, boot plan, control events, NSM messages.

@@ -1,0 +1,1 @@
+//! Procfile and caution.hcl: text to AppSpec, with every error at once.

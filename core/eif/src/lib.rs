@@ -1,0 +1,1 @@
+//! Enclave image files: parse, write, CRC, PCRs, streaming.

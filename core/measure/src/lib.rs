@@ -1,0 +1,1 @@
+//! PCRs, measurements, digests and nonces: the values everything else compares.

@@ -1,0 +1,1 @@
+//! System calls of EnclaveOS: mounts, vsock, NSM, loopback. The only unsafe code.

@@ -1,0 +1,1 @@
+//! Source commit to enclave image: export, engine, root filesystem, EIF, eif-stage.

@@ -1,0 +1,1 @@
+//! Builds and loads EnclaveOS releases: kernel, ramdisk 0, command line.

@@ -1,0 +1,1 @@
+//! Container image to merged tree to canonical cpio to deterministic gzip.

@@ -1,0 +1,3 @@
+//! Repository chores: check-layers, vectors, bench.
+
+fn main() {}
