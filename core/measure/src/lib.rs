@@ -1,1 +1,9 @@
 //! PCRs, measurements, digests and nonces: the values everything else compares.
+//!
+//! All textual forms are lower-case hex without prefix; upper-case input is accepted.
+
+mod bytes;
+mod pcr;
+
+pub use bytes::{HexError, Nonce, Sha256Digest};
+pub use pcr::{Measurements, MeasurementsTextError, Pcr, PcrHasher, PcrIndex, PcrIndexError};

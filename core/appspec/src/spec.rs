@@ -1,0 +1,198 @@
+//! The domain types both file formats parse into. Values of these types cannot be wrong.
+
+use caution_abi::ports::AppPort;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// An app's configuration, from either file format.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AppSpec {
+    /// How the image comes to be and where its source is published.
+    pub build: Build,
+    /// What runs; the image's ENTRYPOINT and CMD when absent.
+    pub command: Option<Command>,
+    /// Environment set over the image's ENV.
+    pub env: BTreeMap<String, EnvValue>,
+    /// CPUs and memory of the enclave.
+    pub resources: Resources,
+    /// Ports, domain, encryption, traffic rules.
+    pub network: Network,
+    /// Debug mode.
+    pub debug: Debug,
+    /// Free text for the manifest.
+    pub metadata: Option<String>,
+    /// Whether secrets are to come from Locksmith.
+    pub locksmith: bool,
+    /// Whose cloud account runs it.
+    pub provider: Option<Provider>,
+    /// Top-level HCL keys that only name platform machinery.
+    pub platform: Platform,
+}
+
+/// How the image comes to be.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Build {
+    /// Relative path inside the repository, without `..`; `None`: `Containerfile`, then `Dockerfile`.
+    pub containerfile: Option<String>,
+    /// An image archive inside the repository, instead of a build.
+    pub oci_tarball: Option<String>,
+    /// Only this file of the image (absolute path) is to be packed.
+    pub binary: Option<String>,
+    /// The older `build:` key: a shell command that makes the image.
+    pub command: Option<String>,
+    /// git or archive URLs of the application's source.
+    pub app_sources: Vec<String>,
+    /// git or archive URLs of EnclaveOS' source.
+    pub enclave_sources: Vec<String>,
+    /// `true`: ask the engine to build without its cache.
+    pub no_cache: bool,
+}
+
+/// What runs in the enclave.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// Program and arguments, at least one.
+    Argv(Vec<String>),
+    /// A line that needs a shell (it has unquoted operators or expansions): the image's
+    /// `/bin/sh -c` runs it.
+    Shell(String),
+}
+
+/// The value of an environment variable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EnvValue {
+    /// This text.
+    Literal(String),
+    /// A secret of this name (`env::vault("NAME")`).
+    Vault(String),
+}
+
+/// CPUs and memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Resources {
+    /// Virtual CPUs, 1 to 64.
+    pub cpus: u32,
+    /// Memory in MiB, 64 to 1 048 576.
+    pub memory_mib: u32,
+}
+
+impl Default for Resources {
+    fn default() -> Self {
+        Self { cpus: 2, memory_mib: 512 }
+    }
+}
+
+/// Ports, domain, encryption, traffic rules.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Network {
+    /// Every declared TCP port; ranges are expanded.
+    pub ports: BTreeSet<AppPort>,
+    /// The port that speaks HTTP.
+    pub http: Option<Http>,
+    /// HCL ingress rules, in file order; empty for a Procfile.
+    pub ingress: Vec<TrafficRule>,
+    /// HCL egress rules, in file order.
+    pub egress: Vec<TrafficRule>,
+}
+
+/// The HTTP port and what stands before it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Http {
+    /// One of [`Network::ports`].
+    pub port: AppPort,
+    /// Fully qualified, lower case, with at least one dot.
+    pub domain: Option<String>,
+    /// What the app speaks.
+    pub upstream: Upstream,
+    /// End-to-end encryption.
+    pub e2e: Option<EndToEnd>,
+}
+
+/// What the app speaks on its HTTP port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Upstream {
+    /// HTTP/1.1.
+    #[default]
+    Http,
+    /// HTTP/2 without TLS, for gRPC.
+    H2c,
+}
+
+/// End-to-end encryption.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EndToEnd {
+    /// Who ends it.
+    pub mode: EndToEndMode,
+    /// Exact origins allowed to call from a browser.
+    pub cors_origins: Vec<String>,
+    /// Key exchange; STEVE only.
+    pub key_exchange: KeyExchange,
+    /// Whether plaintext requests are let through; STEVE only.
+    pub allow_plaintext_fallback: bool,
+}
+
+/// Who ends the encryption inside the enclave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EndToEndMode {
+    /// The STEVE proxy.
+    Steve,
+    /// TLS with an attested certificate.
+    Tls,
+}
+
+/// STEVE's key exchange.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum KeyExchange {
+    /// X25519.
+    #[default]
+    X25519,
+    /// X-Wing, draft 10.
+    XWing,
+}
+
+/// An ingress or egress rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TrafficRule {
+    /// Network in CIDR form, host bits zero.
+    pub cidr_ipv4: String,
+    /// First and last port, where the rule names any.
+    pub ports: Option<(u16, u16)>,
+    /// `tcp`, `udp` or `-1`, where the rule names one.
+    pub ip_protocol: Option<String>,
+}
+
+/// Debug mode.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Debug {
+    /// Console and logs open, attested PCRs zero; never verifies.
+    pub enabled: bool,
+    /// SSH public keys for the host.
+    pub ssh_keys: Vec<String>,
+}
+
+/// Bring your own cloud.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Provider {
+    /// `managed_on_prem` of the Procfile.
+    pub managed_on_prem: Option<bool>,
+    /// `aws` where given.
+    pub platform: Option<String>,
+    /// Region name.
+    pub region: Option<String>,
+    /// `vpc-…`.
+    pub vpc_id: Option<String>,
+    /// `subnet-…`.
+    pub subnet_ids: Vec<String>,
+    /// `sg-…`.
+    pub security_group_id: Option<String>,
+}
+
+/// HCL keys of the `caution` block that choose platform machinery.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Platform {
+    /// Credential name.
+    pub managed_credentials: Option<String>,
+    /// Instance type.
+    pub machine_type: Option<String>,
+    /// Instance type of the builder.
+    pub build_machine_type: Option<String>,
+}
