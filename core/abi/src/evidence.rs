@@ -25,7 +25,8 @@ pub struct Response {
     /// Standard base64 of the COSE_Sign1 document.
     #[serde(alias = "attestation_document")]
     pub document: String,
-    /// The manifest as the enclave received it, byte for byte; absent when it received none.
+    /// The manifest as the enclave received it: one JSON value, byte for byte, without white space
+    /// before or after. `user_data` holds the SHA-256 of exactly this text. Absent when it received none.
     #[serde(default)]
     pub manifest: Option<Box<serde_json::value::RawValue>>,
 }

@@ -80,9 +80,12 @@ impl Manifest {
     /// The version this code writes and reads.
     pub const VERSION: &str = "2";
 
-    /// The canonical bytes: JSON, two-space indent, fields in declared order, one final newline.
+    /// The bytes to send: JSON, two-space indent, fields in declared order, no final newline, so that
+    /// they stand in a JSON response exactly as they were hashed.
     pub fn to_bytes(&self) -> Vec<u8> {
-        canonical_json(self)
+        let mut bytes = canonical_json(self);
+        bytes.pop();
+        bytes
     }
 
     /// Reads a manifest. The bytes need not be canonical: what is bound is their digest.
