@@ -1,0 +1,65 @@
+# Two targets matter: `make demo` shows what Caution does, `make test` proves that it does.
+# Both install what this machine lacks (tools/install says what, and installs nothing twice).
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+
+# git, make and a rustup toolchain are assumed; one that is missing is named.
+missing := $(strip $(foreach tool,git rustup cargo,$(if $(shell command -v $(tool) 2>/dev/null),,$(tool))))
+ifneq ($(missing),)
+$(error This machine has no $(missing). Install git with `apt-get install git`, rustup and cargo from https://rustup.rs)
+endif
+
+# The program that the system tests, the demo and the benchmarks drive.
+export CAUTION_BIN := $(abspath $(or $(CARGO_TARGET_DIR),target))/release/caution
+
+.PHONY: help demo test test-long bench check build install enclaveos base-images clean
+
+help: ## what there is
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: install build enclaveos base-images ## build examples/hello, boot it in a local enclave, verify it from source, then get caught cheating
+	@tools/demo
+
+test: install-test build enclaveos base-images ## every test, the fast ones first
+	@tools/stage "unit and vector tests" cargo test --locked --workspace --exclude caution-system-tests
+	@cargo test --locked --package caution-system-tests
+
+test-long: install-long build enclaveos base-images ## every test, those that take long too
+	@tools/stage "QEMU's nitro-enclave machine" tools/qemu-nitro
+	@tools/stage "unit and vector tests" cargo test --locked --workspace --exclude caution-system-tests -- --include-ignored
+	@cargo test --locked --package caution-system-tests -- --include-ignored
+
+bench: install build enclaveos base-images ## measure what SPECIFICATION.md promises: a table, and target/bench.jsonl
+	@cargo xtask bench
+
+check: ## format, lints and layers, as CI checks them first
+	@tools/stage "format" cargo fmt --all --check
+	@tools/stage "lints" cargo clippy --locked --workspace --all-targets -- -D warnings
+	@tools/stage "layers" cargo xtask check-layers
+
+build: ## the caution command
+	@tools/stage "caution command" cargo build --locked --release --package caution-cli
+
+install: ## what building and running an application needs
+	@tools/install demo
+
+install-test:
+	@tools/install test
+
+install-long:
+	@tools/install long
+
+# Content-addressed: nothing is built again unless its inputs changed.
+enclaveos: install build ## the EnclaveOS release of this tree
+	@tools/stage "EnclaveOS" $(CAUTION_BIN) enclaveos build
+
+base-images: install ## the Debian base of examples/hello
+	@tools/stage "base images" tools/base-images/build
+
+clean: ## remove what was built in this checkout
+	@cargo clean --quiet
+	@rm -rf examples/*/eif-stage examples/*/.caution docs/book
