@@ -1,0 +1,96 @@
+//! Child processes: a listed environment, a fixed umask, bounded output.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Variables every child may see: where programs, homes and temporary folders are.
+const COMMON: &[&str] = &["PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR"];
+
+/// A command with nothing in its environment but the common variables, those of `also` that are
+/// set, and a fixed locale and time zone, so that a user's settings cannot change bytes.
+pub(crate) fn command(program: &Path, also: &[&str]) -> Command {
+    let mut command = Command::new(program);
+    with_listed_environment(&mut command, also);
+    command
+}
+
+/// Like [`command`], under umask 022: what an engine's RUN steps create must not depend on the
+/// caller's umask. The shell is the only way to set it for a child without `unsafe`.
+pub(crate) fn command_with_fixed_umask(program: &Path, also: &[&str]) -> Command {
+    let mut command = Command::new("/bin/sh");
+    command.arg("-c").arg("umask 022 && exec \"$0\" \"$@\"").arg(program);
+    with_listed_environment(&mut command, also);
+    command
+}
+
+fn with_listed_environment(command: &mut Command, also: &[&str]) {
+    command.env_clear();
+    for name in COMMON.iter().chain(also) {
+        if let Some(value) = inherited(name) {
+            command.env(name, value);
+        }
+    }
+    command.env("LC_ALL", "C.UTF-8").env("TZ", "UTC");
+}
+
+/// The first executable file called `name` on `PATH`.
+pub(crate) fn find_program(name: &str) -> Option<PathBuf> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let path = inherited("PATH")?;
+    std::env::split_paths(&path).filter(|folder| folder.is_absolute()).map(|folder| folder.join(name)).find(
+        |candidate| candidate.metadata().is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0),
+    )
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place that hands listed variables on to child processes; none of them decides bytes"
+)]
+fn inherited(name: &str) -> Option<OsString> {
+    std::env::var_os(name)
+}
+
+/// Text from outside, safe to print on a terminal: control characters become `\u{…}` escapes,
+/// and anything longer than `max` characters ends in `…`.
+pub(crate) fn printable(text: &str, max: usize) -> String {
+    let mut out = String::new();
+    for (position, c) in text.chars().enumerate() {
+        if position == max {
+            out.push('…');
+            break;
+        }
+        if c == '\t' || !c.is_control() { out.push(c) } else { out.extend(c.escape_unicode()) }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn printable_text_holds_no_control_characters() {
+        assert_eq!(printable("a\tb\u{1b}[31mc", 80), "a\tb\\u{1b}[31mc");
+        assert_eq!(printable("abcdef", 3), "abc…");
+        assert_eq!(printable("abc", 3), "abc");
+    }
+
+    #[test]
+    fn children_see_the_listed_environment_and_a_fixed_umask() {
+        let output = command_with_fixed_umask(Path::new("/bin/sh"), &[])
+            .args(["-c", "umask; env"])
+            .output()
+            .expect("sh runs");
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert_eq!(text.lines().next(), Some("0022"));
+        assert!(text.contains("TZ=UTC\n") && text.contains("LC_ALL=C.UTF-8\n"), "{text}");
+        assert!(!text.contains("CARGO_MANIFEST_DIR"), "{text}");
+    }
+
+    #[test]
+    fn programs_are_found_on_the_path_or_not_at_all() {
+        assert!(find_program("sh").is_some_and(|p| p.is_absolute()));
+        assert_eq!(find_program("no-such-program-anywhere"), None);
+    }
+}
