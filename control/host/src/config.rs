@@ -1,0 +1,108 @@
+//! What to run, and where the host agent keeps its files.
+
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+/// The folders of one user's host agent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Dirs {
+    /// Survives reboots: the development root and logs; for example `~/.local/state/caution`.
+    pub state: PathBuf,
+    /// Sockets and records of live enclaves; short, because a Unix socket's path has at most 107
+    /// bytes. For example `$XDG_RUNTIME_DIR/caution`. Created with mode 0700.
+    pub runtime: PathBuf,
+    /// Room for the private copy of an image while it runs (unnamed files), and probe results.
+    pub cache: PathBuf,
+}
+
+impl Dirs {
+    /// Where the development root lies.
+    pub(crate) fn dev_root(&self) -> PathBuf {
+        self.state.join("devroot")
+    }
+
+    /// Where event logs lie.
+    pub(crate) fn logs(&self) -> PathBuf {
+        self.state.join("logs")
+    }
+
+    /// The folder of one live enclave.
+    pub(crate) fn enclave(&self, id: &str) -> PathBuf {
+        self.runtime.join(id)
+    }
+}
+
+/// One enclave to run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunConfig {
+    /// The app's name, for people, `list` and the log's file name: 1 to 64 of `a-z A-Z 0-9 - _ .`,
+    /// not beginning with a dot.
+    pub name: String,
+    /// The image.
+    pub eif: PathBuf,
+    /// The manifest's bytes, handed to the enclave as they are.
+    pub manifest: Option<Vec<u8>>,
+    /// The checkout the app was built from.
+    pub checkout: Option<PathBuf>,
+    /// Application ports to publish on 127.0.0.1.
+    pub ports: Vec<PublishedPort>,
+    /// Where `/attestation` is published on 127.0.0.1; `None`: 49502, or a free one if that is taken.
+    pub attestation_port: Option<u16>,
+    /// Virtual CPUs, 1 to 64.
+    pub cpus: u32,
+    /// Memory of the enclave in MiB.
+    pub memory_mib: u32,
+    /// Debug mode: console and logs are open, attested PCRs are zero.
+    pub debug: bool,
+}
+
+impl RunConfig {
+    /// Whether `name` may name a log file.
+    pub(crate) fn name_is_valid(&self) -> bool {
+        (1..=64).contains(&self.name.len())
+            && !self.name.starts_with('.')
+            && self.name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+    }
+}
+
+/// A port of the enclave made reachable on 127.0.0.1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PublishedPort {
+    /// The app's port, and the vsock port of the same number.
+    pub enclave: u16,
+    /// The TCP port on 127.0.0.1; `None`: the same number.
+    pub host: Option<u16>,
+}
+
+impl PublishedPort {
+    /// The TCP port on 127.0.0.1.
+    pub fn host_port(&self) -> u16 {
+        self.host.unwrap_or(self.enclave)
+    }
+}
+
+/// How a binary that embeds the agent starts itself for the hidden sub-commands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Agent {
+    exe: PathBuf,
+}
+
+impl Agent {
+    /// A binary whose `internal` sub-command is [`crate::internal`].
+    pub fn new(exe: &Path) -> Self {
+        Self { exe: exe.to_owned() }
+    }
+
+    /// This very binary, even when its file was replaced since it started.
+    pub fn this_binary() -> Self {
+        Self { exe: PathBuf::from("/proc/self/exe") }
+    }
+
+    /// The path to start.
+    pub(crate) fn exe(&self) -> &Path {
+        &self.exe
+    }
+}

@@ -1,0 +1,254 @@
+//! Why an enclave does not run, each with what to do about it.
+
+use crate::event::Progress;
+use std::io;
+use std::path::PathBuf;
+
+/// Why a run, or a question about runs, failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HostError {
+    /// The name cannot name a log file.
+    #[error("`{0}` cannot name an app: use 1 to 64 letters, digits, `-`, `_` and `.`.")]
+    Name(String),
+    /// Zero or too many CPUs.
+    #[error("An enclave has 1 to 64 CPUs, not {0}.")]
+    Cpus(u32),
+    /// The manifest is longer than an enclave reads.
+    #[error("The manifest has {0} bytes; an enclave reads at most {max}.", max = caution_abi::manifest::MAX_BYTES)]
+    ManifestTooLong(usize),
+    /// QEMU is not installed.
+    #[error("QEMU is not installed: there is no `{program}`.")]
+    QemuMissing {
+        /// The program looked for.
+        program: &'static str,
+    },
+    /// QEMU is there but cannot do what is needed.
+    #[error("This QEMU cannot run enclaves: {detail}")]
+    QemuUnusable {
+        /// Its own words.
+        detail: String,
+    },
+    /// `setpriv` is not installed.
+    #[error("`setpriv` is not installed; it ends QEMU together with this program.")]
+    SetprivMissing,
+    /// QEMU ended during boot or later, without the enclave saying why.
+    #[error("QEMU ended ({status}) while {progress}.{}", tail_text(.stderr))]
+    QemuEnded {
+        /// How it ended, as the system says.
+        status: String,
+        /// How far the enclave was.
+        progress: Progress,
+        /// The end of what it wrote to stderr.
+        stderr: String,
+        /// Whether the enclave was run in debug mode.
+        debug: bool,
+    },
+    /// The guest stopped itself without a reason: a kernel panic, or no init.
+    #[error("The enclave reset without giving a reason; {progress}.")]
+    GuestReset {
+        /// How far it was.
+        progress: Progress,
+        /// Whether the enclave was run in debug mode.
+        debug: bool,
+    },
+    /// Boot took too long.
+    #[error("The enclave was not ready after {seconds} s; {progress}.")]
+    BootTimeout {
+        /// The limit.
+        seconds: u64,
+        /// How far it was.
+        progress: Progress,
+        /// Whether the enclave was run in debug mode.
+        debug: bool,
+    },
+    /// The enclave breaks the control protocol.
+    #[error("The enclave's control messages are malformed: {detail}.")]
+    Control {
+        /// What is wrong.
+        detail: String,
+    },
+    /// The image is not an EIF, or a broken one.
+    #[error("{path} is not a usable enclave image.", path = .path.display())]
+    Image {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        cause: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The image has no kernel or no ramdisk to boot.
+    #[error("{path} cannot boot: it has no {missing}.", path = .path.display())]
+    ImageIncomplete {
+        /// The file.
+        path: PathBuf,
+        /// The absent part.
+        missing: &'static str,
+    },
+    /// The enclave has too little memory for its image.
+    #[error(
+        "The enclave has {memory_mib} MiB of memory but needs at least {needed_mib} MiB: \
+         {packed_mib} MiB image + {unpacked_mib} MiB unpacked + {system_mib} MiB for EnclaveOS."
+    )]
+    EnclaveMemory {
+        /// Configured.
+        memory_mib: u32,
+        /// The sum.
+        needed_mib: u64,
+        /// Kernel and ramdisks as stored.
+        packed_mib: u64,
+        /// Ramdisks unpacked; a lower bound when `unpacked_is_minimum`.
+        unpacked_mib: u64,
+        /// The rest.
+        system_mib: u64,
+        /// Counting ended early because it was already too much.
+        unpacked_is_minimum: bool,
+    },
+    /// The host has too little memory.
+    #[error(
+        "The enclave needs {needed_mib} MiB of memory but this machine has {available_mib} MiB available."
+    )]
+    HostMemory {
+        /// Needed.
+        needed_mib: u64,
+        /// `MemAvailable`.
+        available_mib: u64,
+    },
+    /// The disk is too full for the private copy of the image.
+    #[error("{path} has {available_mib} MiB free; the private copy of the image needs {needed_mib} MiB.", path = .path.display())]
+    Disk {
+        /// The folder.
+        path: PathBuf,
+        /// Needed.
+        needed_mib: u64,
+        /// Free for this user.
+        available_mib: u64,
+    },
+    /// A port on 127.0.0.1 is taken.
+    #[error("Port {host} on 127.0.0.1 is taken.")]
+    PortTaken {
+        /// The port inside.
+        enclave: u16,
+        /// The taken one.
+        host: u16,
+    },
+    /// A port on 127.0.0.1 may not be opened.
+    #[error("Port {host} on 127.0.0.1 cannot be opened.")]
+    PortDenied {
+        /// The port inside.
+        enclave: u16,
+        /// The port outside.
+        host: u16,
+        /// Why.
+        #[source]
+        cause: io::Error,
+    },
+    /// Two ports are published on one, or a platform port as an application's.
+    #[error("Port {0} is published twice or belongs to the platform.")]
+    PortConflict(u16),
+    /// The development root cannot be read or made.
+    #[error("The development root in {path} cannot be used.", path = .path.display())]
+    DevRoot {
+        /// Its folder.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        cause: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The runtime folder's path leaves no room for socket names.
+    #[error("The runtime folder's path is too long for sockets: {path}", path = .path.display())]
+    RuntimePath {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A file or folder of the agent cannot be used.
+    #[error("{doing} {path} failed.", path = .path.display())]
+    File {
+        /// What was done: `Reading`, `Creating` …
+        doing: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        cause: io::Error,
+    },
+    /// The system refused something that has no file.
+    #[error("{doing} failed.")]
+    System {
+        /// What was done.
+        doing: &'static str,
+        /// Why.
+        #[source]
+        cause: io::Error,
+    },
+    /// A detached run failed; the text is the supervisor's own error.
+    #[error("{message}")]
+    Supervisor {
+        /// Its error.
+        message: String,
+        /// Its advice.
+        advice: Option<String>,
+    },
+    /// A detached run ended without a word.
+    #[error("The supervisor of the detached enclave ended without a word ({status}).")]
+    SupervisorVanished {
+        /// How it ended.
+        status: String,
+    },
+    /// No such enclave.
+    #[error("No enclave named `{0}` runs here.")]
+    NotRunning(String),
+    /// Several match.
+    #[error("`{name}` names {count} enclaves; use an id.")]
+    Ambiguous {
+        /// The name.
+        name: String,
+        /// How many have it.
+        count: usize,
+    },
+    /// Nothing was ever logged under this name.
+    #[error("There is no log of `{0}`.")]
+    NoLog(String),
+}
+
+impl HostError {
+    /// What to do about it, as a command or a sentence.
+    pub fn fix(&self) -> Option<String> {
+        let text = match self {
+            Self::QemuMissing { .. } | Self::QemuUnusable { .. } => {
+                "sudo apt-get install qemu-system-x86".to_owned()
+            }
+            Self::SetprivMissing => "sudo apt-get install util-linux".to_owned(),
+            Self::GuestReset { debug: false, .. }
+            | Self::QemuEnded { debug: false, .. }
+            | Self::BootTimeout { debug: false, .. } => "run it with --debug to see the console".to_owned(),
+            Self::EnclaveMemory { needed_mib, .. } => {
+                let suggestion = needed_mib.next_multiple_of(256);
+                format!("`memory: {suggestion}` in Procfile, or a smaller base image")
+            }
+            Self::HostMemory { .. } => {
+                "stop another enclave (caution ps), or declare less `memory`".to_owned()
+            }
+            Self::Disk { path, .. } => format!("make room on the file system of {}", path.display()),
+            Self::PortTaken { enclave, .. } if *enclave == caution_abi::ports::ATTESTATION => {
+                "choose another port with --attestation-port, or stop what listens there".to_owned()
+            }
+            Self::PortTaken { enclave, .. } => {
+                format!("--publish OTHER:{enclave}, or stop what listens there")
+            }
+            Self::PortDenied { enclave, host, .. } if *host < 1024 => {
+                format!("--publish {}:{enclave}; ports below 1024 are for root", u32::from(*host) + 8000)
+            }
+            Self::RuntimePath { .. } => "set XDG_RUNTIME_DIR to a short path".to_owned(),
+            Self::Supervisor { advice, .. } => return advice.clone(),
+            Self::NotRunning(_) | Self::Ambiguous { .. } => "caution ps".to_owned(),
+            _ => return None,
+        };
+        Some(text)
+    }
+}
+
+/// The end of a program's stderr as a sentence of its own.
+fn tail_text(stderr: &str) -> String {
+    if stderr.is_empty() { String::new() } else { format!(" It wrote: {stderr}") }
+}

@@ -1,0 +1,177 @@
+//! What is known about running enclaves: `list`, `find`, `stop`.
+
+use crate::config::Dirs;
+use crate::error::HostError;
+use crate::event::{Accelerator, Ending};
+use crate::process::ProcessId;
+use crate::runtime;
+use caution_abi::control::Phase;
+use caution_measure::{Measurements, Sha256Digest};
+use serde::{Deserialize, Serialize};
+use std::io::{self, Read as _, Write as _};
+use std::net::Shutdown;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// The longest record read, in bytes.
+const MAX_RECORD: u64 = 256 * 1024;
+/// How long an agent may take to stop its enclave before it is killed.
+const STOP_PATIENCE: Duration = Duration::from_secs(20);
+
+/// A running enclave, as its agent last wrote it down.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// 8 hex digits, unique among running enclaves.
+    pub id: String,
+    /// The app's name.
+    pub name: String,
+    /// The checkout it was built from.
+    pub checkout: Option<PathBuf>,
+    /// SHA-256 of the image file.
+    pub eif_sha256: Sha256Digest,
+    /// What the image measures; in debug mode documents attest zeros instead.
+    pub measurements: Measurements,
+    /// Debug mode.
+    pub debug: bool,
+    /// Application ports as (enclave, 127.0.0.1).
+    pub ports: Vec<(u16, u16)>,
+    /// Where evidence is served: `http://127.0.0.1:<port>/attestation`.
+    pub attestation_url: String,
+    /// The first published port as a URL, where there is one.
+    pub app_url: Option<String>,
+    /// The agent's process.
+    pub pid: i32,
+    /// Start of the agent's process, in clock ticks since boot.
+    pub(crate) pid_start: u64,
+    /// How far the enclave is; `None` before it said anything.
+    pub phase: Option<Phase>,
+    /// When the run began, in seconds since the Unix epoch.
+    pub started_at_unix: u64,
+    /// How the virtual machine executes.
+    pub accelerator: Accelerator,
+}
+
+impl Record {
+    /// Writes it into the folder of its run, whole or not at all.
+    pub(crate) fn save(&self, run: &Path) -> Result<(), HostError> {
+        let (path, next) = (run.join("record"), run.join("record.next"));
+        let failed = |cause| HostError::File { doing: "Writing", path: path.clone(), cause };
+        let bytes = serde_json::to_vec(self).map_err(|e| failed(e.into()))?;
+        std::fs::OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&next)
+            .and_then(|mut file| file.write_all(&bytes))
+            .and_then(|()| std::fs::rename(&next, &path))
+            .map_err(failed)
+    }
+
+    fn load(run: &Path) -> Option<Self> {
+        let mut bytes = Vec::new();
+        std::fs::File::open(run.join("record")).ok()?.take(MAX_RECORD).read_to_end(&mut bytes).ok()?;
+        serde_json::from_slice(&bytes).ok()
+    }
+}
+
+/// All running enclaves, oldest first. Removes what dead agents left behind.
+pub fn list(dirs: &Dirs) -> Result<Vec<Record>, HostError> {
+    // An agent that has not written its record yet is still preparing.
+    let mut records: Vec<Record> = runtime::live(dirs)?.iter().filter_map(|run| Record::load(run)).collect();
+    records.sort_by(|a, b| (a.started_at_unix, &a.id).cmp(&(b.started_at_unix, &b.id)));
+    Ok(records)
+}
+
+/// The running enclave with this id, or the only one with this name.
+pub fn find(dirs: &Dirs, name_or_id: &str) -> Result<Record, HostError> {
+    let mut records = list(dirs)?;
+    if let Some(at) = records.iter().position(|record| record.id == name_or_id) {
+        return Ok(records.swap_remove(at));
+    }
+    records.retain(|record| record.name == name_or_id);
+    match records.len() {
+        0 => Err(HostError::NotRunning(name_or_id.to_owned())),
+        1 => Ok(records.swap_remove(0)),
+        count => Err(HostError::Ambiguous { name: name_or_id.to_owned(), count }),
+    }
+}
+
+/// Stops a running enclave and waits until nothing of it is left.
+///
+/// An agent that does not answer within 20 s is killed, and what it leaves is removed.
+pub fn stop(dirs: &Dirs, id: &str) -> Result<Ending, HostError> {
+    let record = find(dirs, id)?;
+    let run = dirs.enclave(&record.id);
+    let asked = ask_to_stop(&run.join("agent"));
+    if asked.is_err() && !run.exists() {
+        return Ok(Ending::Stopped);
+    }
+    let agent = ProcessId { pid: record.pid, start: record.pid_start };
+    if asked.is_err() && agent.is_alive() {
+        agent.kill();
+    }
+    while run.exists() && !runtime::sweep(&dirs.runtime, &run) {
+        crate::process::pause(Duration::from_millis(10));
+    }
+    Ok(asked.ok().flatten().unwrap_or(Ending::Stopped))
+}
+
+/// Connects to the agent; the connection is the request, the answer is the ending as JSON.
+fn ask_to_stop(socket: &Path) -> io::Result<Option<Ending>> {
+    let agent = UnixStream::connect(socket)?;
+    agent.set_read_timeout(Some(STOP_PATIENCE))?;
+    agent.shutdown(Shutdown::Write)?;
+    let mut answer = Vec::new();
+    agent.take(64 * 1024).read_to_end(&mut answer)?;
+    Ok(serde_json::from_slice(&answer).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runtime::RunDir;
+    use caution_measure::Pcr;
+
+    pub(crate) fn sample(id: &str, name: &str) -> Record {
+        let own = ProcessId::own().unwrap();
+        Record {
+            id: id.to_owned(),
+            name: name.to_owned(),
+            checkout: None,
+            eif_sha256: Sha256Digest::of(b""),
+            measurements: Measurements { pcr0: Pcr::ZERO, pcr1: Pcr::ZERO, pcr2: Pcr::EMPTY },
+            debug: false,
+            ports: vec![(8080, 8080)],
+            attestation_url: "http://127.0.0.1:49502/attestation".to_owned(),
+            app_url: None,
+            pid: own.pid,
+            pid_start: own.start,
+            phase: Some(Phase::Ready),
+            started_at_unix: 1,
+            accelerator: Accelerator::Tcg { why: "test".to_owned() },
+        }
+    }
+
+    #[test]
+    fn records_are_found_by_id_and_by_a_unique_name() {
+        let root = tempfile::tempdir().unwrap();
+        let dirs = Dirs {
+            state: root.path().join("s"),
+            runtime: root.path().join("r"),
+            cache: root.path().join("c"),
+        };
+        let runs: Vec<RunDir> = (0..3).map(|_| RunDir::create(&dirs).unwrap()).collect();
+        for (run, name) in runs.iter().zip(["a", "b", "b"]) {
+            sample(run.id(), name).save(run.path()).unwrap();
+        }
+        assert_eq!(list(&dirs).unwrap().len(), 3);
+        assert_eq!(find(&dirs, "a").unwrap().id, runs[0].id());
+        assert_eq!(find(&dirs, runs[2].id()).unwrap().name, "b");
+        assert!(matches!(find(&dirs, "b"), Err(HostError::Ambiguous { count: 2, .. })));
+        assert!(matches!(find(&dirs, "c"), Err(HostError::NotRunning(_))));
+        assert!(matches!(stop(&dirs, "c"), Err(HostError::NotRunning(_))));
+    }
+}
