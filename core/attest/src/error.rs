@@ -1,0 +1,547 @@
+//! Every refusal, by name. `specs/attestation.md` lists them; each has a vector or a test.
+
+use crate::UnixMillis;
+use caution_measure::{Pcr, PcrIndex, Sha256Digest};
+
+/// Who is to blame for a refusal, which decides what a user can do about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Blame {
+    /// The bytes: they are no attestation document.
+    Malformed,
+    /// The signer: nobody we trust vouches for it.
+    Untrusted,
+    /// Time: it is authentic and no answer to this question now.
+    Stale,
+    /// The content: it is authentic, fresh and about something else.
+    Mismatch,
+    /// The enclave runs in debug mode and proves nothing.
+    Debug,
+    /// The caller: the question makes no sense.
+    Misuse,
+}
+
+impl std::fmt::Display for Blame {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Malformed => "malformed",
+            Self::Untrusted => "untrusted",
+            Self::Stale => "stale",
+            Self::Mismatch => "mismatch",
+            Self::Debug => "debug",
+            Self::Misuse => "misuse",
+        })
+    }
+}
+
+/// Gives an error its variants' names as data. The match is exhaustive, so no variant is forgotten.
+macro_rules! names {
+    ($error:ident: $($variant:ident),* $(; $($wrapper:ident => $inner:ty),* $(,)?)?) => {
+        impl $error {
+            /// The names of all refusals of this kind, in the order in which they are checked.
+            /// Refusals that wrap another carry that one's name and are not repeated here.
+            pub const NAMES: &'static [&'static str] = &[$(stringify!($variant)),*];
+
+            /// The stable name of this refusal, as in `specs/attestation.md`.
+            pub fn name(&self) -> &'static str {
+                match self {
+                    $(Self::$variant { .. } => stringify!($variant),)*
+                    $($(Self::$wrapper { cause, .. } => cause.name(),)*)?
+                }
+            }
+        }
+    };
+}
+
+/// Why bytes are not an attestation document. Offsets count from the document's first byte.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Malformed {
+    /// Longer than any document.
+    #[error("{found} bytes are too many for an attestation document (at most {limit})")]
+    TooLong {
+        /// Bytes given.
+        found: usize,
+        /// Bytes read at most.
+        limit: usize,
+    },
+    /// The bytes end inside an item.
+    #[error("the document ends at byte {at}, inside an item")]
+    Truncated {
+        /// Where the bytes end.
+        at: usize,
+    },
+    /// An item is not of the type its place asks for.
+    #[error("byte {at}: expected {expected}, found {found}")]
+    UnexpectedType {
+        /// Where the item starts.
+        at: usize,
+        /// The type its place asks for.
+        expected: &'static str,
+        /// Its type.
+        found: &'static str,
+    },
+    /// A number or length is written longer than need be.
+    #[error("byte {at}: a number is not in its shortest form")]
+    NotShortest {
+        /// Where the item starts.
+        at: usize,
+    },
+    /// An initial byte that RFC 8949 reserves.
+    #[error("byte {at}: {found:#04x} starts no CBOR item")]
+    ReservedHead {
+        /// Where it stands.
+        at: usize,
+        /// The byte.
+        found: u8,
+    },
+    /// A string or array of indefinite length.
+    #[error("byte {at}: strings and arrays must say their length")]
+    IndefiniteLength {
+        /// Where the item starts.
+        at: usize,
+    },
+    /// A text string that is not UTF-8.
+    #[error("byte {at}: {field} is not UTF-8")]
+    NotUtf8 {
+        /// Where the item starts.
+        at: usize,
+        /// What it was read as.
+        field: &'static str,
+    },
+    /// Bytes follow where everything should have ended.
+    #[error("byte {at}: {count} more bytes follow {after}")]
+    TrailingBytes {
+        /// Where they start.
+        at: usize,
+        /// How many there are.
+        count: usize,
+        /// What they follow.
+        after: &'static str,
+    },
+    /// A CBOR tag other than that of COSE_Sign1.
+    #[error("CBOR tag {found} is not that of COSE_Sign1 (18)")]
+    Tag {
+        /// The tag.
+        found: u64,
+    },
+    /// The COSE structure has not four elements.
+    #[error("a COSE_Sign1 array has 4 elements, this one {found}")]
+    CoseLength {
+        /// Its number of elements.
+        found: u64,
+    },
+    /// The unprotected header is not the empty map.
+    #[error("the unprotected header is not the empty map")]
+    UnprotectedHeader,
+    /// A field is longer than its limit.
+    #[error("{field} is {found} bytes long, at most {limit} are read")]
+    FieldTooLong {
+        /// The field.
+        field: &'static str,
+        /// Its length in bytes.
+        found: u64,
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// A map or array has more entries than its limit.
+    #[error("{field} has more than {limit} entries")]
+    TooManyEntries {
+        /// The field.
+        field: &'static str,
+        /// The limit.
+        limit: u64,
+    },
+    /// A field stands in the payload twice.
+    #[error("the field `{field}` stands in the payload twice")]
+    DuplicateField {
+        /// The field.
+        field: &'static str,
+    },
+    /// A field no Nitro document has.
+    #[error("the payload has an unknown field `{}`", .field.escape_default())]
+    UnknownField {
+        /// Its name, at most 64 bytes.
+        field: String,
+    },
+    /// A required field is absent.
+    #[error("the payload lacks the field `{field}`")]
+    MissingField {
+        /// The field.
+        field: &'static str,
+    },
+    /// A document of NitroTPM: about a virtual machine, not an enclave.
+    #[error(
+        "this is a NitroTPM document, about a whole EC2 instance and not an enclave; such documents are not supported"
+    )]
+    NitroTpm,
+    /// A register number above 31.
+    #[error("{found} is not a PCR number (0 to 31)")]
+    PcrIndex {
+        /// The number.
+        found: u64,
+    },
+    /// A register stands in the payload twice.
+    #[error("{register} stands in the payload twice")]
+    DuplicatePcr {
+        /// The register.
+        register: PcrIndex,
+    },
+    /// A register that is not 48 bytes long.
+    #[error("{register} is {found} bytes long, a SHA-384 register has 48")]
+    PcrLength {
+        /// The register.
+        register: PcrIndex,
+        /// Its length in bytes.
+        found: usize,
+    },
+    /// The certificate bundle is empty.
+    #[error("the certificate bundle is empty")]
+    EmptyCabundle,
+}
+names!(Malformed: TooLong, Truncated, UnexpectedType, NotShortest, ReservedHead, IndefiniteLength, NotUtf8,
+    TrailingBytes, Tag, CoseLength, UnprotectedHeader, FieldTooLong, TooManyEntries, DuplicateField,
+    UnknownField, MissingField, NitroTpm, PcrIndex, DuplicatePcr, PcrLength, EmptyCabundle);
+
+/// Where in a document a certificate stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Position {
+    /// `cabundle[n]`: 0 is the root.
+    Bundle(u8),
+    /// `certificate`, whose key signs the document.
+    Leaf,
+}
+
+impl std::fmt::Display for Position {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Bundle(0) => f.write_str("the root certificate (cabundle[0])"),
+            Self::Bundle(index) => write!(f, "the issuing certificate cabundle[{index}]"),
+            Self::Leaf => f.write_str("the enclave's certificate"),
+        }
+    }
+}
+
+/// What is wrong with one certificate.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CertificateError {
+    /// Not the DER form of a certificate.
+    #[error("it is not valid DER (at byte {at} of the part being read)")]
+    Der {
+        /// Where reading stopped.
+        at: u32,
+    },
+    /// Not X.509 version 3.
+    #[error("it has X.509 version {found}, not 3")]
+    Version {
+        /// Its version.
+        found: u8,
+    },
+    /// A serial number above 20 bytes.
+    #[error("its serial number is longer than 20 bytes")]
+    Serial,
+    /// The algorithm stated inside the signature is not the one stated outside.
+    #[error("it names two different signature algorithms")]
+    AlgorithmsDiffer,
+    /// A unique identifier, which RFC 5280 forbids.
+    #[error("it has a field that RFC 5280 forbids (a unique identifier)")]
+    UniqueIdentifier,
+    /// An extension stands in it twice.
+    #[error("its extension {oid} stands in it twice")]
+    DuplicateExtension {
+        /// The extension's object identifier.
+        oid: String,
+    },
+    /// Not signed with ECDSA and SHA-384.
+    #[error("it is not signed with ECDSA and SHA-384")]
+    SignatureAlgorithm,
+    /// Its key is not one on P-384.
+    #[error("its key is not an elliptic-curve key on P-384")]
+    KeyAlgorithm,
+    /// Its key is not a point on the curve, in uncompressed form.
+    #[error("its key is not an uncompressed point of P-384")]
+    KeyPoint,
+    /// An extension marked critical that no Nitro chain uses.
+    #[error("it has the critical extension {oid}, which is not understood")]
+    UnknownCriticalExtension {
+        /// The extension's object identifier.
+        oid: String,
+    },
+    /// It signs another certificate and is no certificate authority.
+    #[error("it issued a certificate and is not a certificate authority")]
+    NotCa,
+    /// It signs another certificate and its key usage does not allow that.
+    #[error("its key usage does not allow signing certificates")]
+    NoCertSign,
+    /// More certificate authorities follow than it allows.
+    #[error("it allows {allowed} certificate authorities below it, {found} follow")]
+    PathLength {
+        /// Its path length constraint.
+        allowed: u8,
+        /// How many follow.
+        found: u8,
+    },
+    /// The enclave's certificate is a certificate authority's.
+    #[error("it is a certificate authority's")]
+    LeafIsCa,
+    /// The enclave's certificate may not sign data.
+    #[error("its key usage does not allow signing documents")]
+    NoDigitalSignature,
+    /// Its issuer is not the subject of the certificate before it.
+    #[error("its issuer is not the subject of the certificate before it")]
+    IssuerName,
+    /// The certificate before it did not sign it.
+    #[error("its signature is not by the certificate before it")]
+    Signature,
+}
+names!(CertificateError: Der, Version, Serial, AlgorithmsDiffer, UniqueIdentifier, DuplicateExtension,
+    SignatureAlgorithm, KeyAlgorithm, KeyPoint, UnknownCriticalExtension, NotCa, NoCertSign, PathLength,
+    LeafIsCa, NoDigitalSignature, IssuerName, Signature);
+
+impl CertificateError {
+    fn blame(&self) -> Blame {
+        match self {
+            Self::Der { .. }
+            | Self::Version { .. }
+            | Self::Serial
+            | Self::AlgorithmsDiffer
+            | Self::UniqueIdentifier
+            | Self::DuplicateExtension { .. } => Blame::Malformed,
+            _ => Blame::Untrusted,
+        }
+    }
+}
+
+impl From<der::Error> for CertificateError {
+    fn from(error: der::Error) -> Self {
+        Self::Der { at: error.position().map_or(0, u32::from) }
+    }
+}
+
+/// One register that is not what it should be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{register} is {}, expected {expected}", .actual.map_or_else(|| "absent".to_owned(), |pcr| pcr.to_string()))]
+pub struct Mismatch {
+    /// The register.
+    pub register: PcrIndex,
+    /// What it should be.
+    pub expected: Pcr,
+    /// What it is; `None` when the document does not have it.
+    pub actual: Option<Pcr>,
+}
+
+/// All registers that are not what they should be; at least one, in order of the expectation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mismatches(pub(crate) Vec<Mismatch>);
+
+impl Mismatches {
+    /// The registers.
+    pub fn iter(&self) -> impl Iterator<Item = &Mismatch> {
+        self.0.iter()
+    }
+}
+
+impl std::fmt::Display for Mismatches {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (index, mismatch) in self.0.iter().enumerate() {
+            write!(f, "{}{mismatch}", if index == 0 { "" } else { "; " })?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Mismatches {}
+
+/// Why a document is refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum VerifyError {
+    /// An expected register is all zero, which a debug enclave would satisfy.
+    #[error("the expected value of {register} is zero, which only a debug enclave has")]
+    ZeroExpectation {
+        /// The register.
+        register: PcrIndex,
+    },
+    /// The challenge is empty, so that it challenges nothing.
+    #[error("an empty nonce challenges nothing")]
+    EmptyNonce,
+    /// It is no document.
+    #[error("{cause}")]
+    Malformed {
+        /// What is wrong with it.
+        #[from]
+        cause: Malformed,
+    },
+    /// QEMU's `nitro-enclave` machine made it: an ES256 header and 64 zero bytes for a signature.
+    #[error("QEMU's nitro-enclave machine made this document and did not sign it, so it proves nothing")]
+    UnsignedQemuDocument,
+    /// The protected header is not that of ES384.
+    #[error("the protected header is {}, not that of ES384 (a1013822)", Hex(.found))]
+    ProtectedHeader {
+        /// The header, at most 64 bytes.
+        found: Vec<u8>,
+    },
+    /// The signature has not 96 bytes.
+    #[error("the signature is {found} bytes long, one of ES384 has 96")]
+    SignatureLength {
+        /// Its length in bytes.
+        found: usize,
+    },
+    /// The chain starts at a root nobody here trusts.
+    #[error("the chain starts at a root that is not trusted (SHA-256 {sha256})")]
+    UnknownRoot {
+        /// The fingerprint of `cabundle[0]`.
+        sha256: Sha256Digest,
+    },
+    /// A certificate is malformed or not entitled to its place.
+    #[error("{position} is refused: {cause}")]
+    Certificate {
+        /// Which one.
+        position: Position,
+        /// What is wrong with it.
+        cause: CertificateError,
+    },
+    /// The enclave's certificate did not sign the document.
+    #[error("the document's signature is not by the enclave's certificate")]
+    DocumentSignature,
+    /// A certificate is not valid yet.
+    #[error("{position} is valid from {from}, and the time of checking is {at}")]
+    NotYetValid {
+        /// Which one.
+        position: Position,
+        /// Its first moment.
+        from: UnixMillis,
+        /// The time of checking.
+        at: UnixMillis,
+    },
+    /// A certificate is no longer valid.
+    #[error("{position} expired at {until}, and the time of checking is {at}")]
+    Expired {
+        /// Which one.
+        position: Position,
+        /// Its last moment.
+        until: UnixMillis,
+        /// The time of checking.
+        at: UnixMillis,
+    },
+    /// `digest` is not `SHA384`.
+    #[error("the digest is `{}`, not `SHA384`", .found.escape_default())]
+    Digest {
+        /// The digest's name, at most 32 bytes.
+        found: String,
+    },
+    /// `module_id` is empty.
+    #[error("the module identifier is empty")]
+    EmptyModuleId,
+    /// The document's time lies outside the validity of the certificate that signs it.
+    #[error("the document says {timestamp}, outside the validity of its certificate ({from} to {until})")]
+    TimestampOutsideLeaf {
+        /// The document's time.
+        timestamp: UnixMillis,
+        /// The certificate's first moment.
+        from: UnixMillis,
+        /// The certificate's last moment.
+        until: UnixMillis,
+    },
+    /// PCR0, PCR1 or PCR2 is absent.
+    #[error("the document lacks {register}")]
+    MissingPcr {
+        /// The register.
+        register: PcrIndex,
+    },
+    /// The document's time is more than five minutes after the time of checking.
+    #[error("the document says {timestamp}, which is after the time of checking, {at}")]
+    FromTheFuture {
+        /// The document's time.
+        timestamp: UnixMillis,
+        /// The time of checking.
+        at: UnixMillis,
+    },
+    /// The document answers no challenge.
+    #[error("the document carries no nonce, so it may be a replay")]
+    NonceMissing,
+    /// The document answers another challenge.
+    #[error("the document carries another nonce than ours, so it may be a replay")]
+    NonceMismatch,
+    /// The document is older than the policy allows.
+    #[error("the document is {age_ms} ms old, at most {limit_ms} are accepted")]
+    TooOld {
+        /// Its age in milliseconds.
+        age_ms: u64,
+        /// The policy's limit in milliseconds.
+        limit_ms: u64,
+    },
+    /// PCR0, PCR1 and PCR2 are all zero: a debug enclave.
+    #[error("the enclave runs in debug mode: its registers are zero and its console is open to its host")]
+    DebugMode,
+    /// Some of PCR0, PCR1 and PCR2 are zero and some are not, which no enclave has.
+    #[error("{register} is zero and others of PCR0 to PCR2 are not, which no enclave shows")]
+    PartlyZero {
+        /// The first that is zero.
+        register: PcrIndex,
+    },
+    /// Registers are not what they should be.
+    #[error("{registers}")]
+    PcrMismatch {
+        /// Which, what they are and what they should be.
+        registers: Mismatches,
+    },
+}
+names!(VerifyError: ZeroExpectation, EmptyNonce, UnsignedQemuDocument, ProtectedHeader, SignatureLength,
+    UnknownRoot, DocumentSignature, NotYetValid, Expired, Digest, EmptyModuleId, TimestampOutsideLeaf,
+    MissingPcr, FromTheFuture, NonceMissing, NonceMismatch, TooOld, DebugMode, PartlyZero, PcrMismatch;
+    Malformed => Malformed, Certificate => CertificateError);
+
+impl VerifyError {
+    /// Who is to blame.
+    pub fn kind(&self) -> Blame {
+        match self {
+            Self::ZeroExpectation { .. } | Self::EmptyNonce => Blame::Misuse,
+            Self::Malformed { .. }
+            | Self::SignatureLength { .. }
+            | Self::Digest { .. }
+            | Self::EmptyModuleId
+            | Self::MissingPcr { .. } => Blame::Malformed,
+            Self::Certificate { cause, .. } => cause.blame(),
+            Self::UnsignedQemuDocument
+            | Self::ProtectedHeader { .. }
+            | Self::UnknownRoot { .. }
+            | Self::DocumentSignature => Blame::Untrusted,
+            Self::NotYetValid { .. }
+            | Self::Expired { .. }
+            | Self::TimestampOutsideLeaf { .. }
+            | Self::FromTheFuture { .. }
+            | Self::NonceMissing
+            | Self::NonceMismatch
+            | Self::TooOld { .. } => Blame::Stale,
+            Self::DebugMode | Self::PartlyZero { .. } => Blame::Debug,
+            Self::PcrMismatch { .. } => Blame::Mismatch,
+        }
+    }
+}
+
+/// Why a root cannot be trusted: it is no certificate at all.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RootError {
+    /// The list of roots is empty.
+    #[error("no root is given")]
+    NoRoots,
+    /// An entry is not a DER certificate.
+    #[error("root number {} is not a DER certificate: {cause}", .index + 1)]
+    Certificate {
+        /// Zero-based position in the list.
+        index: usize,
+        /// What is wrong with it.
+        cause: CertificateError,
+    },
+}
+
+/// Lower-case hex.
+struct Hex<'a>(&'a [u8]);
+
+impl std::fmt::Display for Hex<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}

@@ -1,0 +1,270 @@
+//! From a document to a verdict.
+
+use crate::chain::Chain;
+use crate::error::{Mismatch, Mismatches};
+use crate::{
+    CertificateSummary, DebugPolicy, Evidence, Policy, RootKind, Roots, UnixMillis, Unverified,
+    UnverifiedFields, VerifyError,
+};
+use caution_measure::{Measurements, Pcr, PcrIndex};
+use p384::ecdsa::Signature;
+use p384::ecdsa::signature::Verifier as _;
+use subtle::ConstantTimeEq as _;
+
+/// A document that a trusted root vouches for and that answers the policy's questions.
+pub type Verified = Evidence<Authentic>;
+
+/// The state of a verified document. Only [`Evidence::verify`] makes one.
+#[derive(Debug, Clone)]
+pub struct Authentic {
+    root: RootKind,
+    chain: Vec<CertificateSummary>,
+    measurements: Measurements,
+    is_debug: bool,
+    checked_at: UnixMillis,
+}
+
+impl Evidence<Unverified> {
+    /// Authenticates the document, then asks the policy's questions, in this order: headers, chain,
+    /// signature, validity, content, freshness, debug mode, registers. The first failure is the
+    /// refusal; so what is refused as stale is authentic, and what is refused as a mismatch is both
+    /// authentic and fresh.
+    ///
+    /// # Errors
+    /// A [`VerifyError`] whose [`kind`](VerifyError::kind) says who is to blame.
+    pub fn verify(self, roots: &Roots, policy: &Policy<'_>) -> Result<Verified, VerifyError> {
+        check_question(policy)?;
+        let signature = self.check_headers()?;
+        let Self { fields, state } = self;
+
+        let chain = Chain::check(&fields.cabundle, &fields.certificate, roots)?;
+        chain
+            .leaf_key
+            .verify(&signature_structure(&state.payload), &signature)
+            .map_err(|_| VerifyError::DocumentSignature)?;
+        chain.check_validity(policy.now)?;
+
+        let measurements = check_content(&fields, &chain)?;
+        check_freshness(&fields, policy)?;
+        let is_debug = check_debug(&measurements, policy.debug)?;
+        compare(&fields, policy.expected.map(Measurements::iter), policy.registers)
+            .map_err(|registers| VerifyError::PcrMismatch { registers })?;
+
+        let (root, summaries) = (chain.root, chain.summaries());
+        let state = Authentic { root, chain: summaries, measurements, is_debug, checked_at: policy.now };
+        Ok(Evidence { fields, state })
+    }
+
+    /// The signature, when headers say that it is one of ES384.
+    fn check_headers(&self) -> Result<Signature, VerifyError> {
+        let Unverified { protected, signature, .. } = &self.state;
+        // QEMU's hw/virtio/virtio-nsm.c signs with 64 zero bytes under an ES256 header.
+        if protected == PROTECTED_ES256 && *signature == [0; 64] {
+            return Err(VerifyError::UnsignedQemuDocument);
+        }
+        if protected != PROTECTED_ES384 {
+            return Err(VerifyError::ProtectedHeader { found: protected.clone() });
+        }
+        if signature.len() != 96 {
+            return Err(VerifyError::SignatureLength { found: signature.len() });
+        }
+        Signature::from_slice(signature).map_err(|_| VerifyError::DocumentSignature)
+    }
+}
+
+impl Verified {
+    /// PCR0, PCR1 and PCR2. All zero when [`Verified::is_debug`].
+    pub fn measurements(&self) -> Measurements {
+        self.state.measurements
+    }
+
+    /// One register; `None` when the document does not have it.
+    pub fn pcr(&self, register: PcrIndex) -> Option<&Pcr> {
+        self.fields.pcrs.get(&register)
+    }
+
+    /// All registers of the document, in order.
+    pub fn pcrs(&self) -> impl Iterator<Item = (PcrIndex, &Pcr)> {
+        self.fields.pcrs.iter().map(|(register, pcr)| (*register, pcr))
+    }
+
+    /// Compares PCR0, PCR1 and PCR2 and reports all that differ.
+    ///
+    /// # Errors
+    /// - [`VerifyError::ZeroExpectation`] when one of `expected` is zero;
+    /// - [`VerifyError::PcrMismatch`] with every register that differs.
+    pub fn compare(&self, expected: &Measurements) -> Result<(), VerifyError> {
+        check_expectation(Some(expected), &[])?;
+        compare(&self.fields, Some(expected.iter()), &[])
+            .map_err(|registers| VerifyError::PcrMismatch { registers })
+    }
+
+    /// What the enclave's program has to say, at most 1024 bytes.
+    pub fn user_data(&self) -> Option<&[u8]> {
+        self.fields.user_data.as_deref()
+    }
+
+    /// A key the enclave wants to be known by, at most 1024 bytes.
+    pub fn public_key(&self) -> Option<&[u8]> {
+        self.fields.public_key.as_deref()
+    }
+
+    /// The challenge the document answers, at most 1024 bytes.
+    pub fn nonce(&self) -> Option<&[u8]> {
+        self.fields.nonce.as_deref()
+    }
+
+    /// The module's name: `i-<instance>-enc<enclave>`.
+    pub fn module_id(&self) -> &str {
+        &self.fields.module_id
+    }
+
+    /// When the document was signed, by the module's clock.
+    pub fn timestamp(&self) -> UnixMillis {
+        self.fields.timestamp
+    }
+
+    /// The time at which everything was checked.
+    pub fn checked_at(&self) -> UnixMillis {
+        self.state.checked_at
+    }
+
+    /// Who vouches for the document.
+    pub fn root(&self) -> RootKind {
+        self.state.root
+    }
+
+    /// The certificates, root first, the enclave's own last.
+    pub fn chain(&self) -> &[CertificateSummary] {
+        &self.state.chain
+    }
+
+    /// The last moment at which the enclave's own certificate is valid.
+    pub fn leaf_valid_until(&self) -> UnixMillis {
+        self.state.chain.last().map_or(UnixMillis(0), |leaf| leaf.not_after)
+    }
+
+    /// The last moment at which the whole chain is valid.
+    pub fn chain_valid_until(&self) -> UnixMillis {
+        self.state.chain.iter().map(|c| c.not_after).min().unwrap_or(UnixMillis(0))
+    }
+
+    /// Whether the enclave runs in debug mode; possible only under [`DebugPolicy::Allow`].
+    pub fn is_debug(&self) -> bool {
+        self.state.is_debug
+    }
+}
+
+/// Whether the policy asks what an honest enclave could answer.
+fn check_question(policy: &Policy<'_>) -> Result<(), VerifyError> {
+    check_expectation(policy.expected, policy.registers)?;
+    match policy.nonce {
+        Some([]) => Err(VerifyError::EmptyNonce),
+        _ => Ok(()),
+    }
+}
+
+fn check_expectation(
+    expected: Option<&Measurements>,
+    registers: &[(PcrIndex, Pcr)],
+) -> Result<(), VerifyError> {
+    let all = expected.into_iter().flat_map(Measurements::iter).chain(registers.iter().copied());
+    match all.into_iter().find(|(_, pcr)| pcr.is_zero()) {
+        Some((register, _)) => Err(VerifyError::ZeroExpectation { register }),
+        None => Ok(()),
+    }
+}
+
+/// What every document must say, whoever asks.
+fn check_content(fields: &UnverifiedFields, chain: &Chain<'_>) -> Result<Measurements, VerifyError> {
+    if fields.digest != "SHA384" {
+        return Err(VerifyError::Digest { found: fields.digest.clone() });
+    }
+    if fields.module_id.is_empty() {
+        return Err(VerifyError::EmptyModuleId);
+    }
+    let (timestamp, leaf) = (fields.timestamp, chain.leaf());
+    if !(leaf.not_before..=leaf.not_after).contains(&timestamp) {
+        let (from, until) = (leaf.not_before, leaf.not_after);
+        return Err(VerifyError::TimestampOutsideLeaf { timestamp, from, until });
+    }
+    let get = |number: u64| {
+        let register = PcrIndex::try_from(number).expect("0, 1 and 2 are register numbers");
+        fields.pcrs.get(&register).copied().ok_or(VerifyError::MissingPcr { register })
+    };
+    Ok(Measurements { pcr0: get(0)?, pcr1: get(1)?, pcr2: get(2)? })
+}
+
+fn check_freshness(fields: &UnverifiedFields, policy: &Policy<'_>) -> Result<(), VerifyError> {
+    let (timestamp, at) = (fields.timestamp, policy.now);
+    if timestamp.0 > at.0.saturating_add(CLOCK_SKEW_MS) {
+        return Err(VerifyError::FromTheFuture { timestamp, at });
+    }
+    if let Some(expected) = policy.nonce {
+        let actual = fields.nonce.as_deref().ok_or(VerifyError::NonceMissing)?;
+        if !bool::from(expected.ct_eq(actual)) {
+            return Err(VerifyError::NonceMismatch);
+        }
+    }
+    let age_ms = at.0.saturating_sub(timestamp.0);
+    match policy.max_age_ms {
+        Some(limit_ms) if age_ms > limit_ms => Err(VerifyError::TooOld { age_ms, limit_ms }),
+        _ => Ok(()),
+    }
+}
+
+/// Whether it is a debug enclave's document. Nitro zeroes PCR0, PCR1 and PCR2 together.
+fn check_debug(measurements: &Measurements, policy: DebugPolicy) -> Result<bool, VerifyError> {
+    let zero = measurements.iter().filter(|(_, pcr)| pcr.is_zero()).count();
+    match (measurements.iter().find(|(_, pcr)| pcr.is_zero()), zero, policy) {
+        (None, ..) => Ok(false),
+        (Some(_), 3, DebugPolicy::Allow) => Ok(true),
+        (Some(_), 3, DebugPolicy::Refuse) => Err(VerifyError::DebugMode),
+        (Some((register, _)), ..) => Err(VerifyError::PartlyZero { register }),
+    }
+}
+
+/// Goes through what is expected, never through what is there: a register that is absent differs.
+fn compare(
+    fields: &UnverifiedFields,
+    expected: Option<impl Iterator<Item = (PcrIndex, Pcr)>>,
+    registers: &[(PcrIndex, Pcr)],
+) -> Result<(), Mismatches> {
+    let all = expected.into_iter().flatten().chain(registers.iter().copied());
+    let mismatches: Vec<_> = all
+        .map(|(register, expected)| Mismatch {
+            register,
+            expected,
+            actual: fields.pcrs.get(&register).copied(),
+        })
+        .filter(|m| m.actual != Some(m.expected))
+        .collect();
+    if mismatches.is_empty() { Ok(()) } else { Err(Mismatches(mismatches)) }
+}
+
+/// What the signature covers: `["Signature1", protected, h'', payload]` (RFC 9052 section 4.4).
+fn signature_structure(payload: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(payload.len() + 32);
+    bytes.extend_from_slice(b"\x84\x6aSignature1\x44");
+    bytes.extend_from_slice(PROTECTED_ES384);
+    bytes.push(0x40);
+    // The payload's head in shortest form; the reader's limit keeps it within 16 bits.
+    match u16::try_from(payload.len()) {
+        Ok(short @ 0..=23) => bytes.push(0x40 | short.to_be_bytes()[1]),
+        Ok(medium @ 24..=0xff) => bytes.extend_from_slice(&[0x58, medium.to_be_bytes()[1]]),
+        Ok(long) => {
+            bytes.push(0x59);
+            bytes.extend_from_slice(&long.to_be_bytes());
+        }
+        Err(_) => unreachable!("a payload is at most {} bytes long", crate::limits::DOCUMENT),
+    }
+    bytes.extend_from_slice(payload);
+    bytes
+}
+
+/// `{1: -35}`: algorithm ES384 (RFC 9053 section 2.1).
+const PROTECTED_ES384: &[u8] = &[0xa1, 0x01, 0x38, 0x22];
+/// `{1: -7}`: algorithm ES256.
+const PROTECTED_ES256: &[u8] = &[0xa1, 0x01, 0x26];
+/// How far a module's clock may be ahead of ours.
+const CLOCK_SKEW_MS: u64 = 5 * 60 * 1000;

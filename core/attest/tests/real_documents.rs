@@ -1,0 +1,225 @@
+//! Documents that Nitro hardware signed between 2021 and 2026.
+
+mod common;
+
+use caution_attest::{
+    Blame, CertificateError, DebugPolicy, Evidence, Malformed, Policy, Position, RootError, RootKind, Roots,
+    UnixMillis, Unverified, Verified, VerifyError,
+};
+use caution_measure::{Measurements, Nonce, Pcr, PcrIndex};
+use common::{Real, outside_vectors};
+use std::path::Path;
+
+fn index(vectors: &Path) -> Vec<Real> {
+    let text = std::fs::read_to_string(vectors.join("nitro/index.json")).expect("an index stands there");
+    serde_json::from_str(&text).expect("the index has the known shape")
+}
+
+fn parse(vectors: &Path, file: &str) -> Result<Evidence<Unverified>, Malformed> {
+    Evidence::parse(&std::fs::read(vectors.join(file)).expect("the index names files that exist"))
+}
+
+fn verify(vectors: &Path, row: &Real, policy: &Policy<'_>) -> Result<Verified, VerifyError> {
+    parse(vectors, &row.file)?.verify(&Roots::aws(), policy)
+}
+
+fn allowing_debug(at_ms: u64) -> Policy<'static> {
+    Policy { debug: DebugPolicy::Allow, ..Policy::at(UnixMillis(at_ms)) }
+}
+
+fn hex(bytes: Option<&[u8]>) -> Option<String> {
+    bytes.map(|b| data_encoding::HEXLOWER.encode(b))
+}
+
+fn in_folder<'a>(rows: &'a [Real], folder: &str) -> Vec<&'a Real> {
+    rows.iter().filter(|row| row.file.starts_with(folder)).collect()
+}
+
+#[test]
+fn valid_documents_verify_at_their_own_time_and_show_what_they_hold() {
+    let Some(vectors) = outside_vectors() else { return };
+    let rows = index(&vectors);
+    let valid = in_folder(&rows, "nitro/valid/");
+    assert_eq!(valid.len(), 46);
+    for row in valid {
+        let at = row.verify_at_unix_ms.unwrap();
+        let verified =
+            verify(&vectors, row, &allowing_debug(at)).unwrap_or_else(|e| panic!("{}: {e}", row.file));
+
+        assert_eq!(verified.root(), RootKind::Aws);
+        assert_eq!(verified.timestamp(), UnixMillis(at));
+        assert_eq!(verified.checked_at(), UnixMillis(at));
+        assert_eq!(Some(verified.module_id()), row.module_id.as_deref());
+        assert_eq!(verified.is_debug(), row.debug_mode.unwrap());
+        assert_eq!(hex(verified.public_key()), row.public_key);
+        assert_eq!(hex(verified.user_data()), row.user_data);
+        assert_eq!(hex(verified.nonce()), row.nonce);
+        let pcrs: std::collections::BTreeMap<_, _> =
+            verified.pcrs().map(|(register, pcr)| (register.get().to_string(), pcr.to_string())).collect();
+        assert_eq!(pcrs, row.pcrs);
+        assert_eq!(verified.measurements().pcr0.to_string(), row.pcrs["0"]);
+        assert_eq!(verified.measurements().pcr2.to_string(), row.pcrs["2"]);
+
+        assert_eq!(verified.chain().len(), 5);
+        assert_eq!(verified.chain()[0].sha256, caution_attest::AWS_ROOT_G1_SHA256);
+        assert_eq!(verified.chain()[0].common_name, "aws.nitro-enclaves");
+        let (from, until) = row.chain_valid_unix.unwrap();
+        assert_eq!(verified.chain_valid_until(), UnixMillis::from_seconds(until));
+        assert_eq!(verified.chain().iter().map(|c| c.not_before).max(), Some(UnixMillis::from_seconds(from)));
+        assert!(verified.leaf_valid_until() >= verified.chain_valid_until());
+    }
+}
+
+#[test]
+fn valid_documents_are_stale_outside_their_window() {
+    let Some(vectors) = outside_vectors() else { return };
+    let rows = index(&vectors);
+    for row in in_folder(&rows, "nitro/valid/") {
+        let (from, until) = row.chain_valid_unix.unwrap();
+        let at = |ms| verify(&vectors, row, &allowing_debug(ms));
+        assert!(at(until * 1000).is_ok(), "{}", row.file);
+        for late in [until * 1000 + 1, (until + 1) * 1000, 1_795_132_800_000] {
+            let refusal = at(late).unwrap_err();
+            assert!(
+                matches!(refusal, VerifyError::Expired { until: u, .. } if u == UnixMillis::from_seconds(until)),
+                "{}: {refusal}",
+                row.file
+            );
+            assert_eq!(refusal.kind(), Blame::Stale);
+        }
+        let early = at(from * 1000 - 1).unwrap_err();
+        assert!(matches!(early, VerifyError::NotYetValid { .. }), "{}: {early}", row.file);
+        assert_eq!(early.kind(), Blame::Stale);
+    }
+}
+
+#[test]
+fn debug_documents_are_refused_by_name() {
+    let Some(vectors) = outside_vectors() else { return };
+    let mut refused = 0;
+    for row in in_folder(&index(&vectors), "nitro/valid/") {
+        let verdict = verify(&vectors, row, &Policy::at(UnixMillis(row.verify_at_unix_ms.unwrap())));
+        if row.debug_mode == Some(true) {
+            let refusal = verdict.unwrap_err();
+            assert_eq!(refusal, VerifyError::DebugMode);
+            assert_eq!(refusal.kind(), Blame::Debug);
+            refused += 1;
+        } else {
+            assert!(verdict.is_ok(), "{}", row.file);
+        }
+    }
+    assert_eq!(refused, 18);
+}
+
+#[test]
+fn invalid_and_nitrotpm_documents_are_refused_by_name() {
+    let Some(vectors) = outside_vectors() else { return };
+    let rows = index(&vectors);
+    for row in in_folder(&rows, "nitro/nitrotpm/") {
+        assert_eq!(parse(&vectors, &row.file).err(), Some(Malformed::NitroTpm));
+    }
+    let invalid = in_folder(&rows, "nitro/invalid/");
+    assert_eq!(invalid.len(), 4);
+    for row in invalid {
+        let at = row.verify_at_unix_ms.unwrap_or(1_713_379_906_000);
+        let refusal = verify(&vectors, row, &allowing_debug(at)).unwrap_err();
+        let expected = match &row.file[row.file.len() - 13..] {
+            "15d4f223.cose" | "7df2cdc0.cose" => refusal == VerifyError::DocumentSignature,
+            "4164bfae.cose" => matches!(
+                refusal,
+                VerifyError::Certificate { position: Position::Leaf, cause: CertificateError::Der { .. } }
+            ),
+            _ => refusal == VerifyError::Malformed { cause: Malformed::UnprotectedHeader },
+        };
+        assert!(expected, "{}: {refusal}", row.file);
+    }
+}
+
+#[test]
+fn other_roots_vouch_for_nothing() {
+    let Some(vectors) = outside_vectors() else { return };
+    let pem = |name: &str| {
+        let text = std::fs::read_to_string(vectors.join("nitro/context").join(name)).unwrap();
+        let body: String = text.lines().filter(|line| !line.starts_with('-')).collect();
+        data_encoding::BASE64.decode(body.as_bytes()).unwrap()
+    };
+    assert!(matches!(
+        Roots::from_der(&[&pem("tampered_root_cert.crt")]),
+        Err(RootError::Certificate { index: 0, .. })
+    ));
+    let other = Roots::from_der(&[&pem("unknown_ca.crt")]).unwrap();
+    for row in in_folder(&index(&vectors), "nitro/valid/") {
+        let policy = allowing_debug(row.verify_at_unix_ms.unwrap());
+        let refusal = parse(&vectors, &row.file).unwrap().verify(&other, &policy).unwrap_err();
+        assert_eq!(refusal, VerifyError::UnknownRoot { sha256: caution_attest::AWS_ROOT_G1_SHA256 });
+        assert_eq!(refusal.kind(), Blame::Untrusted);
+    }
+}
+
+#[test]
+fn policy_is_asked_of_a_real_document() {
+    let Some(vectors) = outside_vectors() else { return };
+    let rows = index(&vectors);
+    let row = rows.iter().find(|row| row.file.ends_with("8ff485d8.cose")).unwrap();
+    let at = row.verify_at_unix_ms.unwrap();
+    let base = Policy::at(UnixMillis(at));
+    let ask = |policy: Policy<'_>| verify(&vectors, row, &policy);
+
+    let nonce: Nonce = row.nonce.as_ref().unwrap().parse().unwrap();
+    assert!(ask(Policy { nonce: Some(nonce.as_bytes()), ..base }).is_ok());
+    assert_eq!(
+        ask(Policy { nonce: Some(&nonce.as_bytes()[..31]), ..base }).err(),
+        Some(VerifyError::NonceMismatch)
+    );
+    assert_eq!(ask(Policy { nonce: Some(b""), ..base }).err(), Some(VerifyError::EmptyNonce));
+
+    let later = UnixMillis(at + 60_001);
+    assert!(ask(Policy { now: later, max_age_ms: Some(60_001), ..base }).is_ok());
+    assert_eq!(
+        ask(Policy { now: later, max_age_ms: Some(60_000), ..base }).err(),
+        Some(VerifyError::TooOld { age_ms: 60_001, limit_ms: 60_000 })
+    );
+
+    let right = ask(base).unwrap().measurements();
+    assert!(ask(Policy { expected: Some(&right), ..base }).is_ok());
+    let wrong = Measurements { pcr1: Pcr::new([1; 48]), pcr2: Pcr::new([2; 48]), ..right };
+    let VerifyError::PcrMismatch { registers } = ask(Policy { expected: Some(&wrong), ..base }).unwrap_err()
+    else {
+        panic!("another refusal")
+    };
+    let registers: Vec<_> = registers.iter().map(|m| (m.register.get(), m.expected, m.actual)).collect();
+    assert_eq!(registers, [(1, wrong.pcr1, Some(right.pcr1)), (2, wrong.pcr2, Some(right.pcr2))]);
+
+    let pcr31 = PcrIndex::try_from(31).unwrap();
+    let absent = [(pcr31, Pcr::EMPTY)];
+    let refusal = ask(Policy { registers: &absent, ..base }).unwrap_err();
+    assert_eq!(refusal.to_string(), format!("PCR31 is absent, expected {}", Pcr::EMPTY));
+    assert_eq!(refusal.kind(), Blame::Mismatch);
+    let zero = [(pcr31, Pcr::ZERO)];
+    assert_eq!(
+        ask(Policy { registers: &zero, ..base }).err(),
+        Some(VerifyError::ZeroExpectation { register: pcr31 })
+    );
+}
+
+/// Our reader of certificates and the `x509-cert` crate read the same from real chains.
+#[test]
+fn certificates_read_as_another_reader_reads_them() {
+    use x509_cert::der::Decode as _;
+    let Some(vectors) = outside_vectors() else { return };
+    for row in in_folder(&index(&vectors), "nitro/valid/") {
+        let evidence = parse(&vectors, &row.file).unwrap();
+        let fields = evidence.unverified_fields().clone();
+        let verified =
+            evidence.verify(&Roots::aws(), &allowing_debug(row.verify_at_unix_ms.unwrap())).unwrap();
+        for (der, summary) in fields.cabundle.iter().chain([&fields.certificate]).zip(verified.chain()) {
+            let other = x509_cert::Certificate::from_der(der).unwrap();
+            let tbs = other.tbs_certificate();
+            let millis =
+                |time: x509_cert::time::Time| UnixMillis::from_seconds(time.to_unix_duration().as_secs());
+            assert_eq!(summary.not_before, millis(tbs.validity().not_before));
+            assert_eq!(summary.not_after, millis(tbs.validity().not_after));
+            assert!(tbs.subject().to_string().contains(&format!("CN={}", summary.common_name)));
+        }
+    }
+}
