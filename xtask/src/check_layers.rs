@@ -86,9 +86,17 @@ fn check_toolchain(root: &Path) -> Result<Option<Problem>, CheckError> {
     struct Toolchain {
         channel: String,
     }
+    #[derive(serde::Deserialize)]
+    struct Lock {
+        rust: LockedRust,
+    }
+    #[derive(serde::Deserialize)]
+    struct LockedRust {
+        toolchain: String,
+    }
     let file: ToolchainFile = read_toml(&root.join("rust-toolchain.toml"))?;
-    let lock: ToolchainFile = read_toml(&root.join("enclave/enclaveos.lock"))?;
-    Ok(rules::check_toolchain(&file.toolchain.channel, &lock.toolchain.channel))
+    let lock: Lock = read_toml(&root.join("enclave/enclaveos.lock"))?;
+    Ok(rules::check_toolchain(&file.toolchain.channel, &lock.rust.toolchain))
 }
 
 /// Rust files of the trust folders, those not committed yet included. Examples are other people's

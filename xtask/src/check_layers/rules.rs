@@ -119,17 +119,21 @@ pub(crate) fn check_toolchain(file: &str, lock: &str) -> Option<Problem> {
 }
 
 fn compare(place: &str, used: &BTreeSet<String>, listed: &BTreeSet<String>, list: &str) -> Vec<Problem> {
-    let grown = used.difference(listed).map(|name| Problem {
+    let names = |names: Vec<&String>| {
+        let quoted: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+        (!quoted.is_empty()).then(|| quoted.join(", "))
+    };
+    let grown = names(used.difference(listed).collect()).map(|names| Problem {
         place: place.into(),
-        what: format!("It uses `{name}`, which is not on its closed list."),
-        fix: format!("Do without it, or add it to {list} in xtask/layers.toml and say why in the commit."),
+        what: format!("It uses what is not on its closed list: {names}."),
+        fix: format!("Do without, or add to {list} in xtask/layers.toml and say why in the commit."),
     });
-    let shrunk = listed.difference(used).map(|name| Problem {
+    let shrunk = names(listed.difference(used).collect()).map(|names| Problem {
         place: "xtask/layers.toml".into(),
-        what: format!("{place} no longer uses `{name}`."),
-        fix: format!("Remove it from {list}: the list may only be as long as it must."),
+        what: format!("{place} no longer uses {names}."),
+        fix: format!("Remove from {list}: the list may only be as long as it must."),
     });
-    grown.chain(shrunk).collect()
+    grown.into_iter().chain(shrunk).collect()
 }
 
 fn forbidden_edge(from: &Crate, to: &str, folder: &str, allowed: &[&str]) -> Problem {
@@ -243,7 +247,7 @@ mod tests {
         let lists = Lists { core: BTreeMap::new(), enclave_os: closure(&["serde"]) };
         assert_eq!(check_enclave_list(&closure(&["serde"]), &lists), []);
         let grown = check_enclave_list(&closure(&["serde", "tokio"]), &lists);
-        assert_eq!(grown[0].what, "It uses `tokio`, which is not on its closed list.");
+        assert_eq!(grown[0].what, "It uses what is not on its closed list: `tokio`.");
         assert_eq!(check_enclave_list(&closure(&[]), &lists).len(), 1);
     }
 

@@ -5,10 +5,11 @@ use super::rules::Problem;
 /// The one folder that may hold `unsafe`.
 const UNSAFE_FOLDER: &str = "enclave/sys/";
 
-/// Parts of `std` through which a program learns what it was not told.
-const AMBIENT: [&str; 7] = ["env", "fs", "net", "os", "process", "thread", "time"];
-/// The harmless types of `std::time`.
-const TIME_VALUES: [&str; 2] = ["Duration", "UNIX_EPOCH"];
+/// Parts of `std` through which a program learns what it was not told. Threads are no such part: a
+/// scoped one computes what its caller would.
+const AMBIENT: [&str; 6] = ["env", "fs", "net", "os", "process", "time"];
+/// Plain values that live in those parts.
+const VALUES: [&str; 4] = ["time::Duration", "net::IpAddr", "net::Ipv4Addr", "net::Ipv6Addr"];
 
 /// Problems of one file; `path` is relative to the repository.
 pub(crate) fn check(path: &str, text: &str) -> Vec<Problem> {
@@ -32,16 +33,16 @@ pub(crate) fn check(path: &str, text: &str) -> Vec<Problem> {
 /// `std::fs`, `std::{fs, …}` and their like.
 fn ambient(path: &str, code: &str) -> Vec<Problem> {
     let mut problems = Vec::new();
-    for (at, _) in code.match_indices("std::") {
-        let rest = &code[at + "std::".len()..];
-        for module in first_segments(rest) {
-            let name = module.split("::").next().unwrap_or_default();
-            let harmless =
-                name == "time" && TIME_VALUES.iter().any(|value| module == format!("time::{value}"));
-            if AMBIENT.contains(&name) && !harmless {
+    for (at, prefix) in code.match_indices("std::") {
+        for item in expand(&code[at + prefix.len()..]) {
+            let module = item.split("::").next().unwrap_or_default();
+            let is = |value: &&str| {
+                item.strip_prefix(*value).is_some_and(|more| more.is_empty() || more.starts_with("::"))
+            };
+            if AMBIENT.contains(&module) && !VALUES.iter().any(is) {
                 problems.push(Problem {
                     place: format!("{path}:{}", line_of(code, at)),
-                    what: format!("core uses `std::{module}`; it may not look at the world by itself."),
+                    what: format!("core uses `std::{item}`; it may not look at the world by itself."),
                     fix: "Take the value as an argument, and let a binary fetch it.".into(),
                 });
             }
@@ -50,23 +51,25 @@ fn ambient(path: &str, code: &str) -> Vec<Problem> {
     problems
 }
 
-/// The paths after `std::`: one, or those of a `{…}` group.
-fn first_segments(rest: &str) -> Vec<String> {
+/// The paths that `a::b` or `a::{b, c::{d}}` at the beginning of `rest` stand for.
+fn expand(rest: &str) -> Vec<String> {
     let is_path = |c: char| c.is_alphanumeric() || c == '_' || c == ':';
-    let path = |text: &str| text.trim().chars().take_while(|c| is_path(*c)).collect::<String>();
-    let Some(group) = rest.strip_prefix('{') else { return vec![path(rest)] };
-    let (mut depth, mut start, mut found) = (0_usize, 0, Vec::new());
+    let rest = rest.trim_start();
+    let end = rest.find(|c| !is_path(c)).unwrap_or(rest.len());
+    let (path, after) = rest.split_at(end);
+    let Some(group) = after.strip_prefix('{') else { return vec![path.to_owned()] };
+    let mut found = Vec::new();
+    let (mut depth, mut start) = (0_usize, 0);
     for (at, c) in group.char_indices() {
         match c {
             '{' => depth += 1,
-            '}' if depth == 0 => {
-                found.push(path(&group[start..at]));
-                break;
-            }
-            '}' => depth -= 1,
-            ',' if depth == 0 => {
-                found.push(path(&group[start..at]));
+            '}' if depth > 0 => depth -= 1,
+            '}' | ',' if depth == 0 => {
+                found.extend(expand(&group[start..at]).into_iter().map(|item| format!("{path}{item}")));
                 start = at + 1;
+                if c == '}' {
+                    break;
+                }
             }
             _ => {}
         }
@@ -215,9 +218,9 @@ mod tests {
         for text in [
             "use std::fs::File;",
             "use std::{collections::BTreeMap, env};",
-            "use std::{io::{Read, Write}, net::{TcpStream, UdpSocket}};",
+            "use std::{io::{Read, Write}, net::{IpAddr, TcpStream}};",
             "fn f() { std::time::SystemTime::now(); }",
-            "use std::time::Instant;",
+            "use std::{time::{Duration, Instant}};",
         ] {
             assert_eq!(places(path, text), [format!("{path}:1")], "{text}");
         }
@@ -225,6 +228,8 @@ mod tests {
             "use std::collections::BTreeMap;",
             "use std::time::Duration;",
             "use std::io::Read;",
+            "use std::net::{IpAddr, Ipv4Addr};",
+            "fn f() { std::time::Duration::from_secs(1); std::thread::scope(|s| ()); }",
             "#[cfg(test)]\nmod tests { use std::fs; }",
         ] {
             assert_eq!(places(path, text), [""; 0], "{text}");
