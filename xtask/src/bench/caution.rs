@@ -1,0 +1,103 @@
+//! Driving `caution` and other programs.
+
+use super::BenchError;
+use std::ffi::OsString;
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The release program.
+pub(crate) struct Caution(PathBuf);
+
+/// A JSON answer and the command that gave it.
+pub(crate) struct Answer {
+    command: String,
+    json: serde_json::Value,
+}
+
+impl Caution {
+    /// The program that `make` built: `CAUTION_BIN`, else below `target/`.
+    #[expect(clippy::disallowed_methods, reason = "the Makefile says here where it built the program")]
+    pub(crate) fn find(root: &Path) -> Self {
+        let named = std::env::var_os("CAUTION_BIN").map(PathBuf::from);
+        Self(named.unwrap_or_else(|| root.join("target/release/caution")))
+    }
+
+    /// Runs it with `--json`.
+    pub(crate) fn json(&self, folder: &Path, arguments: &[&str]) -> Result<Answer, BenchError> {
+        let text = run(folder, &self.0, &[arguments, &["--json"]].concat())?;
+        let command = format!("caution {}", arguments.join(" "));
+        match serde_json::from_str(&text) {
+            Ok(json) => Ok(Answer { command, json }),
+            Err(_) => Err(BenchError::Answer { command, field: "JSON" }),
+        }
+    }
+
+    /// Runs it for its effect; a failure shows in what comes next.
+    pub(crate) fn quietly(&self, folder: &Path, arguments: &[&str]) {
+        let _ = run(folder, &self.0, arguments);
+    }
+}
+
+impl Answer {
+    /// The number at a JSON pointer.
+    pub(crate) fn number(&self, pointer: &'static str) -> Result<f64, BenchError> {
+        let value = self.json.pointer(pointer).and_then(serde_json::Value::as_f64);
+        value.ok_or_else(|| BenchError::Answer { command: self.command.clone(), field: pointer })
+    }
+
+    /// How the machine ran the enclave's CPU, in a word.
+    pub(crate) fn accelerator(&self) -> String {
+        let text = self.json["accelerator"].to_string().to_lowercase();
+        if text.contains("kvm") && !text.contains("tcg") { "KVM".into() } else { "TCG".into() }
+    }
+}
+
+/// Runs a program; its stdout.
+pub(crate) fn run(
+    folder: &Path,
+    program: impl Into<OsString>,
+    arguments: &[&str],
+) -> Result<String, BenchError> {
+    let program = program.into();
+    let command = format!("{} {}", program.display(), arguments.join(" "));
+    let done = Command::new(&program).args(arguments).current_dir(folder).output();
+    let done = done.map_err(|error| BenchError::Start(command.clone(), error))?;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim_end().to_owned();
+    if done.status.success() {
+        Ok(text(&done.stdout))
+    } else {
+        Err(BenchError::Failed { command, output: text(&done.stderr) + &text(&done.stdout) })
+    }
+}
+
+/// A port of loopback that nobody has at this moment.
+pub(crate) fn free_port() -> Result<u16, BenchError> {
+    let bound = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr());
+    bound.map(|address| address.port()).map_err(|error| BenchError::Io("Finding a free port", error))
+}
+
+/// One signed document from `/attestation`, and nothing else, is success.
+pub(crate) fn attest(port: u16) -> Result<(), BenchError> {
+    let answer = post(port).map_err(|error| BenchError::Io("POST /attestation", error))?;
+    if answer.starts_with("HTTP/1.1 200 ") && answer.contains("\"document\"") {
+        return Ok(());
+    }
+    Err(BenchError::Attestation(answer.lines().next().unwrap_or_default().to_owned()))
+}
+
+fn post(port: u16) -> std::io::Result<String> {
+    // 32 zero bytes: how fresh the nonce is does not matter to the clock.
+    let body = format!("{{\"nonce\":\"{}=\"}}", "A".repeat(43));
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+    write!(
+        stream,
+        "POST /attestation HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
+         Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        body.len()
+    )?;
+    let mut answer = String::new();
+    stream.take(1024 * 1024).read_to_string(&mut answer)?;
+    Ok(answer)
+}
