@@ -1,0 +1,246 @@
+//! The app's root: what is mounted, made and closed below `/rootfs` before the app starts.
+//!
+//! Done once, in PID 1's own mount namespace, so that it can be ordinary code; every start of the app
+//! copies that namespace. Files the app writes therefore survive its restarts, as in a container.
+
+use crate::mount::{Mount, MountError, NO_ALL, mount_all};
+use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open, openat2};
+use nix::mount::{MsFlags, mount};
+use nix::sys::stat::{Mode, SFlag, makedev, mknod};
+use std::fs::{self, File, Permissions};
+use std::io;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::Path;
+
+/// Why an app's root could not be prepared.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AppRootError {
+    /// Ramdisk 1 holds no root.
+    #[error("the image holds no directory {0}")]
+    Missing(String),
+    /// Something else lies where a file system has to be mounted.
+    #[error("the app's /{0} is not a directory")]
+    NotADirectory(&'static str),
+    /// A mount failed.
+    #[error(transparent)]
+    Mount(#[from] MountError),
+    /// A directory, node or link could not be made.
+    #[error("the app's {what} could not be made")]
+    Make {
+        /// Path below the root.
+        what: &'static str,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A part of /proc could not be closed.
+    #[error("the app's {what} could not be closed to it")]
+    Close {
+        /// Path below the root.
+        what: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// Prepares `root`.
+pub fn prepare(root: &Path) -> Result<(), AppRootError> {
+    if !fs::symlink_metadata(root).is_ok_and(|m| m.is_dir()) {
+        return Err(AppRootError::Missing(root.display().to_string()));
+    }
+    bind_without_devices(root).map_err(make("/"))?;
+    for (name, mode, exact) in DIRECTORIES {
+        directory(root, name, mode, exact)?;
+    }
+    mount_all(root, &MOUNTS)?;
+    for (name, major, minor) in NODES {
+        let path = root.join("dev").join(name);
+        let made =
+            mknod(&path, SFlag::S_IFCHR, Mode::empty(), makedev(major, minor)).map_err(io::Error::from);
+        made.and_then(|()| fs::set_permissions(&path, Permissions::from_mode(0o666))).map_err(make(name))?;
+    }
+    for (name, target) in LINKS {
+        symlink(target, root.join("dev").join(name)).map_err(make(name))?;
+    }
+    close_proc(root)?;
+    provide_hosts(root).map_err(make("etc/hosts"))
+}
+
+/// Opens `path` for reading as a process inside `root` would: links are followed, never out of it.
+pub fn open_inside(root: &Path, path: &Path) -> io::Result<File> {
+    let how = OpenHow::new().flags(OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK);
+    open_how(root, path, how)
+}
+
+fn open_how(root: &Path, path: &Path, how: OpenHow) -> io::Result<File> {
+    let directory = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let root = open(root, directory, Mode::empty())?;
+    let how = how.resolve(ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS);
+    Ok(openat2(root, path, how)?.into())
+}
+
+/// A mount point of its own, to be moved later; nodev: a device node in the image (the security
+/// module's, memory, …) opens nothing. Set-user-id programs keep working.
+fn bind_without_devices(root: &Path) -> io::Result<()> {
+    let none = None::<&str>;
+    mount(Some(root), root, none, MsFlags::MS_BIND, none)?;
+    mount(none, root, none, MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_NODEV, none)?;
+    Ok(())
+}
+
+/// Makes `root/name` where it is absent. `exact`: nothing but a real directory may lie there, as a
+/// link would lead the coming mount out of the root.
+fn directory(root: &Path, name: &'static str, mode: u32, exact: bool) -> Result<(), AppRootError> {
+    let path = root.join(name);
+    match fs::symlink_metadata(&path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => fs::create_dir(&path)
+            .and_then(|()| fs::set_permissions(&path, Permissions::from_mode(mode)))
+            .map_err(make(name)),
+        Ok(found) if exact && !found.is_dir() => Err(AppRootError::NotADirectory(name)),
+        Ok(_) => Ok(()),
+        Err(e) => Err(make(name)(e)),
+    }
+}
+
+/// Makes the parts of /proc through which root could steer the kernel read-only, and hides those
+/// that tell of it: the lists of the OCI runtime's default specification.
+fn close_proc(root: &Path) -> Result<(), AppRootError> {
+    let none = None::<&str>;
+    let proc = root.join("proc");
+    for name in READ_ONLY_PROC {
+        let path = proc.join(name);
+        if path.exists() {
+            let flags = MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_RDONLY | NO_ALL;
+            mount(Some(&path), &path, none, MsFlags::MS_BIND, none)
+                .and_then(|()| mount(none, &path, none, flags, none))
+                .map_err(|e| AppRootError::Close { what: format!("proc/{name}"), source: e.into() })?;
+        }
+    }
+    let null = root.join("dev/null");
+    for name in HIDDEN_PROC {
+        let path = proc.join(name);
+        let hidden = match fs::metadata(&path) {
+            Err(_) => Ok(()),
+            Ok(m) if m.is_dir() => {
+                mount(Some("tmpfs"), &path, Some("tmpfs"), NO_ALL | MsFlags::MS_RDONLY, Some("size=0"))
+            }
+            Ok(_) => mount(Some(&null), &path, none, MsFlags::MS_BIND, none),
+        };
+        hidden.map_err(|e| AppRootError::Close { what: format!("proc/{name}"), source: e.into() })?;
+    }
+    Ok(())
+}
+
+/// Writes `/etc/hosts` where the image has none or an empty one; the root lies in memory, so the
+/// image stays what it is. What the image does say about names is measured and left alone.
+fn provide_hosts(root: &Path) -> io::Result<()> {
+    use std::io::Write as _;
+    directory(root, "etc", 0o755, false).map_err(|_| io::ErrorKind::NotADirectory)?;
+    let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
+    let how = OpenHow::new().flags(flags).mode(Mode::from_bits_truncate(0o644));
+    let mut hosts = open_how(root, Path::new("etc/hosts"), how)?;
+    if hosts.metadata()?.len() == 0 {
+        hosts.write_all(b"127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n")?;
+    }
+    Ok(())
+}
+
+fn make(what: &'static str) -> impl Fn(io::Error) -> AppRootError {
+    move |source| AppRootError::Make { what, source }
+}
+
+/// Name, mode when made, whether it must be a real directory.
+const DIRECTORIES: [(&str, u32, bool); 5] = [
+    ("dev", 0o755, true),
+    ("proc", 0o555, true),
+    ("sys", 0o555, true),
+    ("tmp", 0o1777, false),
+    ("run", 0o755, false),
+];
+
+const MOUNTS: [Mount; 5] = [
+    Mount {
+        kind: "tmpfs",
+        target: "dev",
+        flags: MsFlags::MS_NOSUID.union(MsFlags::MS_NOEXEC),
+        data: Some("mode=0755,size=1m"),
+    },
+    Mount {
+        kind: "devpts",
+        target: "dev/pts",
+        flags: MsFlags::MS_NOSUID.union(MsFlags::MS_NOEXEC),
+        data: Some("newinstance,ptmxmode=0666,mode=0620,gid=5"),
+    },
+    Mount { kind: "tmpfs", target: "dev/shm", flags: NO_ALL, data: Some("mode=1777") },
+    Mount { kind: "proc", target: "proc", flags: NO_ALL, data: Some("hidepid=2") },
+    Mount { kind: "sysfs", target: "sys", flags: NO_ALL.union(MsFlags::MS_RDONLY), data: None },
+];
+
+/// Name, major, minor (kernel `Documentation/admin-guide/devices.txt`). Not `nsm`: documents come
+/// from attestd alone.
+const NODES: [(&str, u64, u64); 6] =
+    [("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0)];
+
+const LINKS: [(&str, &str); 5] = [
+    ("ptmx", "pts/ptmx"),
+    ("fd", "/proc/self/fd"),
+    ("stdin", "/proc/self/fd/0"),
+    ("stdout", "/proc/self/fd/1"),
+    ("stderr", "/proc/self/fd/2"),
+];
+
+const READ_ONLY_PROC: [&str; 5] = ["bus", "fs", "irq", "sys", "sysrq-trigger"];
+const HIDDEN_PROC: [&str; 8] =
+    ["acpi", "asound", "interrupts", "kcore", "keys", "latency_stats", "timer_list", "scsi"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read as _;
+
+    #[test]
+    fn links_do_not_lead_out_of_the_root() {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir(root.path().join("etc")).unwrap();
+        fs::write(root.path().join("etc/inside"), "inside").unwrap();
+        symlink("/etc/inside", root.path().join("absolute")).unwrap();
+        symlink("../../../../../etc/inside", root.path().join("climbing")).unwrap();
+        symlink("/etc/passwd", root.path().join("outside")).unwrap();
+        for name in ["absolute", "climbing"] {
+            let mut text = String::new();
+            open_inside(root.path(), Path::new(name)).unwrap().read_to_string(&mut text).unwrap();
+            assert_eq!(text, "inside");
+        }
+        let outside = open_inside(root.path(), Path::new("outside"));
+        assert_eq!(outside.unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn hosts_are_only_written_where_there_are_none() {
+        let root = tempfile::tempdir().unwrap();
+        let read = || fs::read_to_string(root.path().join("etc/hosts")).unwrap();
+        provide_hosts(root.path()).unwrap();
+        assert!(read().starts_with("127.0.0.1\tlocalhost\n"));
+        fs::write(root.path().join("etc/hosts"), "10.0.0.1 x\n").unwrap();
+        provide_hosts(root.path()).unwrap();
+        assert_eq!(read(), "10.0.0.1 x\n");
+    }
+
+    #[test]
+    fn a_link_where_a_mount_goes_is_refused() {
+        let root = tempfile::tempdir().unwrap();
+        symlink("/", root.path().join("proc")).unwrap();
+        let refused = directory(root.path(), "proc", 0o555, true);
+        assert!(matches!(refused, Err(AppRootError::NotADirectory("proc"))));
+        directory(root.path(), "dev", 0o755, true).unwrap();
+        assert!(root.path().join("dev").is_dir());
+    }
+
+    #[test]
+    fn an_absent_root_is_named() {
+        let refused = prepare(Path::new("/nonexistent/rootfs"));
+        assert!(matches!(refused, Err(AppRootError::Missing(path)) if path == "/nonexistent/rootfs"));
+    }
+}

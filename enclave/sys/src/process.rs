@@ -1,0 +1,41 @@
+//! PID 1's own process: standard streams, limits, identity.
+
+use nix::fcntl::{OFlag, open};
+use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::stat::Mode;
+use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout};
+use std::io;
+use std::os::fd::OwnedFd;
+
+/// Whether this process is the kernel's first.
+pub fn is_pid1() -> bool {
+    std::process::id() == 1
+}
+
+/// Points standard input, output and error at `/dev/console`, or at `/dev/null` where there is no
+/// console (a production enclave). True for a console.
+pub fn attach_console() -> io::Result<bool> {
+    let flags = OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+    let (fd, console): (OwnedFd, bool) = match open("/dev/console", flags, Mode::empty()) {
+        Ok(fd) => (fd, true),
+        Err(_) => (open("/dev/null", flags, Mode::empty())?, false),
+    };
+    dup2_stdin(&fd)?;
+    dup2_stdout(&fd)?;
+    dup2_stderr(&fd)?;
+    Ok(console)
+}
+
+/// Raises the number of files PID 1 may hold open: two for every forwarded connection.
+pub fn raise_file_limit(files: u64) -> io::Result<()> {
+    Ok(setrlimit(Resource::RLIMIT_NOFILE, files, files)?)
+}
+
+/// Milliseconds since the kernel started.
+pub fn uptime_ms() -> u64 {
+    // CLOCK_BOOTTIME fails on no kernel since 2.6.39; zero only misstates a duration.
+    nix::time::clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME).map_or(0, |t| {
+        let (seconds, nanoseconds) = (t.tv_sec().unsigned_abs(), t.tv_nsec().unsigned_abs());
+        seconds * 1000 + nanoseconds / 1_000_000
+    })
+}
