@@ -4,7 +4,7 @@ use caution_abi::ports::AppPort;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// An app's configuration, from either file format.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct AppSpec {
     /// How the image comes to be and where its source is published.
     pub build: Build,

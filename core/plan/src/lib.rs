@@ -1,1 +1,14 @@
 //! AppSpec plus image configuration to boot plan and manifest; builder and verifier call the same function.
+//!
+//! Everything here is a pure function: the same inputs give the same bytes on every machine.
+
+mod boot;
+mod claims;
+mod manifest;
+
+pub use boot::{
+    BACKOFF_MAX_MS, BACKOFF_MS, ImageConfig, MAX_COMMAND_BYTES, MAX_RESTARTS, PlanError, READINESS_TIMEOUT_S,
+    boot_plan,
+};
+pub use claims::{Disagreement, Expected, disagreements};
+pub use manifest::{SourceIdentity, manifest};

@@ -1,0 +1,305 @@
+//! The `network` block: traffic rules, HTTP port, encryption.
+
+use super::section::{BlockRef, Names, Section, subject, value_at};
+use crate::problem::{Checked, Fault, Report};
+use crate::procfile::listed;
+use crate::{EndToEnd, EndToEndMode, Http, KeyExchange, MAX_PORTS, Network, TrafficRule, Upstream, value};
+use caution_abi::ports::AppPort;
+use std::collections::BTreeSet;
+
+pub(super) fn read(report: &mut Report<'_>, block: BlockRef<'_>) -> Network {
+    let names = Names { attributes: &[], blocks: &["ingress", "egress", "http"] };
+    let at = block.at();
+    let section = Section::of(report, block, &names);
+    let mut network = Network::default();
+    let mut whole = true;
+    for block in section.blocks(report, "ingress") {
+        match ingress(report, block, &mut network.ports) {
+            Some(rule) => network.ingress.push(rule),
+            None => whole = false,
+        }
+    }
+    if network.ports.len() > MAX_PORTS {
+        let message = format!("The ingress rules name {} ports (at most {MAX_PORTS}).", network.ports.len());
+        report.problem(at, message, None);
+        whole = false;
+    }
+    for block in section.blocks(report, "egress") {
+        report.not_yet(
+            block.at(),
+            "`egress`",
+            "remove the block; an enclave reaches nothing outside until then",
+        );
+        network.egress.extend(rule(report, block, "egress").map(|(rule, _)| rule));
+    }
+    let has_egress = section.has_block("egress");
+    // Ports of a wrong rule are not known, so nothing is said about what they should cover.
+    let ports = whole.then(|| network.ports.clone());
+    network.http =
+        section.block(report, "http").and_then(|block| http(report, block, ports.as_ref(), has_egress));
+    network
+}
+
+/// A rule that lets traffic in, its TCP ports added to `ports`.
+fn ingress(
+    report: &mut Report<'_>,
+    block: BlockRef<'_>,
+    ports: &mut BTreeSet<AppPort>,
+) -> Option<TrafficRule> {
+    let (rule, at) = rule(report, block, "ingress")?;
+    let Some((first, last)) = rule.ports else {
+        let fix = "add `port = 8080`, or `start_port` and `end_port`";
+        report.problem(block.at(), "An `ingress` block needs a port.".to_owned(), Some(fix.to_owned()));
+        return None;
+    };
+    let range = value::port_range(u64::from(first), u64::from(last), ports);
+    let subject =
+        if first == last { format!("Port {first}") } else { format!("The range {first} to {last}") };
+    let range = report.check(at, &subject, range)?;
+    if rule.ip_protocol.as_deref() != Some("udp") {
+        ports.extend(range);
+    }
+    if rule.cidr_ipv4 != "0.0.0.0/0" {
+        report.not_yet(
+            block.at(),
+            "An `ingress` block for a part of the internet",
+            "write `cidr_ipv4 = \"0.0.0.0/0\"`",
+        );
+    }
+    if rule.ip_protocol.as_deref().is_some_and(|protocol| protocol != "tcp") {
+        report.not_yet(
+            block.at(),
+            "An `ingress` block for another protocol",
+            "write `ip_protocol = \"tcp\"`",
+        );
+    }
+    Some(rule)
+}
+
+/// A traffic rule and where its first port stands.
+fn rule(report: &mut Report<'_>, block: BlockRef<'_>, what: &str) -> Option<(TrafficRule, usize)> {
+    let names =
+        Names { attributes: &["cidr_ipv4", "port", "start_port", "end_port", "ip_protocol"], blocks: &[] };
+    let at = block.at();
+    let section = Section::of(report, block, &names);
+    section.require(report, at, "cidr_ipv4");
+    let cidr = section.text(report, "cidr_ipv4", value::cidr_ipv4);
+    let protocol = section.text(report, "ip_protocol", ip_protocol);
+    let protocol_known = protocol.is_some() || section.attribute("ip_protocol").is_none();
+    let ports = rule_ports(report, &section, at, what);
+    let (cidr_ipv4, _) = cidr?;
+    let (ports, ports_at) = ports?;
+    let rule = TrafficRule { cidr_ipv4, ports, ip_protocol: protocol.map(|(text, _)| text) };
+    protocol_known.then_some((rule, ports_at))
+}
+
+/// First and last port where the rule names any; `None` when what it names is wrong.
+fn rule_ports(
+    report: &mut Report<'_>,
+    section: &Section<'_>,
+    block_at: usize,
+    what: &str,
+) -> Option<(Option<(u16, u16)>, usize)> {
+    let given = ["port", "start_port", "end_port"].map(|key| section.attribute(key).is_some());
+    let mut number = |key| section.number(report, key, port_number).map(|(port, _)| port);
+    let (port, first, last) = (number("port"), number("start_port"), number("end_port"));
+    let place = |key| section.attribute(key).map_or(block_at, value_at);
+    match given {
+        [false, false, false] => Some((None, block_at)),
+        [true, false, false] => port.map(|port| (Some((port, port)), place("port"))),
+        [false, true, true] => {
+            let (first, last) = (first?, last?);
+            if first > last {
+                let message = format!("The range {first} to {last} ends before it begins.");
+                report.problem(
+                    place("start_port"),
+                    message,
+                    Some("swap `start_port` and `end_port`".to_owned()),
+                );
+                return None;
+            }
+            Some((Some((first, last)), place("start_port")))
+        }
+        [false, ..] => {
+            let message = format!("This `{what}` block has only one end of a range.");
+            let fix = "give both `start_port` and `end_port`, or `port` alone";
+            report.problem(block_at, message, Some(fix.to_owned()));
+            None
+        }
+        [true, ..] => {
+            let message = format!("This `{what}` block has `port` and a range.");
+            report.problem(block_at, message, Some("keep one of the two".to_owned()));
+            None
+        }
+    }
+}
+
+fn port_number(number: u64) -> Checked<u16> {
+    u16::try_from(number).ok().filter(|port| *port != 0).ok_or_else(value::not_a_port)
+}
+
+fn ip_protocol(text: &str) -> Checked<String> {
+    match text {
+        "tcp" | "udp" | "-1" => Ok(text.to_owned()),
+        _ => Err(Fault::new("is not a protocol").fix("write \"tcp\", \"udp\" or \"-1\" for every protocol")),
+    }
+}
+
+fn http(
+    report: &mut Report<'_>,
+    block: BlockRef<'_>,
+    ports: Option<&BTreeSet<AppPort>>,
+    has_egress: bool,
+) -> Option<Http> {
+    let names = Names { attributes: &["port", "domain", "upstream_protocol"], blocks: &["e2e_encryption"] };
+    let at = block.at();
+    let section = Section::of(report, block, &names);
+    section.require(report, at, "port");
+    let port = section.number(report, "port", |n| value::app_port(n, &BTreeSet::new())).map(|(port, _)| port);
+    if let (Some(port), Some(ports), Some(attribute)) = (port, ports, section.attribute("port"))
+        && !ports.contains(&port)
+    {
+        let let_in = if ports.is_empty() {
+            "is let in by no `ingress` block".to_owned()
+        } else {
+            format!("is let in by no `ingress` block; these are: {}", listed(ports))
+        };
+        let fault =
+            Fault::new(let_in).fix(format!("add `ingress` with `port = {port}`, or choose one of its ports"));
+        report.fault(value_at(attribute), &subject(report, attribute), fault);
+    }
+    let domain = section.text(report, "domain", value::domain);
+    if let Some((_, at)) = domain {
+        report.not_yet(at, "`domain`", "remove it; the app is reached by its address until then");
+    }
+    let upstream = section.text(report, "upstream_protocol", upstream);
+    if let Some((Upstream::H2c, at)) = upstream {
+        report.not_yet(at, "`upstream_protocol = \"h2c\"`", "remove it, and let the app speak HTTP/1.1");
+    }
+    let e2e = section.block(report, "e2e_encryption").and_then(|block| {
+        let scene = TlsScene { has_domain: section.attribute("domain").is_some(), has_egress };
+        end_to_end(report, block, scene)
+    });
+    Some(Http {
+        port: port?,
+        domain: domain.map(|(name, _)| name),
+        upstream: upstream.map_or(Upstream::Http, |(upstream, _)| upstream),
+        e2e,
+    })
+}
+
+fn upstream(text: &str) -> Checked<Upstream> {
+    match text {
+        "http" => Ok(Upstream::Http),
+        "h2c" => Ok(Upstream::H2c),
+        _ => Err(Fault::new("is not a protocol").fix("write \"http\" or \"h2c\"")),
+    }
+}
+
+/// What mode `tls` asks of its surroundings.
+#[derive(Clone, Copy)]
+struct TlsScene {
+    has_domain: bool,
+    has_egress: bool,
+}
+
+fn end_to_end(report: &mut Report<'_>, block: BlockRef<'_>, scene: TlsScene) -> Option<EndToEnd> {
+    let names = Names {
+        attributes: &["enabled", "mode", "cors_origins", "key_exchange", "allow_plaintext_fallback"],
+        blocks: &[],
+    };
+    let at = block.at();
+    let section = Section::of(report, block, &names);
+    let enabled = section.flag(report, "enabled").map(|(on, _)| on);
+    let mode = section.text(report, "mode", mode).map(|(mode, _)| mode);
+    let cors_origins = section.texts(report, "cors_origins", value::origin);
+    let key_exchange = section.text(report, "key_exchange", key_exchange).map(|(kx, _)| kx);
+    let fallback = section.flag(report, "allow_plaintext_fallback").map(|(on, _)| on);
+
+    let given = |key| section.attribute(key).is_some();
+    let mode = match (enabled, mode) {
+        (Some(false), _) => {
+            for key in ["mode", "cors_origins", "key_exchange", "allow_plaintext_fallback"] {
+                let fix = "remove it, or `enabled = false`";
+                contradiction(
+                    report,
+                    &section,
+                    key,
+                    "says how to encrypt, and `enabled = false` says not to",
+                    fix,
+                );
+            }
+            return None;
+        }
+        (_, Some(mode)) => mode,
+        // A wrong value has been reported.
+        (None, None) if given("enabled") || given("mode") => return None,
+        (Some(true), None) => EndToEndMode::Steve,
+        (None, None) => {
+            let fix = "add `mode = \"steve\"`, or remove the block";
+            report.problem(at, "This block names no `mode`.".to_owned(), Some(fix.to_owned()));
+            return None;
+        }
+    };
+    report.not_yet(
+        at,
+        "`e2e_encryption`",
+        "remove the block, or write `enabled = false`; TLS then ends outside the enclave",
+    );
+    if mode == EndToEndMode::Tls {
+        tls(report, &section, at, scene);
+    }
+    Some(EndToEnd {
+        mode,
+        cors_origins,
+        key_exchange: key_exchange.unwrap_or_default(),
+        allow_plaintext_fallback: fallback.unwrap_or(false),
+    })
+}
+
+/// What mode `tls` needs, and what it has no use for.
+fn tls(report: &mut Report<'_>, section: &Section<'_>, at: usize, scene: TlsScene) {
+    if !scene.has_domain {
+        let fix = "add `domain` to the `http` block";
+        report.problem(
+            at,
+            "Mode `tls` needs a domain to get a certificate for.".to_owned(),
+            Some(fix.to_owned()),
+        );
+    }
+    if !scene.has_egress {
+        let fix = "add an `egress` block that reaches the certificate authority";
+        report.problem(at, "Mode `tls` needs egress to get a certificate.".to_owned(), Some(fix.to_owned()));
+    }
+    for key in ["cors_origins", "key_exchange", "allow_plaintext_fallback"] {
+        contradiction(
+            report,
+            section,
+            key,
+            "means something in mode `steve` only",
+            "remove it, or `mode = \"tls\"`",
+        );
+    }
+}
+
+fn contradiction(report: &mut Report<'_>, section: &Section<'_>, key: &str, why: &str, fix: &str) {
+    if let Some(at) = section.key_at(key) {
+        report.problem(at, format!("`{key}` {why}."), Some(fix.to_owned()));
+    }
+}
+
+fn mode(text: &str) -> Checked<EndToEndMode> {
+    match text {
+        "steve" => Ok(EndToEndMode::Steve),
+        "tls" => Ok(EndToEndMode::Tls),
+        _ => Err(Fault::new("is not a mode").fix("write \"steve\" or \"tls\"")),
+    }
+}
+
+fn key_exchange(text: &str) -> Checked<KeyExchange> {
+    match text {
+        "x25519" => Ok(KeyExchange::X25519),
+        "xwing-draft10" => Ok(KeyExchange::XWing),
+        _ => Err(Fault::new("is not a key exchange").fix("write \"x25519\" or \"xwing-draft10\"")),
+    }
+}
