@@ -260,7 +260,7 @@ mod tests {
         assert!(matches!(next_event(&mut reader), Some(Event::Hello { debug: false, .. })));
         let stopping = {
             let control = Arc::clone(&control);
-            thread::spawn(move || control.stop("The end.", Duration::from_secs(600)))
+            thread::spawn(move || control.stop("The end.", Duration::from_mins(10)))
         };
         assert_eq!(next_phase(&mut reader), Phase::Booting);
         assert_eq!(next_phase(&mut reader), Phase::Stopping);

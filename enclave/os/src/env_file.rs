@@ -45,7 +45,9 @@ pub(crate) fn home(root: &Path, uid: u32) -> Result<Option<String>, EnvFileError
 fn read(root: &Path, path: &'static str) -> Result<Option<String>, EnvFileError> {
     let error = |source| EnvFileError::Read { path, source };
     let file = match open_inside(root, Path::new(path)) {
-        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => return Ok(None),
+        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            return Ok(None);
+        }
         opened => opened.map_err(error)?,
     };
     let mut bytes = Vec::new();
@@ -82,10 +84,7 @@ fn is_name(name: &str) -> bool {
 }
 
 fn unquote(value: &str) -> &str {
-    ['"', '\'']
-        .into_iter()
-        .find_map(|quote| value.strip_prefix(quote)?.strip_suffix(quote))
-        .unwrap_or(value)
+    ['"', '\''].into_iter().find_map(|quote| value.strip_prefix(quote)?.strip_suffix(quote)).unwrap_or(value)
 }
 
 /// The sixth field of the first line with this user id (passwd(5)).
@@ -115,7 +114,15 @@ mod tests {
         let text = "# comment\n\nA=1\n  B = x\n";
         assert!(matches!(parse(text), Err(EnvFileError::Line { line: 4 })));
         let text = "A=1\nB=\"two words\"\r\nC='$A'\nexport D=d=e\nE=\nA=2\nF=\"\nG=a\"b\"";
-        let expected = [("A", "2"), ("B", "two words"), ("C", "$A"), ("D", "d=e"), ("E", ""), ("F", "\""), ("G", "a\"b\"")];
+        let expected = [
+            ("A", "2"),
+            ("B", "two words"),
+            ("C", "$A"),
+            ("D", "d=e"),
+            ("E", ""),
+            ("F", "\""),
+            ("G", "a\"b\""),
+        ];
         assert_eq!(pairs(text), expected.map(|(a, b)| (a.to_owned(), b.to_owned())));
     }
 

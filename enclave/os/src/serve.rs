@@ -46,9 +46,10 @@ where
     H: Fn(TcpStream) + Clone + Send + 'static,
 {
     loop {
-        let slot = slots.take();
         match listener.accept_stream() {
             Ok(stream) => {
+                // After accepting, so that a quiet listener holds no slot that another could use.
+                let slot = slots.take();
                 let handler = handler.clone();
                 // Without memory for a thread the connection is closed, which its peer sees.
                 let _ = spawn("connection", move || {
@@ -57,7 +58,10 @@ where
                 });
             }
             Err(e) if is_transient(&e) => {
-                #[expect(clippy::disallowed_methods, reason = "no event tells when files or memory are free again")]
+                #[expect(
+                    clippy::disallowed_methods,
+                    reason = "no event tells when files or memory are free again"
+                )]
                 thread::sleep(Duration::from_millis(20));
             }
             Err(e) => return e,
@@ -66,17 +70,15 @@ where
 }
 
 /// Starts a thread with a small stack: nothing here recurses, and buffers live on the heap.
-pub(crate) fn spawn(
-    name: &str,
-    body: impl FnOnce() + Send + 'static,
-) -> io::Result<thread::JoinHandle<()>> {
+pub(crate) fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> io::Result<thread::JoinHandle<()>> {
     thread::Builder::new().name(name.to_owned()).stack_size(STACK).spawn(body)
 }
 
 /// Whether a later accept can succeed: the connection is gone, or a resource is exhausted
 /// (accept(2)).
 fn is_transient(e: &io::Error) -> bool {
-    const EXHAUSTED: [i32; 4] = [12 /* ENOMEM */, 23 /* ENFILE */, 24 /* EMFILE */, 105 /* ENOBUFS */];
+    const EXHAUSTED: [i32; 4] =
+        [12 /* ENOMEM */, 23 /* ENFILE */, 24 /* EMFILE */, 105 /* ENOBUFS */];
     matches!(e.kind(), ErrorKind::Interrupted | ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset)
         || e.raw_os_error().is_some_and(|code| EXHAUSTED.contains(&code))
 }
