@@ -1,0 +1,265 @@
+//! The kernel's source package: from the cache, or from the archive that this machine's apt uses.
+
+use crate::error::EnclaveOsError;
+use crate::files::{self, FileError, PartialDir};
+use crate::lock::{self, KERNEL_LOCK, KernelLock, LockError};
+use crate::tools::{Environment, Run, Tool, ToolError};
+use caution_measure::Sha256Digest;
+use sha2::{Digest as _, Sha256};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Why the kernel's source is not at hand.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SourceError {
+    /// A tool is missing or fails.
+    #[error(transparent)]
+    Tool(#[from] ToolError),
+    /// A file cannot be read or written.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The archive does not have the locked version any more.
+    #[error(
+        "the kernel source {package} {version}, which {KERNEL_LOCK} names, cannot be had from this machine's Debian archive \
+         (it offers {}). Run `apt-get update` first. If the version is gone: to build exactly this release, fetch the \
+         package from Debian's snapshot archive and place it at {}; to move on to the version offered today, run \
+         `caution enclaveos lock` and commit the changed lock (PCR1 changes with it)",
+        shown(offered),
+        place.display()
+    )]
+    Gone {
+        /// Package of the lock.
+        package: String,
+        /// Version of the lock.
+        version: String,
+        /// Versions that the archive offers.
+        offered: Vec<String>,
+        /// Where the package may be placed by hand.
+        place: PathBuf,
+    },
+    /// The package has other bytes than the lock says.
+    #[error(
+        "{} has the SHA-256 {actual}, but {KERNEL_LOCK} says {expected}; it was not used. Delete it, and take the package \
+         from a source you trust",
+        path.display()
+    )]
+    Digest {
+        /// The package file.
+        path: PathBuf,
+        /// SHA-256 of the lock.
+        expected: Sha256Digest,
+        /// SHA-256 of the file.
+        actual: Sha256Digest,
+    },
+    /// apt downloaded something else than one package.
+    #[error("`apt-get download` left {0} packages instead of one")]
+    Download(usize),
+    /// The archive does not describe the package in a usable way.
+    #[error(
+        "this machine's Debian archive does not offer {package} with a version and a SHA-256; run `apt-get update`. \
+         Kernel sources that it offers: {}",
+        shown(offered)
+    )]
+    NotOffered {
+        /// The package.
+        package: String,
+        /// Kernel source packages of the archive.
+        offered: Vec<String>,
+    },
+}
+
+/// The locked package in the cache, with its SHA-256 checked just now; downloads it if needed.
+pub(crate) fn fetch(
+    environment: &Environment,
+    cache: &Path,
+    lock: &KernelLock,
+    notify: &dyn Fn(&str),
+) -> Result<PathBuf, SourceError> {
+    let sources = cache.join("sources");
+    let place = sources.join(format!("{}.deb", lock.sha256));
+    if !place.is_file() {
+        notify(&format!("kernel: downloading {} {}", lock.package, lock.version));
+        let download = PartialDir::new(&sources)?;
+        let package = format!("{}={}", lock.package, lock.version);
+        let run = Run::new(environment, APT_GET)?
+            .with(|c| c.args(["-q", "download", &package]).current_dir(download.path()));
+        match run.logged(&cache.join("logs/kernel-download.log")) {
+            Err(ToolError::Failed { .. }) => {
+                return Err(SourceError::Gone {
+                    package: lock.package.clone(),
+                    version: lock.version.clone(),
+                    offered: offered_versions(environment, &lock.package)?,
+                    place,
+                });
+            }
+            other => other?,
+        }
+        let package = only_package(download.path())?;
+        verify(&package, lock.sha256)?;
+        fs::rename(&package, &place).map_err(FileError::write(&place))?;
+    }
+    verify(&place, lock.sha256)?;
+    Ok(place)
+}
+
+/// Asks this machine's apt which kernel source it offers and writes the lock anew.
+///
+/// The series of the lock stays. The SHA-256 comes from the package index, whose signature apt checked.
+pub fn relock_kernel(source: &Path) -> Result<KernelLock, EnclaveOsError> {
+    let old = KernelLock::read(source)?;
+    let environment = Environment::of_this_process();
+    let show = Run::new(&environment, APT_CACHE).map_err(SourceError::from)?;
+    let answer = show
+        .with(|c| c.args(["--no-all-versions", "show", &old.package]))
+        .answer()
+        .map_err(SourceError::from)?
+        .unwrap_or_default();
+    let Some(lock) = parse_record(&answer, &old.package) else {
+        return Err(SourceError::NotOffered {
+            offered: offered_packages(&environment)?,
+            package: old.package,
+        }
+        .into());
+    };
+    let path = source.join(KERNEL_LOCK);
+    files::write_atomic(&path, lock.to_text().as_bytes()).map_err(LockError::from)?;
+    Ok(lock)
+}
+
+/// Reads the package's record in the form of `apt-cache show`.
+fn parse_record(text: &str, package: &str) -> Option<KernelLock> {
+    // Records of several versions are parted by an empty line.
+    let record = text.split("\n\n").next()?;
+    let field = |name: &str| {
+        record.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
+    };
+    let version = field("Version").filter(|version| lock::is_debian_version(version))?;
+    let sha256 = field("SHA256")?.parse().ok()?;
+    (field("Package")? == package).then(|| KernelLock {
+        package: package.to_owned(),
+        version: version.to_owned(),
+        sha256,
+    })
+}
+
+/// Versions of a package that the archive offers, as `apt-cache madison` lists them.
+fn offered_versions(environment: &Environment, package: &str) -> Result<Vec<String>, ToolError> {
+    let run = Run::new(environment, APT_CACHE)?.with(|c| c.args(["madison", package]));
+    let answer = run.answer()?.unwrap_or_default();
+    let mut versions: Vec<String> = answer
+        .lines()
+        .filter_map(|line| line.split('|').nth(1))
+        .map(|version| version.trim().to_owned())
+        .filter(|version| lock::is_debian_version(version))
+        .collect();
+    versions.dedup();
+    Ok(versions)
+}
+
+fn offered_packages(environment: &Environment) -> Result<Vec<String>, SourceError> {
+    let run = Run::new(environment, APT_CACHE)?.with(|c| c.args(["pkgnames", "linux-source-"]));
+    let answer = run.answer()?.unwrap_or_default();
+    let mut names: Vec<String> =
+        answer.lines().filter(|name| lock::is_kernel_package(name)).map(str::to_owned).collect();
+    names.sort_unstable();
+    Ok(names)
+}
+
+fn only_package(folder: &Path) -> Result<PathBuf, SourceError> {
+    let entries = fs::read_dir(folder).map_err(FileError::read(folder))?;
+    let mut packages: Vec<PathBuf> = entries
+        .filter_map(|entry| entry.ok().map(|entry| entry.path()))
+        .filter(|path| path.extension().is_some_and(|extension| extension == "deb"))
+        .collect();
+    match (packages.pop(), packages.len()) {
+        (Some(package), 0) => Ok(package),
+        (None, _) => Err(SourceError::Download(0)),
+        (Some(_), more) => Err(SourceError::Download(more + 1)),
+    }
+}
+
+fn verify(path: &Path, expected: Sha256Digest) -> Result<(), SourceError> {
+    let mut file = fs::File::open(path).map_err(FileError::read(path))?;
+    let mut hasher = Sha256::new();
+    let mut buffer = vec![0; 256 * 1024];
+    loop {
+        match std::io::Read::read(&mut file, &mut buffer).map_err(FileError::read(path))? {
+            0 => break,
+            length => hasher.update(&buffer[..length]),
+        }
+    }
+    let actual = Sha256Digest::new(hasher.finalize().into());
+    if actual == expected {
+        Ok(())
+    } else {
+        Err(SourceError::Digest { path: path.to_owned(), expected, actual })
+    }
+}
+
+fn shown(offered: &[String]) -> String {
+    if offered.is_empty() { "none".to_owned() } else { offered.join(", ") }
+}
+
+const APT_GET: Tool =
+    Tool { program: "apt-get", remedy: "the kernel's source comes from Debian's archive: build on Debian" };
+const APT_CACHE: Tool =
+    Tool { program: "apt-cache", remedy: "the kernel's source comes from Debian's archive: build on Debian" };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RECORD: &str = "Package: linux-source-6.12\nSource: linux\nVersion: 6.12.9-1\nSHA256: \
+        e849faf31ca3555757f3a8877cb01af92122f744f75d1f3102734651c4e14703\nDescription: x\n Version: 7\n";
+
+    #[test]
+    fn a_package_record_becomes_a_lock() {
+        let lock = parse_record(RECORD, "linux-source-6.12").unwrap();
+        assert_eq!(lock.version, "6.12.9-1");
+        assert!(lock.sha256.to_string().starts_with("e849faf3"));
+    }
+
+    #[test]
+    fn unusable_records_give_none() {
+        assert!(parse_record("", "linux-source-6.12").is_none());
+        assert!(parse_record(RECORD, "linux-source-6.1").is_none());
+        assert!(parse_record(&RECORD.replace("6.12.9-1", "; rm"), "linux-source-6.12").is_none());
+        assert!(parse_record(&RECORD.replace("SHA256", "MD5sum"), "linux-source-6.12").is_none());
+    }
+
+    fn lock_of(bytes: &[u8]) -> KernelLock {
+        KernelLock {
+            package: "linux-source-0.0".into(),
+            version: "0.0.0-1~caution".into(),
+            sha256: Sha256Digest::of(bytes),
+        }
+    }
+
+    #[test]
+    fn a_package_placed_by_hand_is_used_if_its_digest_fits() {
+        let cache = tempfile::tempdir().unwrap();
+        let environment = Environment::of_this_process();
+        let lock = lock_of(b"package");
+        let place = cache.path().join("sources").join(format!("{}.deb", lock.sha256));
+        fs::create_dir(cache.path().join("sources")).unwrap();
+        fs::write(&place, b"package").unwrap();
+        assert_eq!(fetch(&environment, cache.path(), &lock, &|_| ()).unwrap(), place);
+        fs::write(&place, b"another").unwrap();
+        let error = fetch(&environment, cache.path(), &lock, &|_| ()).unwrap_err();
+        assert!(matches!(error, SourceError::Digest { .. }), "{error}");
+    }
+
+    #[test]
+    fn a_version_that_left_the_archive_is_named_with_the_way_out() {
+        let cache = tempfile::tempdir().unwrap();
+        let error =
+            fetch(&Environment::of_this_process(), cache.path(), &lock_of(b"gone"), &|_| ()).unwrap_err();
+        assert!(matches!(error, SourceError::Gone { .. }), "{error}");
+        let text = error.to_string();
+        assert!(text.contains("linux-source-0.0 0.0.0-1~caution"), "{text}");
+        assert!(text.contains("it offers none"), "{text}");
+        assert!(text.contains("`caution enclaveos lock`"), "{text}");
+        assert_eq!(fs::read_dir(cache.path().join("sources")).unwrap().count(), 0);
+    }
+}

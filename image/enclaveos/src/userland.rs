@@ -1,0 +1,308 @@
+//! EnclaveOS' one program, compiled so that the machine leaves no trace in it.
+
+use crate::builder::Context;
+use crate::files::{self, FileError};
+use crate::key::KeyHasher;
+use crate::lock::EnclaveOsLock;
+use crate::stored::Store;
+use crate::toolchain::{Rustc, Toolchain};
+use crate::tools::{Run, Tool, ToolError};
+use caution_measure::Sha256Digest;
+use serde::Deserialize;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::path::{Path, PathBuf};
+
+/// Why there is no program.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum UserlandError {
+    /// A tool is missing or fails.
+    #[error(transparent)]
+    Tool(#[from] ToolError),
+    /// A file cannot be read or written.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// A Cargo.toml cannot be read.
+    #[error("{} is malformed: {}", path.display(), cause.message())]
+    Manifest {
+        /// The manifest.
+        path: PathBuf,
+        /// The reader's words.
+        cause: Box<toml::de::Error>,
+    },
+    /// Neither HOME nor CARGO_HOME says where cargo keeps its sources.
+    #[error("cargo's home is unknown, because neither HOME nor CARGO_HOME is set")]
+    NoHome,
+    /// A source file changed while it was compiled.
+    #[error("the source of EnclaveOS changed while it was compiled; run the command again")]
+    SourceChanged,
+    /// The compiled program names a folder of this machine: elsewhere it would have other bytes.
+    #[error("the compiled program holds the path {}, so its bytes depend on this machine", path.display())]
+    PathInside {
+        /// The path.
+        path: PathBuf,
+    },
+}
+
+/// The program, from the cache where its inputs did not change.
+pub(crate) fn build(
+    context: &Context<'_>,
+    lock: &EnclaveOsLock,
+    rustc: &Rustc,
+    toolchain: &Toolchain,
+) -> Result<Vec<u8>, UserlandError> {
+    let key = key(&context.source, lock, toolchain)?;
+    let store = Store::new(&context.cache, "userland", MAX_PROGRAM);
+    if let Some(program) = store.get(&key).filter(|_| !context.rebuild) {
+        context.say("program: unchanged, from the cache");
+        return Ok(program);
+    }
+    let target_dir = store.folder().join("target");
+    if context.rebuild {
+        files::remove_dir(&target_dir)?;
+    }
+    files::create_dir(&target_dir)?;
+    files::remove_partial(store.folder())?;
+    let homes = Homes::of(context)?;
+    context.say("program: fetching its dependencies");
+    // Their folders must be known before they are compiled: each is remapped.
+    cargo(context, lock)?
+        .with(|c| c.args(["fetch", "--locked", "--target", &lock.target]))
+        .logged(&context.log("program-fetch.log"))?;
+    context.say("program: compiling");
+    let flags = rust_flags(&context.source, &target_dir, &homes, rustc)?;
+    cargo(context, lock)?
+        .with(|c| {
+            c.args(["build", "--locked", "--profile", PROFILE, "--package", PACKAGE, "--bin", PROGRAM])
+                .args(["--target", &lock.target])
+                .arg("--target-dir")
+                .arg(&target_dir)
+                .env("CARGO_ENCODED_RUSTFLAGS", flags)
+        })
+        .logged(&context.log("program-compile.log"))?;
+    let output = target_dir.join(&lock.target).join(PROFILE).join(PROGRAM);
+    let program = files::read_limited(&output, MAX_PROGRAM)?;
+    let mut folders: Vec<&Path> = vec![&context.source, &context.cache, &homes.cargo];
+    folders.extend(homes.user.as_deref());
+    check_paths(&program, &folders)?;
+    if self::key(&context.source, lock, toolchain)? != key {
+        return Err(UserlandError::SourceChanged);
+    }
+    store.put(&key, &program)?;
+    Ok(program)
+}
+
+/// Where cargo and the user are at home.
+struct Homes {
+    cargo: PathBuf,
+    user: Option<PathBuf>,
+}
+
+impl Homes {
+    fn of(context: &Context<'_>) -> Result<Self, UserlandError> {
+        let variable = |name| context.environment.get(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+        let user = variable("HOME");
+        let cargo = variable("CARGO_HOME")
+            .or_else(|| user.as_ref().map(|home| home.join(".cargo")))
+            .ok_or(UserlandError::NoHome)?;
+        Ok(Self { cargo, user })
+    }
+}
+
+/// cargo in the checkout, deaf to the settings that a user may have made for himself.
+fn cargo(context: &Context<'_>, lock: &EnclaveOsLock) -> Result<Run, ToolError> {
+    context.environment.find(CC)?;
+    let linker = format!("CARGO_TARGET_{}_LINKER", lock.target.to_uppercase().replace('-', "_"));
+    let run = Run::new(&context.environment, CARGO)?;
+    Ok(run.with(|c| {
+        c.current_dir(&context.source)
+            .env(linker, "cc")
+            .env("CARGO_INCREMENTAL", "0")
+            .env("CARGO_BUILD_RUSTC_WRAPPER", "")
+            .env("CARGO_BUILD_RUSTC_WORKSPACE_WRAPPER", "")
+            .env("CARGO_TERM_COLOR", "never")
+    }))
+}
+
+/// Flags in cargo's encoding, parted by 0x1f, so that folders may have any name.
+fn rust_flags(
+    source: &Path,
+    target_dir: &Path,
+    homes: &Homes,
+    rustc: &Rustc,
+) -> Result<OsString, UserlandError> {
+    let mut flags: Vec<OsString> =
+        ["-C", "target-feature=+crt-static", "-C", "link-arg=-Wl,--build-id=none"].map(OsString::from).into();
+    let mut remap = |from: &Path, to: &str| {
+        let mut flag = OsString::from("--remap-path-prefix=");
+        flag.push(from);
+        flag.push("=");
+        flag.push(to);
+        flags.push(flag);
+    };
+    // The last one that fits is taken, so the narrower ones follow the wider.
+    remap(&homes.cargo, "/cargo");
+    // cargo names the folder of a registry after its address, which a mirror changes.
+    for folder in registries(&homes.cargo)? {
+        remap(&folder, "/cargo");
+    }
+    remap(source, "/caution");
+    remap(target_dir, "/target");
+    // Where rust-src is installed, rustc shows its folder instead of the one it was built in.
+    remap(&rustc.sysroot.join("lib/rustlib/src/rust"), &format!("/rustc/{}", rustc.commit));
+    let encoded: Vec<&[u8]> = flags.iter().map(|flag| flag.as_bytes()).collect();
+    Ok(OsString::from_vec(encoded.join(&0x1f)))
+}
+
+fn registries(cargo_home: &Path) -> Result<Vec<PathBuf>, FileError> {
+    let folder = cargo_home.join("registry/src");
+    // Absent where nothing was ever fetched.
+    let Ok(entries) = fs::read_dir(&folder) else { return Ok(Vec::new()) };
+    let mut found = Vec::new();
+    for entry in entries {
+        found.push(entry.map_err(FileError::read(&folder))?.path());
+    }
+    found.sort_unstable();
+    Ok(found)
+}
+
+/// Fails where the program holds a folder of this machine.
+fn check_paths(program: &[u8], folders: &[&Path]) -> Result<(), UserlandError> {
+    for folder in folders {
+        // `/root` would be found in `/rootfs`; `/` everywhere.
+        let mut needle = folder.as_os_str().as_bytes().to_vec();
+        if needle.len() < 3 {
+            continue;
+        }
+        needle.push(b'/');
+        if program.windows(needle.len()).any(|window| window == needle) {
+            return Err(UserlandError::PathInside { path: folder.to_path_buf() });
+        }
+    }
+    Ok(())
+}
+
+/// A digest of everything that the program is made from.
+fn key(source: &Path, lock: &EnclaveOsLock, toolchain: &Toolchain) -> Result<Sha256Digest, UserlandError> {
+    let mut key = KeyHasher::new("caution userland 1");
+    key.field("target", lock.target.as_bytes());
+    for (name, version) in [
+        ("rustc", &toolchain.rustc),
+        ("gcc", &toolchain.gcc),
+        ("binutils", &toolchain.binutils),
+        ("libc", &toolchain.libc),
+    ] {
+        key.field(name, version.as_bytes());
+    }
+    for name in ["Cargo.toml", "Cargo.lock", "rust-toolchain.toml"] {
+        key.field(name, &files::read_limited(&source.join(name), MAX_MANIFEST)?);
+    }
+    for folder in own_crates(source)? {
+        key.tree(source, &source.join(folder))?;
+    }
+    Ok(key.finish())
+}
+
+/// Folders of the program's crate and of those it needs from this workspace, in order.
+fn own_crates(source: &Path) -> Result<BTreeSet<PathBuf>, UserlandError> {
+    let root: RootManifest = manifest(&source.join("Cargo.toml"))?;
+    let mut found = BTreeSet::new();
+    let mut open = vec![PathBuf::from(CRATE)];
+    while let Some(folder) = open.pop() {
+        if found.contains(&folder) {
+            continue;
+        }
+        let manifest: CrateManifest = manifest(&source.join(&folder).join("Cargo.toml"))?;
+        let names = manifest.dependencies.keys().chain(manifest.build_dependencies.keys());
+        for name in names {
+            if let Some(path) = root.workspace.dependencies.get(name).and_then(|value| value.get("path"))
+                && let Some(path) = path.as_str()
+            {
+                open.push(PathBuf::from(path));
+            }
+        }
+        found.insert(folder);
+    }
+    Ok(found)
+}
+
+fn manifest<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, UserlandError> {
+    let text = files::read_text(path, MAX_MANIFEST)?;
+    toml::from_str(&text)
+        .map_err(|cause| UserlandError::Manifest { path: path.to_owned(), cause: Box::new(cause) })
+}
+
+#[derive(Deserialize)]
+struct RootManifest {
+    workspace: Workspace,
+}
+
+#[derive(Deserialize)]
+struct Workspace {
+    #[serde(default)]
+    dependencies: BTreeMap<String, toml::Value>,
+}
+
+/// Crates of this workspace take their dependencies from it, by name.
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct CrateManifest {
+    #[serde(default)]
+    dependencies: BTreeMap<String, toml::Value>,
+    #[serde(default)]
+    build_dependencies: BTreeMap<String, toml::Value>,
+}
+
+const CRATE: &str = "enclave/os";
+const PACKAGE: &str = "caution-enclave-os";
+const PROGRAM: &str = "enclaveos";
+const PROFILE: &str = "enclave";
+const MAX_PROGRAM: u64 = 64 * 1024 * 1024;
+const MAX_MANIFEST: u64 = 4 * 1024 * 1024;
+const CARGO: Tool = Tool { program: "cargo", remedy: "install rustup from https://rustup.rs" };
+const CC: Tool = Tool { program: "cc", remedy: "run `apt-get install gcc libc6-dev`" };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn repository() -> &'static Path {
+        Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
+    }
+
+    #[test]
+    fn the_key_covers_exactly_the_crates_of_the_program() {
+        let crates = own_crates(repository()).unwrap();
+        for folder in ["enclave/os", "enclave/sys", "core/measure", "core/abi"] {
+            assert!(crates.contains(Path::new(folder)), "{folder}");
+        }
+        assert!(crates.iter().all(|folder| folder.starts_with("enclave") || folder.starts_with("core")));
+    }
+
+    #[test]
+    fn a_path_of_the_machine_is_noticed() {
+        let home = Path::new("/home/someone");
+        assert!(check_paths(b"..../home/someone.txt..", &[home]).is_ok());
+        let error = check_paths(b"../home/someone/caution/src/main.rs", &[home]).unwrap_err();
+        assert!(matches!(error, UserlandError::PathInside { .. }), "{error}");
+        assert!(check_paths(b"/rootfs/", &[Path::new("/root"), Path::new("/")]).is_ok());
+    }
+
+    #[test]
+    fn flags_name_no_folder_without_a_remap() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir_all(dir.path().join("registry/src/mirror-1234")).unwrap();
+        let homes = Homes { cargo: dir.path().to_owned(), user: None };
+        let rustc = Rustc { version: "rustc 1".into(), commit: "abc".into(), sysroot: "/sysroot".into() };
+        let flags = rust_flags(Path::new("/s p"), Path::new("/t"), &homes, &rustc).unwrap();
+        let flags = flags.into_string().unwrap();
+        let flags: Vec<&str> = flags.split('\u{1f}').collect();
+        assert!(flags.contains(&"--remap-path-prefix=/s p=/caution"), "{flags:?}");
+        let mirror = format!("--remap-path-prefix={}/registry/src/mirror-1234=/cargo", dir.path().display());
+        assert!(flags.contains(&mirror.as_str()), "{flags:?}");
+        assert_eq!(flags.last(), Some(&"--remap-path-prefix=/sysroot/lib/rustlib/src/rust=/rustc/abc"));
+    }
+}
