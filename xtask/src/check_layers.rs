@@ -1,8 +1,10 @@
 //! Checks that folders stay trust boundaries: who may depend on whom, which outside code core and
-//! EnclaveOS hold, where `unsafe` is, and that one toolchain builds everything that is measured.
+//! EnclaveOS hold, where `unsafe` is, that one toolchain builds everything that is measured, and that
+//! the tests SPECIFICATION.md names exist.
 //!
 //! The rules are here and in `xtask/layers.toml`; their reasons are in `ARCHITECTURE.md`.
 
+mod promises;
 mod rules;
 mod sources;
 mod workspace;
@@ -54,6 +56,10 @@ pub(crate) fn run(root: &Path) -> Result<Vec<Problem>, CheckError> {
     for file in rust_files(root)? {
         let text = read(&root.join(&file))?;
         problems.extend(sources::check(&file, &text));
+    }
+    for reference in promises::references(&read(&root.join("SPECIFICATION.md"))?) {
+        let source = read(&root.join(reference.file)).ok();
+        problems.extend(promises::check(&reference, source.as_deref()));
     }
     Ok(problems)
 }

@@ -2,6 +2,7 @@
 
 mod bench;
 mod check_layers;
+mod vectors;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -13,13 +14,14 @@ struct Chore {
     run: fn(&Path) -> Result<(), Box<dyn std::error::Error>>,
 }
 
-const CHORES: [Chore; 2] = [
+const CHORES: [Chore; 3] = [
     Chore {
         name: "check-layers",
         about: "check what may depend on what (ARCHITECTURE.md)",
         run: check_layers,
     },
     Chore { name: "bench", about: "measure the promises of SPECIFICATION.md", run: bench },
+    Chore { name: "vectors", about: "write the attestation vectors of specs/vectors", run: vectors },
 ];
 
 fn main() -> ExitCode {
@@ -60,6 +62,10 @@ fn check_layers(root: &Path) -> Result<(), Box<dyn std::error::Error>> {
 
 fn bench(root: &Path) -> Result<(), Box<dyn std::error::Error>> {
     Ok(bench::run(root)?)
+}
+
+fn vectors(root: &Path) -> Result<(), Box<dyn std::error::Error>> {
+    Ok(vectors::run(root)?)
 }
 
 /// The workspace this program was built from.
