@@ -1,0 +1,119 @@
+//! The language-neutral vectors of `specs/vectors/attest`, and `specs/attestation.md` against the code.
+
+use caution_attest::{
+    CertificateError, DebugPolicy, Evidence, Malformed, Policy, Roots, UnixMillis, VerifyError,
+};
+use caution_measure::{Measurements, Pcr, PcrIndex};
+use data_encoding::{BASE64, HEXLOWER};
+use serde::Deserialize;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Vector {
+    name: String,
+    #[serde(rename = "about")]
+    _about: String,
+    expect: String,
+    at: u64,
+    nonce: Option<String>,
+    max_age_ms: Option<u64>,
+    allow_debug: bool,
+    expected: Option<Measurements>,
+    registers: BTreeMap<u8, Pcr>,
+    root: String,
+    document: String,
+}
+
+impl Vector {
+    fn verdict(&self) -> Result<(), VerifyError> {
+        let base64 = |text: &str| BASE64.decode(text.as_bytes()).expect("vectors hold standard base64");
+        let nonce = self
+            .nonce
+            .as_ref()
+            .map(|hex| HEXLOWER.decode(hex.as_bytes()).expect("vectors hold lower-case hex"));
+        let registers: Vec<_> =
+            self.registers.iter().map(|(n, pcr)| (register(u64::from(*n)), *pcr)).collect();
+        let policy = Policy {
+            now: UnixMillis(self.at),
+            nonce: nonce.as_deref(),
+            max_age_ms: self.max_age_ms,
+            debug: if self.allow_debug { DebugPolicy::Allow } else { DebugPolicy::Refuse },
+            expected: self.expected.as_ref(),
+            registers: &registers,
+        };
+        let roots = Roots::dev_root(&base64(&self.root)).expect("a vector's root is a certificate");
+        let verified = Evidence::parse(&base64(&self.document))?.verify(&roots, &policy)?;
+        assert!(verified.timestamp().0 > 0 && verified.chain().len() >= 2);
+        Ok(())
+    }
+}
+
+fn register(number: u64) -> PcrIndex {
+    PcrIndex::try_from(number).expect("vectors name registers")
+}
+
+fn specs() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../specs")
+}
+
+fn vectors() -> Vec<Vector> {
+    let folder = std::fs::read_dir(specs().join("vectors/attest")).expect("the vectors are committed");
+    let read = |path: PathBuf| {
+        let text = std::fs::read_to_string(&path).expect("a vector is text");
+        let vector: Vector =
+            serde_json::from_str(&text).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        assert_eq!(path.file_stem().and_then(|stem| stem.to_str()), Some(vector.name.as_str()));
+        vector
+    };
+    folder.map(|entry| read(entry.expect("a folder entry").path())).collect()
+}
+
+/// Names and blames of the table in `specs/attestation.md`.
+fn table() -> BTreeMap<String, String> {
+    let text =
+        std::fs::read_to_string(specs().join("attestation.md")).expect("the specification is committed");
+    let rows = text.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` | "));
+    rows.map(|(name, rest)| {
+        let blame = rest.split(" |").next().unwrap_or_default();
+        (name.to_owned(), blame.to_owned())
+    })
+    .collect()
+}
+
+#[test]
+fn every_vector_has_the_outcome_it_expects() {
+    let blames = table();
+    let mut wrong = Vec::new();
+    for vector in vectors() {
+        let (outcome, said) = match vector.verdict() {
+            Ok(()) => ("ok", String::new()),
+            Err(refusal) => {
+                let blame = blames.get(refusal.name()).map(String::as_str);
+                assert_eq!(blame, Some(refusal.kind().to_string().as_str()), "{}", refusal.name());
+                (refusal.name(), refusal.to_string())
+            }
+        };
+        if outcome != vector.expect {
+            wrong.push(format!("{}: expected {}, got {outcome} ({said})", vector.name, vector.expect));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn every_refusal_is_specified_and_has_a_vector() {
+    let all = [Malformed::NAMES, CertificateError::NAMES, VerifyError::NAMES].concat();
+    let names: BTreeSet<&str> = all.iter().copied().collect();
+    assert_eq!(names.len(), all.len(), "two refusals share a name");
+
+    let specified = table();
+    let specified: BTreeSet<&str> = specified.keys().map(String::as_str).collect();
+    assert_eq!(specified, names, "specs/attestation.md lists other refusals than the code has");
+
+    let vectors = vectors();
+    let shown: BTreeSet<&str> = vectors.iter().map(|v| v.expect.as_str()).filter(|e| *e != "ok").collect();
+    assert_eq!(shown, names, "each refusal needs a vector");
+    assert!(vectors.iter().filter(|vector| vector.expect == "ok").count() >= 15);
+}
