@@ -103,9 +103,16 @@ impl<'t> Report<'t> {
         self.text
     }
 
+    /// Whether no further problem will be listed, so that looking for one is idle work.
+    pub(crate) fn is_full(&self) -> bool {
+        self.problems.len() >= MAX_PROBLEMS
+    }
+
     pub(crate) fn problem(&mut self, at: usize, message: String, fix: Option<String>) {
-        let problem = self.place(at, message, fix);
-        push_bounded(&mut self.problems, problem);
+        if !self.is_full() {
+            let problem = self.place(at, message, fix);
+            push_bounded(&mut self.problems, problem);
+        }
     }
 
     /// A problem whose sentence is `subject predicate.`

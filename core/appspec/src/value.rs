@@ -114,7 +114,8 @@ pub(crate) fn source_url(text: &str) -> Checked<String> {
     }
     let foreign = |c: char| c.is_control() || c.is_whitespace() || "\"'`\\<>^|".contains(c);
     if let Some(c) = text.chars().find(|c| foreign(*c)) {
-        return Err(Fault::new(format!("holds `{}`, which no URL does", shown(&c.to_string()))));
+        let fault = Fault::new(format!("holds `{}`, which no URL does", shown(&c.to_string())));
+        return Err(if c.is_whitespace() { fault.fix("separate URLs by commas") } else { fault });
     }
     if text.replace("${COMMIT}", "").contains(['$', '{', '}']) {
         return Err(Fault::new("holds a placeholder that is not known").fix("the only one is `${COMMIT}`"));

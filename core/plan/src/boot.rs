@@ -5,8 +5,9 @@ use caution_abi::ports::AppPort;
 use caution_appspec::{AppSpec, Command, EnvValue};
 use std::collections::BTreeMap;
 
-/// An app that listens on no port of its own by then is broken. Interpreters with large dependency
-/// trees need tens of seconds under emulation; a minute is twice the slowest seen.
+/// An app that listens on no port of its own by then counts as broken. A deployment waits this long
+/// for a bad release, so it is short for people, and long for an interpreter that loads its
+/// libraries under emulation.
 pub const READINESS_TIMEOUT_S: u32 = 60;
 /// A crash that five fresh starts do not cure is not cured by the sixth; the enclave then powers
 /// off and says why, which a host can see and a crash loop hides.

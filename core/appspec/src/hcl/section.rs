@@ -55,6 +55,9 @@ impl<'a> Section<'a> {
     ) -> Self {
         let mut section = Self { attributes: Vec::new(), blocks: Vec::new(), repeated };
         for structure in body {
+            if report.is_full() {
+                break;
+            }
             match structure {
                 Structure::Attribute(attribute) if repeated.contains(&start(&attribute.key)) => {}
                 Structure::Attribute(attribute) => {
@@ -98,7 +101,7 @@ impl<'a> Section<'a> {
         let found: Vec<_> = self.blocks.iter().copied().filter(|b| b.block.ident.as_str() == name).collect();
         for block in found.iter().filter(|b| !b.block.labels.is_empty()) {
             let fix = format!("write `{name} {{ … }}`");
-            report.problem(block.at(), format!("A `{name}` block takes no label."), Some(fix));
+            report.problem(block.at(), format!("{} block takes no label.", with_article(name)), Some(fix));
         }
         found
     }
@@ -116,7 +119,11 @@ impl<'a> Section<'a> {
             let labels = &block.block.labels;
             if labels.len() != 1 || labels.first().is_some_and(|label| label.as_str().is_empty()) {
                 let fix = format!("write `{name} \"default\" {{ … }}`");
-                report.problem(block.at(), format!("A `{name}` block takes exactly one label."), Some(fix));
+                report.problem(
+                    block.at(),
+                    format!("{} block takes exactly one label.", with_article(name)),
+                    Some(fix),
+                );
             }
         }
         only(report, name, &found, "an app has one; keep the one that runs")
@@ -222,6 +229,11 @@ fn only<'a>(report: &mut Report<'_>, name: &str, blocks: &[BlockRef<'a>], fix: &
     Some(*first)
 }
 
+fn with_article(name: &str) -> String {
+    let article = if name.starts_with(['a', 'e', 'i', 'o']) { "An" } else { "A" };
+    format!("{article} `{name}`")
+}
+
 fn unknown_attribute(report: &mut Report<'_>, attribute: &Attribute, names: &Names<'_>) {
     let name = attribute.key.as_str();
     if names.blocks.contains(&name) {
@@ -248,10 +260,44 @@ fn unknown(report: &mut Report<'_>, at: usize, name: &str, what: &str, names: &N
     let question = elsewhere
         .filter(|word| known().any(|name| name == *word))
         .map(suggest::question)
-        .or_else(|| suggest::did_you_mean(name, known()));
+        .or_else(|| suggest::did_you_mean(name, known()))
+        .or_else(|| {
+            let (_, near, place) =
+                HOMES.iter().find(|(home, ..)| suggest::did_you_mean(name, [*home]).is_some())?;
+            Some(if *near == name {
+                format!("move it into `{place}`")
+            } else {
+                format!("did you mean `{near}` in `{place}`?")
+            })
+        });
     let fix = question.or_else(|| Some(format!("known here: {}", known().collect::<Vec<_>>().join(", "))));
     report.problem(at, format!("`{}` is not a known {what} here.", shown(name)), fix);
 }
+
+/// Where a name that is known elsewhere belongs.
+const HOMES: &[(&str, &str, &str)] = &[
+    ("cpu", "cpu", "resources"),
+    ("cpus", "cpu", "resources"),
+    ("memory", "memory_mb", "resources"),
+    ("memory_mb", "memory_mb", "resources"),
+    ("containerfile", "containerfile", "build"),
+    ("app_sources", "app_sources", "build"),
+    ("enclave_sources", "enclave_sources", "build"),
+    ("cache", "cache", "build"),
+    ("run", "command", "unit"),
+    ("command", "command", "unit"),
+    ("args", "args", "unit"),
+    ("env", "env", "unit"),
+    ("ingress", "ingress", "network"),
+    ("egress", "egress", "network"),
+    ("ports", "ingress", "network"),
+    ("http", "http", "network"),
+    ("http_port", "port", "network.http"),
+    ("domain", "domain", "network.http"),
+    ("e2e", "e2e_encryption", "network.http"),
+    ("e2e_encryption", "e2e_encryption", "network.http"),
+    ("ssh_keys", "ssh_keys", "debug"),
+];
 
 /// Names of the Procfile, and of habit, that this file spells differently.
 const OTHER_WORDS: &[(&str, &str)] = &[

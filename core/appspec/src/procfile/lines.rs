@@ -96,6 +96,9 @@ pub(super) fn read<'t>(report: &mut Report<'t>) -> Entries<'t> {
         if line.is_empty() || line.starts_with('#') {
             continue;
         }
+        if report.is_full() {
+            break;
+        }
         if let Some(list) = open_list
             && is_list_item(line)
         {
@@ -125,7 +128,7 @@ pub(super) fn read<'t>(report: &mut Report<'t>) -> Entries<'t> {
 
 /// `key: value` of a line without surrounding blanks.
 fn split<'t>(report: &mut Report<'t>, line: &'t str, line_at: usize) -> Option<Entry<'t>> {
-    let Some((key, rest)) = line.split_once(':') else {
+    let Some((key, rest)) = line.split_once(':').filter(|(key, _)| !key.is_empty()) else {
         let fix = line.split_once('=').map_or_else(
             || "write `key: value`, or begin a comment with #".to_owned(),
             |(key, value)| format!("write `{}: {}`", shown(key.trim_ascii()), shown(value.trim_ascii())),

@@ -124,7 +124,10 @@ fn not_yet(report: &mut Report<'_>, entries: &Entries<'_>, spec: &AppSpec) {
             report.not_yet(entry.key_at, &format!("`{}`", entry.name), fix);
         }
     }
-    for item in &entries.ssh_keys {
+    // Keys on the lines below share the place of their `ssh_keys`.
+    let mut ssh_keys = entries.ssh_keys.clone();
+    ssh_keys.dedup_by_key(|item| item.key_at);
+    for item in ssh_keys {
         report.not_yet(item.key_at, &format!("`{}`", item.name), "remove it; an enclave has no SSH server");
     }
     if spec.provider.is_some() {
@@ -168,7 +171,7 @@ fn flag(report: &mut Report<'_>, entry: Option<&Entry<'_>>) -> Option<bool> {
 /// The checked items of a comma-separated value.
 fn items<T>(report: &mut Report<'_>, entry: &Entry<'_>, check: impl Fn(&str) -> Checked<T>) -> Vec<T> {
     let mut out = Vec::new();
-    for (at, item) in split_list(entry) {
+    for (at, item) in split_list(report, entry).unwrap_or_default() {
         let subject = format!("`{}` in `{}`", shown(item), entry.name);
         let checked = if item.is_empty() {
             let fault = Fault::new("is empty").fix("remove the extra comma");
@@ -182,10 +185,18 @@ fn items<T>(report: &mut Report<'_>, entry: &Entry<'_>, check: impl Fn(&str) -> 
     out
 }
 
-/// The items of a comma-separated value, trimmed, with their places.
-fn split_list<'t>(entry: &Entry<'t>) -> Vec<(usize, &'t str)> {
+/// The items of a comma-separated value, trimmed, with their places; `None` when there are more
+/// than any list holds.
+fn split_list<'t>(report: &mut Report<'_>, entry: &Entry<'t>) -> Option<Vec<(usize, &'t str)>> {
+    let count = entry.value.split(',').count();
+    if count > MAX_ITEMS {
+        let fault = Fault::new(format!("lists {count} items (at most {MAX_ITEMS})"));
+        report.fault(entry.value_at, &format!("`{}`", entry.name), fault);
+        return None;
+    }
     let start = |item: &str| item.as_ptr() as usize - entry.value.as_ptr() as usize;
-    entry.value.split(',').map(str::trim_ascii).map(|item| (entry.value_at + start(item), item)).collect()
+    let items = entry.value.split(',').map(str::trim_ascii);
+    Some(items.map(|item| (entry.value_at + start(item), item)).collect())
 }
 
 fn sources(report: &mut Report<'_>, entry: Option<&Entry<'_>>) -> Vec<String> {
@@ -215,3 +226,6 @@ pub(crate) fn whole_number(text: &str) -> Checked<u64> {
 fn comment_hint(fault: Fault, text: &str) -> Fault {
     if text.contains(" #") { fault.fix("put the comment on a line of its own") } else { fault }
 }
+
+/// Items of any list, before it is looked at more closely.
+const MAX_ITEMS: usize = 2 * crate::MAX_PORTS;

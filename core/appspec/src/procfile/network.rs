@@ -47,7 +47,7 @@ fn steve() -> EndToEnd {
 fn ports(report: &mut Report<'_>, entry: &Entry<'_>) -> Option<BTreeSet<AppPort>> {
     let mut ports = BTreeSet::new();
     let mut whole = true;
-    for (at, item) in split_list(entry) {
+    for (at, item) in split_list(report, entry)? {
         if item.is_empty() {
             let fault = Fault::new("is empty").fix("remove the extra comma");
             report.fault(at, &format!("An item of `{}`", entry.name), fault);

@@ -1,0 +1,136 @@
+//! The stable form of a spec in vectors: a table of everything that differs from the defaults.
+
+use caution_appspec::*;
+use toml::{Table, Value};
+
+/// The spec as a table; keys with default values are left out.
+pub(crate) fn as_table(spec: &AppSpec) -> Table {
+    let mut out = Table::new();
+    put(&mut out, "build", build(&spec.build));
+    match &spec.command {
+        None => {}
+        Some(Command::Argv(argv)) => put(&mut out, "argv", Some(strings(argv))),
+        Some(Command::Shell(line)) => put(&mut out, "shell", text(Some(line))),
+    }
+    let env = spec.env.iter().map(|(name, value)| {
+        let value = match value {
+            EnvValue::Literal(text) => Value::from(text.as_str()),
+            EnvValue::Vault(name) => {
+                Value::from(Table::from_iter([("vault".to_owned(), name.as_str().into())]))
+            }
+        };
+        (name.clone(), value)
+    });
+    put(&mut out, "env", non_empty(env.collect()));
+    if spec.resources != Resources::default() {
+        put(&mut out, "cpus", Some(i64::from(spec.resources.cpus).into()));
+        put(&mut out, "memory_mib", Some(i64::from(spec.resources.memory_mib).into()));
+    }
+    network(&mut out, &spec.network);
+    put(&mut out, "debug", flag(spec.debug.enabled));
+    put(&mut out, "ssh_keys", list(&spec.debug.ssh_keys));
+    put(&mut out, "metadata", text(spec.metadata.as_ref()));
+    put(&mut out, "locksmith", flag(spec.locksmith));
+    put(&mut out, "provider", spec.provider.as_ref().map(|p| Value::from(provider(p))));
+    let platform = &spec.platform;
+    put(&mut out, "managed_credentials", text(platform.managed_credentials.as_ref()));
+    put(&mut out, "machine_type", text(platform.machine_type.as_ref()));
+    put(&mut out, "build_machine_type", text(platform.build_machine_type.as_ref()));
+    out
+}
+
+/// `again` without the ingress rules that a spec from a Procfile cannot have.
+pub(crate) fn without_rules(again: &AppSpec, first: &AppSpec) -> AppSpec {
+    let mut again = again.clone();
+    if first.network.ingress.is_empty() {
+        again.network.ingress.clear();
+    }
+    again
+}
+
+fn build(build: &Build) -> Option<Value> {
+    let mut out = Table::new();
+    put(&mut out, "containerfile", text(build.containerfile.as_ref()));
+    put(&mut out, "oci_tarball", text(build.oci_tarball.as_ref()));
+    put(&mut out, "binary", text(build.binary.as_ref()));
+    put(&mut out, "command", text(build.command.as_ref()));
+    put(&mut out, "app_sources", list(&build.app_sources));
+    put(&mut out, "enclave_sources", list(&build.enclave_sources));
+    put(&mut out, "no_cache", flag(build.no_cache));
+    non_empty(out)
+}
+
+fn network(out: &mut Table, network: &Network) {
+    let ports: Vec<Value> = network.ports.iter().map(|port| i64::from(port.get()).into()).collect();
+    put(out, "ports", (!ports.is_empty()).then(|| ports.into()));
+    put(out, "http", network.http.as_ref().map(|h| Value::from(http(h))));
+    for (name, rules) in [("ingress", &network.ingress), ("egress", &network.egress)] {
+        let rules: Vec<Value> = rules.iter().map(|r| Value::from(rule(r))).collect();
+        put(out, name, (!rules.is_empty()).then(|| rules.into()));
+    }
+}
+
+fn http(http: &Http) -> Table {
+    let mut out = Table::new();
+    put(&mut out, "port", Some(i64::from(http.port.get()).into()));
+    put(&mut out, "domain", text(http.domain.as_ref()));
+    put(&mut out, "upstream", (http.upstream == Upstream::H2c).then(|| "h2c".into()));
+    if let Some(e2e) = &http.e2e {
+        let mode = if e2e.mode == EndToEndMode::Tls { "tls" } else { "steve" };
+        put(&mut out, "e2e", Some(mode.into()));
+        put(&mut out, "cors_origins", list(&e2e.cors_origins));
+        put(
+            &mut out,
+            "key_exchange",
+            (e2e.key_exchange == KeyExchange::XWing).then(|| "xwing-draft10".into()),
+        );
+        put(&mut out, "allow_plaintext_fallback", flag(e2e.allow_plaintext_fallback));
+    }
+    out
+}
+
+fn rule(rule: &TrafficRule) -> Table {
+    let mut out = Table::new();
+    put(&mut out, "cidr_ipv4", text(Some(&rule.cidr_ipv4)));
+    let ports = rule.ports.map(|(first, last)| vec![Value::from(i64::from(first)), i64::from(last).into()]);
+    put(&mut out, "ports", ports.map(Value::from));
+    put(&mut out, "ip_protocol", text(rule.ip_protocol.as_ref()));
+    out
+}
+
+fn provider(provider: &Provider) -> Table {
+    let mut out = Table::new();
+    put(&mut out, "managed_on_prem", provider.managed_on_prem.map(Value::from));
+    put(&mut out, "platform", text(provider.platform.as_ref()));
+    put(&mut out, "region", text(provider.region.as_ref()));
+    put(&mut out, "vpc_id", text(provider.vpc_id.as_ref()));
+    put(&mut out, "subnet_ids", list(&provider.subnet_ids));
+    put(&mut out, "security_group_id", text(provider.security_group_id.as_ref()));
+    out
+}
+
+fn put(out: &mut Table, key: &str, value: Option<Value>) {
+    if let Some(value) = value {
+        out.insert(key.to_owned(), value);
+    }
+}
+
+fn text(text: Option<&String>) -> Option<Value> {
+    text.map(|text| text.as_str().into())
+}
+
+fn flag(on: bool) -> Option<Value> {
+    on.then(|| true.into())
+}
+
+fn list(items: &[String]) -> Option<Value> {
+    (!items.is_empty()).then(|| strings(items))
+}
+
+fn strings(items: &[String]) -> Value {
+    Value::from(items.to_vec())
+}
+
+fn non_empty(table: Table) -> Option<Value> {
+    (!table.is_empty()).then(|| Value::from(table))
+}

@@ -1,0 +1,291 @@
+//! Boot plans, manifests and disagreements of small apps.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails where it stands")]
+
+use caution_abi::boot_plan::{BootPlan, MAX_BYTES, Readiness, RestartPolicy};
+use caution_abi::manifest::{self, AppSource, EnclaveOsRef, Manifest};
+use caution_abi::ports::AppPort;
+use caution_appspec::{AppSpec, Command, ConfigFile, EnvValue, parse};
+use caution_measure::{Pcr, Sha256Digest};
+use caution_plan::*;
+
+const COMMIT: &str = "4f1c2a9b4f1c2a9b4f1c2a9b4f1c2a9b4f1c2a9b";
+
+fn spec(procfile: &str) -> AppSpec {
+    parse(ConfigFile::Procfile, procfile).unwrap().spec
+}
+
+fn texts(items: &[&str]) -> Vec<String> {
+    items.iter().map(|item| (*item).to_owned()).collect()
+}
+
+fn image() -> ImageConfig {
+    ImageConfig {
+        entrypoint: texts(&["/app/entry"]),
+        cmd: texts(&["--default"]),
+        env: texts(&["PATH=/bin", "MODE=image"]),
+        working_dir: "/srv".to_owned(),
+        uid: 1000,
+        gid: 1001,
+        groups: vec![30, 10, 30],
+    }
+}
+
+fn port(number: u16) -> AppPort {
+    AppPort::try_from(number).unwrap()
+}
+
+fn enclaveos() -> EnclaveOsRef {
+    EnclaveOsRef { version: "0.1.0".to_owned(), pcr1: Pcr::new([7; 48]) }
+}
+
+fn source() -> SourceIdentity {
+    SourceIdentity { commit: COMMIT.to_owned(), branch: Some("main".to_owned()) }
+}
+
+#[test]
+fn the_image_alone_decides_when_the_config_is_silent() {
+    let plan = boot_plan(&AppSpec::default(), &image()).unwrap();
+    assert_eq!(plan.app.argv, ["/app/entry", "--default"]);
+    assert_eq!((plan.app.cwd.as_str(), plan.app.uid, plan.app.gid), ("/srv", 1000, 1001));
+    assert_eq!(plan.app.groups, [10, 30]);
+    assert_eq!(plan.app.env["MODE"], "image");
+    assert_eq!((plan.ports.len(), plan.http_port, plan.readiness), (0, None, Readiness::Started));
+    assert_eq!(plan.restart.policy, RestartPolicy::OnFailure);
+    assert_eq!(
+        (plan.restart.max_restarts, plan.restart.backoff_ms, plan.restart.backoff_max_ms),
+        (5, 1000, 30_000)
+    );
+}
+
+#[test]
+fn the_config_replaces_entrypoint_and_cmd_and_wins_over_the_environment() {
+    let spec = spec("run: MODE=config EXTRA=1 /app/server -v\nports: 9000, 8080\nhttp_port: 9000\n");
+    let plan = boot_plan(&spec, &image()).unwrap();
+    assert_eq!(plan.app.argv, ["/app/server", "-v"]);
+    let env: Vec<_> = plan.app.env.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    assert_eq!(env, ["EXTRA=1", "MODE=config", "PATH=/bin"]);
+    assert_eq!(plan.ports, [port(8080), port(9000)]);
+    assert_eq!(plan.http_port, Some(port(9000)));
+    assert_eq!(plan.readiness, Readiness::Tcp { port: port(9000), timeout_s: 60 });
+}
+
+#[test]
+fn a_shell_line_runs_in_the_image_shell() {
+    let plan = boot_plan(&spec("run: A=1 /app/server | tee /log\n"), &image()).unwrap();
+    assert_eq!(plan.app.argv, ["/bin/sh", "-c", "A=1 /app/server | tee /log"]);
+    assert!(!plan.app.env.contains_key("A"));
+}
+
+#[test]
+fn without_an_http_port_the_first_port_says_when_the_app_is_ready() {
+    let mut spec = spec("run: /a\nports: 9000, 8080\nhttp_port: 9000\n");
+    spec.network.http = None;
+    let plan = boot_plan(&spec, &image()).unwrap();
+    assert_eq!(plan.readiness, Readiness::Tcp { port: port(8080), timeout_s: 60 });
+}
+
+#[test]
+fn working_directories_become_absolute() {
+    for (given, expected) in [
+        ("", "/"),
+        ("/", "/"),
+        ("app", "/app"),
+        ("/a//b/./c/", "/a/b/c"),
+        ("/a/../b", "/b"),
+        ("../../etc", "/etc"),
+    ] {
+        let image = ImageConfig { working_dir: given.to_owned(), ..image() };
+        assert_eq!(boot_plan(&AppSpec::default(), &image).unwrap().app.cwd, expected, "{given}");
+    }
+}
+
+#[test]
+fn of_a_repeated_image_variable_the_last_counts() {
+    let image = ImageConfig { env: texts(&["A=1", "A=2=3", "B="]), ..image() };
+    let env = boot_plan(&AppSpec::default(), &image).unwrap().app.env;
+    assert_eq!((env["A"].as_str(), env["B"].as_str()), ("2=3", ""));
+}
+
+#[test]
+fn a_plan_reads_back_from_its_bytes() {
+    let plan = boot_plan(&spec("run: A='é\" \\' /a 'b c'\nports: 80-90\nhttp_port: 81\n"), &image()).unwrap();
+    assert_eq!(BootPlan::from_bytes(&plan.to_bytes()).unwrap(), plan);
+}
+
+#[test]
+fn each_refusal() {
+    let default = AppSpec::default();
+    let refused = |spec: &AppSpec, image: &ImageConfig| boot_plan(spec, image).unwrap_err();
+    let with_env = |entry: &str| ImageConfig { env: texts(&[entry]), ..image() };
+    let with_entry = |entry: &str| ImageConfig { entrypoint: texts(&[entry]), ..image() };
+
+    let nothing = ImageConfig { entrypoint: vec![], cmd: vec![], ..image() };
+    let error = refused(&default, &nothing);
+    assert!(matches!(error, PlanError::NoCommand) && error.to_string().contains("add `run:`"));
+    assert!(matches!(refused(&default, &with_entry("")), PlanError::EmptyProgram));
+    assert!(matches!(refused(&default, &with_entry("a\0b")), PlanError::Inconsistent(_)));
+    for entry in ["NOVALUE", "=x", ""] {
+        assert!(matches!(refused(&default, &with_env(entry)), PlanError::MalformedImageEnv(_)), "{entry}");
+    }
+    assert!(matches!(refused(&default, &with_env("A=\0")), PlanError::Inconsistent(_)));
+    let big = format!("A={}", "x".repeat(MAX_BYTES));
+    assert!(matches!(refused(&default, &with_env(&big)), PlanError::TooLong(_)));
+    let long = with_entry(&"\u{1}".repeat(MAX_COMMAND_BYTES / 6));
+    assert!(matches!(refused(&default, &long), PlanError::CommandTooLong(_)));
+}
+
+#[test]
+fn what_a_plan_cannot_say_is_refused_not_dropped() {
+    let refused = |spec: &AppSpec| match boot_plan(spec, &image()).unwrap_err() {
+        PlanError::NotSupportedYet(what) => what,
+        other => panic!("{other}"),
+    };
+    assert_eq!(refused(&spec("ports: 8083\ne2e: true\n")), "end-to-end encryption");
+    assert_eq!(refused(&spec("locksmith: true\n")), "secrets (locksmith)");
+    let mut vault = AppSpec::default();
+    vault.env.insert("A".to_owned(), EnvValue::Vault("A".to_owned()));
+    assert_eq!(refused(&vault), "a secret (env::vault)");
+    let egress = "enclave \"a\" {\n network {\n egress {\n cidr_ipv4 = \"0.0.0.0/0\"\n }\n }\n }\n";
+    assert_eq!(refused(&parse(ConfigFile::Hcl, egress).unwrap().spec), "egress");
+}
+
+const APP: &str = "run: /app/server --flag\nports: 8080, 9000\nhttp_port: 8080\nmetadata: for people\n\
+    app_sources: https://git.example.com/a.git, https://git.example.com/${COMMIT}.tar.gz\n\
+    enclave_sources: https://git.example.com/e.git\n";
+
+#[test]
+fn the_manifest_says_what_the_plan_and_the_spec_say() {
+    let spec = spec(APP);
+    let plan = boot_plan(&spec, &image()).unwrap();
+    let manifest = manifest(&spec, &source(), &plan, &enclaveos());
+    assert_eq!(
+        manifest,
+        Manifest {
+            version: "2".to_owned(),
+            app_source: Some(AppSource {
+                urls: vec![
+                    "https://git.example.com/a.git".to_owned(),
+                    format!("https://git.example.com/{COMMIT}.tar.gz"),
+                ],
+                commit: COMMIT.to_owned(),
+                branch: Some("main".to_owned()),
+            }),
+            enclave_source: texts(&["https://git.example.com/e.git"]),
+            run_command: texts(&["/app/server", "--flag"]),
+            ports: vec![8080, 9000],
+            http_port: Some(8080),
+            boot_plan_sha256: plan.digest(),
+            enclaveos: enclaveos(),
+            metadata: Some("for people".to_owned()),
+        }
+    );
+    assert_eq!(Manifest::from_bytes(&manifest.to_bytes()).unwrap(), manifest);
+}
+
+#[test]
+fn the_longest_manifest_fits() {
+    let urls = |name: &str| {
+        let url =
+            |n: usize| format!("https://h/{n:02}{}", "u".repeat(caution_appspec::MAX_SOURCE_BYTES - 12));
+        let list = (0..caution_appspec::MAX_SOURCES).map(url).collect::<Vec<_>>().join(",");
+        format!("{name}: {list}\n")
+    };
+    let metadata = "\"".repeat(caution_appspec::MAX_METADATA_BYTES);
+    let text = format!(
+        "{}{}metadata: {metadata}\nports: 40000-40511\nhttp_port: 40000\n",
+        urls("app_sources"),
+        urls("enclave_sources")
+    );
+    let mut spec = spec(&text);
+    assert_eq!(spec.network.ports.len(), caution_appspec::MAX_PORTS);
+    spec.command = Some(Command::Argv(vec!["\u{1}".repeat((MAX_COMMAND_BYTES - 8) / 6)]));
+    let plan = boot_plan(&spec, &image()).unwrap();
+    let source = SourceIdentity { commit: "0".repeat(64), branch: Some("b".repeat(255)) };
+    let bytes = manifest(&spec, &source, &plan, &enclaveos()).to_bytes();
+    assert!(bytes.len() <= manifest::MAX_BYTES, "{}", bytes.len());
+    assert!(Manifest::from_bytes(&bytes).is_ok());
+}
+
+/// The fields that disagree once `change` was made to an honest manifest.
+fn fields(with_plan: bool, change: impl FnOnce(&mut Manifest)) -> Vec<&'static str> {
+    let spec = spec(APP);
+    let plan = boot_plan(&spec, &image()).unwrap();
+    let mut remote = manifest(&spec, &source(), &plan, &enclaveos());
+    change(&mut remote);
+    let plan = with_plan.then_some(&plan);
+    let expected = Expected { commit: COMMIT, spec: &spec, enclaveos: &enclaveos(), plan };
+    disagreements(&expected, &remote).into_iter().map(|d| d.field).collect()
+}
+
+#[test]
+fn an_honest_manifest_agrees_and_taste_is_no_claim() {
+    for with_plan in [false, true] {
+        assert_eq!(fields(with_plan, |_| {}), [""; 0]);
+        let taste = fields(with_plan, |m| {
+            let source = m.app_source.as_mut().unwrap();
+            source.branch = Some("release".to_owned());
+            source.urls.reverse();
+            m.enclaveos.version = "0.1.0-rc1".to_owned();
+        });
+        assert_eq!(taste, [""; 0]);
+    }
+}
+
+#[test]
+fn every_claim_is_compared() {
+    type Lie = (&'static str, fn(&mut Manifest));
+    let lies: [Lie; 11] = [
+        ("app_source.commit", |m| m.app_source.as_mut().unwrap().commit = "0".repeat(40)),
+        ("app_source.urls", |m| {
+            m.app_source.as_mut().unwrap().urls.push("https://evil.example/a".to_owned());
+        }),
+        ("app_source.urls", |m| m.app_source.as_mut().unwrap().urls.truncate(1)),
+        ("enclave_source", |m| m.enclave_source.clear()),
+        ("run_command", |m| m.run_command = texts(&["/app/server --flag"])),
+        ("ports", |m| m.ports.push(9001)),
+        ("http_port", |m| m.http_port = Some(9000)),
+        ("http_port", |m| m.http_port = None),
+        ("enclaveos.pcr1", |m| m.enclaveos.pcr1 = Pcr::new([8; 48])),
+        ("metadata", |m| m.metadata = None),
+        ("metadata", |m| m.metadata = Some("for machines".to_owned())),
+    ];
+    for with_plan in [false, true] {
+        for (field, lie) in lies {
+            assert_eq!(fields(with_plan, lie), [field]);
+        }
+    }
+    assert_eq!(fields(true, |m| m.boot_plan_sha256 = Sha256Digest::of(b"")), ["boot_plan_sha256"]);
+    assert_eq!(fields(false, |m| m.boot_plan_sha256 = Sha256Digest::of(b"")), [""; 0]);
+    assert_eq!(fields(true, |m| m.app_source = None), ["app_source.commit", "app_source.urls"]);
+}
+
+#[test]
+fn a_command_from_the_image_is_compared_once_the_image_is_known() {
+    let spec = spec("ports: 8080\n");
+    let plan = boot_plan(&spec, &image()).unwrap();
+    let mut remote = manifest(&spec, &source(), &plan, &enclaveos());
+    remote.run_command = texts(&["/bin/sh", "-c", "evil"]);
+    let before = Expected { commit: COMMIT, spec: &spec, enclaveos: &enclaveos(), plan: None };
+    assert_eq!(disagreements(&before, &remote), []);
+    let after = Expected { plan: Some(&plan), ..before };
+    assert_eq!(
+        disagreements(&after, &remote),
+        [Disagreement {
+            field: "run_command",
+            reviewed: "/app/entry --default".to_owned(),
+            remote: "/bin/sh -c evil".to_owned(),
+        }]
+    );
+}
+
+#[test]
+fn a_remote_text_cannot_steer_the_terminal() {
+    let spec = spec(APP);
+    let plan = boot_plan(&spec, &image()).unwrap();
+    let mut remote = manifest(&spec, &source(), &plan, &enclaveos());
+    remote.metadata = Some("\u{1b}[2Jfor\u{202e}people\n".to_owned());
+    let expected = Expected { commit: COMMIT, spec: &spec, enclaveos: &enclaveos(), plan: Some(&plan) };
+    let found = disagreements(&expected, &remote);
+    assert_eq!(found[0].remote, "\\u{1b}[2Jfor\\u{202e}people\\u{a}");
+    assert_eq!(found[0].reviewed, "for people");
+}
