@@ -1,9 +1,22 @@
 //! Container image to merged tree to canonical cpio to deterministic gzip.
 //!
 //! `specs/rootfs.md` is the normative text: every rule there has a test here.
+//!
+//! | step | function |
+//! |---|---|
+//! | OCI layout or archive → image | [`oci::open`] |
+//! | image → tree | [`merge`] |
+//! | `USER` → numbers | [`resolve_user`] |
+//! | tree → canonical archive | [`Tree::write_cpio`] |
+//! | archive → bytes that are measured | [`gzip::GzipWriter`] |
 
+mod archive;
 pub mod cpio;
 pub mod gzip;
 mod limits;
+pub mod oci;
+mod tree;
 
+pub use archive::TarError;
 pub use limits::Limits;
+pub use tree::{DroppedXattr, EntryError, ResolvedUser, RootfsError, Tree, UserError, merge, resolve_user};

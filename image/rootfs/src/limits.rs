@@ -11,10 +11,12 @@ pub struct Limits {
     pub total_bytes: u64,
     /// Uncompressed bytes of all layers together, whatever they hold: 20 GiB.
     pub uncompressed_bytes: u64,
-    /// A path, in bytes: 4096, `PATH_MAX` of Linux with its final NUL.
+    /// A path inside the image, in bytes: 4088, `PATH_MAX` of Linux less its final NUL and `rootfs/`.
     pub path_bytes: usize,
     /// A file name, in bytes: 255, `NAME_MAX` of Linux.
     pub name_bytes: usize,
+    /// Names, link targets and attribute names over all layers, in bytes: 256 MiB.
+    pub metadata_bytes: u64,
     /// Symbolic links followed for one path: 40, as Linux does.
     pub link_depth: u32,
     /// Layers of one image: 128.
@@ -34,8 +36,9 @@ impl Default for Limits {
             file_bytes: u64::from(u32::MAX),
             total_bytes: 16 << 30,
             uncompressed_bytes: 20 << 30,
-            path_bytes: 4096,
+            path_bytes: 4088,
             name_bytes: 255,
+            metadata_bytes: 256 << 20,
             link_depth: 40,
             layers: 128,
             json_bytes: 4 << 20,
