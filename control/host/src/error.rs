@@ -1,6 +1,6 @@
 //! Why an enclave does not run, each with what to do about it.
 
-use crate::event::Progress;
+use crate::event::{Ending, Progress};
 use std::io;
 use std::path::PathBuf;
 
@@ -22,12 +22,6 @@ pub enum HostError {
     QemuMissing {
         /// The program looked for.
         program: &'static str,
-    },
-    /// QEMU is there but cannot do what is needed.
-    #[error("This QEMU cannot run enclaves: {detail}")]
-    QemuUnusable {
-        /// Its own words.
-        detail: String,
     },
     /// `setpriv` is not installed.
     #[error("`setpriv` is not installed; it ends QEMU together with this program.")]
@@ -62,6 +56,14 @@ pub enum HostError {
         /// Whether the enclave was run in debug mode.
         debug: bool,
     },
+    /// The control connection broke off and the machine runs on.
+    #[error("The enclave fell silent; {progress}.")]
+    GuestSilent {
+        /// How far it was.
+        progress: Progress,
+        /// Whether the enclave was run in debug mode.
+        debug: bool,
+    },
     /// The enclave breaks the control protocol.
     #[error("The enclave's control messages are malformed: {detail}.")]
     Control {
@@ -75,15 +77,7 @@ pub enum HostError {
         path: PathBuf,
         /// What is wrong with it.
         #[source]
-        cause: Box<dyn std::error::Error + Send + Sync>,
-    },
-    /// The image has no kernel or no ramdisk to boot.
-    #[error("{path} cannot boot: it has no {missing}.", path = .path.display())]
-    ImageIncomplete {
-        /// The file.
-        path: PathBuf,
-        /// The absent part.
-        missing: &'static str,
+        cause: caution_eif::EifError,
     },
     /// The enclave has too little memory for its image.
     #[error(
@@ -153,7 +147,7 @@ pub enum HostError {
         path: PathBuf,
         /// Why.
         #[source]
-        cause: Box<dyn std::error::Error + Send + Sync>,
+        cause: caution_devnsm::DevRootError,
     },
     /// The runtime folder's path leaves no room for socket names.
     #[error("The runtime folder's path is too long for sockets: {path}", path = .path.display())]
@@ -189,6 +183,9 @@ pub enum HostError {
         /// Its advice.
         advice: Option<String>,
     },
+    /// A detached run ended before it was ready.
+    #[error("{0}")]
+    EndedBeforeReady(Ending),
     /// A detached run ended without a word.
     #[error("The supervisor of the detached enclave ended without a word ({status}).")]
     SupervisorVanished {
@@ -215,9 +212,7 @@ impl HostError {
     /// What to do about it, as a command or a sentence.
     pub fn fix(&self) -> Option<String> {
         let text = match self {
-            Self::QemuMissing { .. } | Self::QemuUnusable { .. } => {
-                "sudo apt-get install qemu-system-x86".to_owned()
-            }
+            Self::QemuMissing { .. } => "sudo apt-get install qemu-system-x86".to_owned(),
             Self::SetprivMissing => "sudo apt-get install util-linux".to_owned(),
             Self::GuestReset { debug: false, .. }
             | Self::QemuEnded { debug: false, .. }
@@ -245,6 +240,19 @@ impl HostError {
             _ => return None,
         };
         Some(text)
+    }
+}
+
+impl HostError {
+    /// The message with its causes, outermost first, as one line.
+    pub(crate) fn with_causes(&self) -> String {
+        let mut text = self.to_string();
+        let mut cause = std::error::Error::source(self);
+        while let Some(inner) = cause {
+            text = format!("{text} {inner}");
+            cause = inner.source();
+        }
+        text
     }
 }
 

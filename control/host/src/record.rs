@@ -39,6 +39,8 @@ pub struct Record {
     pub ports: Vec<(u16, u16)>,
     /// Where evidence is served: `http://127.0.0.1:<port>/attestation`.
     pub attestation_url: String,
+    /// The port of `attestation_url`.
+    pub(crate) attestation_port: u16,
     /// The first published port as a URL, where there is one.
     pub app_url: Option<String>,
     /// The agent's process.
@@ -146,6 +148,7 @@ mod tests {
             debug: false,
             ports: vec![(8080, 8080)],
             attestation_url: "http://127.0.0.1:49502/attestation".to_owned(),
+            attestation_port: 49502,
             app_url: None,
             pid: own.pid,
             pid_start: own.start,

@@ -1,34 +1,259 @@
 //! Running one enclave from image to ending.
 
+use crate::accelerator;
+use crate::admission;
+use crate::boot::Boot;
 use crate::config::{Agent, Dirs, RunConfig};
 use crate::error::HostError;
 use crate::event::{Ending, HostEvent};
+use crate::eventlog::{EventLog, now_since_epoch};
+use crate::image::BootImage;
+use crate::janitor::Janitor;
+use crate::process::ProcessId;
+use crate::publish::Listeners;
+use crate::qemu::{Machine, Qemu};
+use crate::record::Record;
+use crate::runtime::RunDir;
+use crate::services;
+use crate::vsock::Vsock;
+use crate::watcher::{Signals, Watcher};
+use caution_abi::control::Event;
+use caution_devnsm::{DevNsm, DevRoot};
+use std::process::ExitStatus;
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How a run is run, where the defaults do not serve.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The binary that runs the janitor.
+    pub agent: Agent,
+    /// Ends the run from another thread.
+    pub stop: StopHandle,
+    /// How long the enclave may take from power-on to its heartbeat; 120 s, because a large image
+    /// takes long to unpack under emulation.
+    pub heartbeat_limit: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            agent: Agent::this_binary(),
+            stop: StopHandle::default(),
+            heartbeat_limit: Duration::from_mins(2),
+        }
+    }
+}
 
 /// Asks a run to end, from any thread.
 #[derive(Debug, Clone, Default)]
-pub struct StopHandle {}
+pub struct StopHandle(Arc<Mutex<StopState>>);
+
+#[derive(Debug, Default)]
+struct StopState {
+    requested: bool,
+    run: Option<Sender<Message>>,
+}
 
 impl StopHandle {
-    /// Asks the run to end.
-    pub fn stop(&self) {}
+    /// Asks the run to end; before it began, too.
+    pub fn stop(&self) {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        state.requested = true;
+        if let Some(run) = &state.run {
+            // A run that is over needs no stopping.
+            let _ = run.send(Message::Stop);
+        }
+    }
+
+    fn attach(&self, run: &Sender<Message>) {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.requested {
+            let _ = run.send(Message::Stop);
+        }
+        state.run = Some(run.clone());
+    }
 }
 
-/// Runs.
+/// What the threads of a run tell its loop.
+#[derive(Debug)]
+pub(crate) enum Message {
+    /// The enclave's PID 1 runs.
+    Heartbeat,
+    /// A line of the control connection.
+    Enclave(Event),
+    /// The control connection ended.
+    ControlEnded,
+    /// The control connection broke the protocol.
+    ControlBroken(String),
+    /// A line of the console.
+    Console(String),
+    /// QEMU is gone.
+    QemuEnded(ExitStatus),
+    /// Someone wants the run to end.
+    Stop,
+}
+
+/// Runs an enclave until it ends, or until a signal (SIGINT, SIGTERM, SIGHUP) or [`crate::stop`] asks
+/// for it. Whatever happens, no process, socket or file of the run is left.
+///
+/// Call it from a thread that lives as long as the run, and before starting others where signals
+/// matter.
 pub fn run(
-    _dirs: &Dirs,
-    _config: &RunConfig,
-    _on_event: &mut dyn FnMut(HostEvent),
-) -> Result<Ending, HostError> {
-    Err(HostError::QemuUnusable { detail: "not implemented yet".to_owned() })
-}
-
-/// Runs until stopped.
-pub fn run_until(
     dirs: &Dirs,
     config: &RunConfig,
-    _agent: &Agent,
-    _stop: &StopHandle,
     on_event: &mut dyn FnMut(HostEvent),
 ) -> Result<Ending, HostError> {
-    run(dirs, config, on_event)
+    run_with(dirs, config, &Options::default(), on_event)
+}
+
+/// [`run`] with options.
+pub fn run_with(
+    dirs: &Dirs,
+    config: &RunConfig,
+    options: &Options,
+    on_event: &mut dyn FnMut(HostEvent),
+) -> Result<Ending, HostError> {
+    check(config)?;
+    let mut log = EventLog::create(dirs, &config.name)?;
+    let mut tell = |event: HostEvent| {
+        log.write(&event);
+        on_event(event);
+    };
+    let outcome = supervise(dirs, config, options, &mut tell);
+    tell(match &outcome {
+        Ok(ending) => HostEvent::Ended(ending.clone()),
+        Err(error) => HostEvent::Failed { message: error.with_causes(), fix: error.fix() },
+    });
+    outcome
+}
+
+/// The development root's certificate, DER; the root is made on first use.
+pub fn dev_root_der(dirs: &Dirs) -> Result<Vec<u8>, HostError> {
+    Ok(dev_root(dirs)?.root_der().to_vec())
+}
+
+/// The folder of a run and who removes it; the janitor is let go last.
+struct Home {
+    dir: RunDir,
+    _janitor: Janitor,
+}
+
+fn supervise(
+    dirs: &Dirs,
+    config: &RunConfig,
+    options: &Options,
+    tell: &mut dyn FnMut(HostEvent),
+) -> Result<Ending, HostError> {
+    let began = Instant::now();
+    let listeners = Listeners::open(config)?;
+    admission::host_memory(config.memory_mib)?;
+    let mut signals = Signals::block()?;
+    let (messages, received) = channel();
+    options.stop.attach(&messages);
+    let dir = RunDir::create(dirs)?;
+    let home = Home { _janitor: Janitor::start(&options.agent, dir.path())?, dir };
+    let run = home.dir.path();
+    let watcher = Watcher::start(&run.join("agent"), &mut signals, messages.clone())?;
+
+    let image = BootImage::read(&config.eif, dirs, config.memory_mib)?;
+    tell(HostEvent::Measured(image.measurements));
+    admission::enclave_memory(&image.size, config.memory_mib)?;
+    let accelerator = accelerator::choose(dirs, run)?;
+    tell(HostEvent::Accelerator(accelerator.clone()));
+
+    let now_ms = || u64::try_from(now_since_epoch().as_millis()).unwrap_or(u64::MAX);
+    let module = format!("i-{0}-enc{0}", home.dir.id());
+    let root = dev_root(dirs)?;
+    let nsm = DevNsm::new(&root, image.measurements, config.debug, module, now_ms)
+        .map_err(|cause| HostError::DevRoot { path: dirs.dev_root(), cause })?;
+    let services = services::start(nsm, config.manifest.clone(), messages.clone())?;
+    let socket = run.join("vsock");
+    let vsock = Vsock::start(&socket, services)?;
+    let record = first_record(config, &home.dir, &image, &listeners, &accelerator)?;
+    record.save(run)?;
+    raise_descriptor_limit();
+    let published = listeners.serve(vsock.connector())?;
+    let machine = Machine {
+        accelerator: &accelerator,
+        cpus: config.cpus,
+        memory_mib: config.memory_mib,
+        debug: config.debug,
+        vsock: &socket,
+    };
+    // Declared after what it talks to, so that it ends first.
+    let qemu = Qemu::start(machine, &image, run, &messages)?;
+    tell(HostEvent::Booting);
+    let boot = Boot {
+        run,
+        record,
+        published: &published,
+        connector: vsock.connector(),
+        messages,
+        began,
+        debug: config.debug,
+        heartbeat_limit: options.heartbeat_limit,
+        qemu,
+    };
+    let outcome = boot.watch(&received, tell);
+    watcher.answer(outcome.as_ref().unwrap_or(&Ending::Stopped));
+    outcome
+}
+
+fn check(config: &RunConfig) -> Result<(), HostError> {
+    if !config.name_is_valid() {
+        return Err(HostError::Name(config.name.clone()));
+    }
+    if !(1..=64).contains(&config.cpus) {
+        return Err(HostError::Cpus(config.cpus));
+    }
+    match &config.manifest {
+        Some(bytes) if bytes.len() > caution_abi::manifest::MAX_BYTES => {
+            Err(HostError::ManifestTooLong(bytes.len()))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn dev_root(dirs: &Dirs) -> Result<DevRoot, HostError> {
+    let path = dirs.dev_root();
+    DevRoot::load_or_create(&path).map_err(|cause| HostError::DevRoot { path, cause })
+}
+
+fn first_record(
+    config: &RunConfig,
+    dir: &RunDir,
+    image: &BootImage,
+    listeners: &Listeners,
+    accelerator: &crate::event::Accelerator,
+) -> Result<Record, HostError> {
+    let own = ProcessId::own().map_err(|cause| HostError::System { doing: "Reading /proc", cause })?;
+    let ports = listeners.ports().to_vec();
+    Ok(Record {
+        id: dir.id().to_owned(),
+        name: config.name.clone(),
+        checkout: config.checkout.clone(),
+        eif_sha256: image.sha256,
+        measurements: image.measurements,
+        debug: config.debug,
+        attestation_url: format!("http://127.0.0.1:{}/attestation", listeners.attestation()),
+        attestation_port: listeners.attestation(),
+        app_url: ports.first().map(|(_, host)| format!("http://127.0.0.1:{host}/")),
+        ports,
+        pid: own.pid,
+        pid_start: own.start,
+        phase: None,
+        started_at_unix: now_since_epoch().as_secs(),
+        accelerator: accelerator.clone(),
+    })
+}
+
+/// Each connection of a client takes two descriptors; the usual soft limit is 1024.
+fn raise_descriptor_limit() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        // Without it fewer connections fit, which is no reason not to run.
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
+    }
 }

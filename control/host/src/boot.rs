@@ -1,0 +1,218 @@
+//! The life of an enclave as its host sees it, from power-on to the end.
+//!
+//! ```text
+//! powered ──heartbeat──▶ heartbeat ──control──▶ booting ─▶ starting ─▶ ready ⇄ backing off ─▶ stopping ─▶ off
+//!    └──────── limit ────────┴───────── limit ──────┘         the boot plan's own limits
+//! ```
+
+use crate::control;
+use crate::error::HostError;
+use crate::event::{Ending, HostEvent, Progress};
+use crate::publish::Published;
+use crate::qemu::{PROGRAM, Qemu};
+use crate::record::Record;
+use crate::run::Message;
+use crate::vsock::Connector;
+use caution_abi::control::{Event, Exit, Phase};
+use caution_abi::ports::ATTESTATION;
+use std::path::Path;
+use std::process::ExitStatus;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::time::{Duration, Instant};
+
+/// How long the enclave may take from its heartbeat until attestd answers and the app was started.
+const SYSTEM_LIMIT: Duration = Duration::from_mins(1);
+/// How long an enclave that said its last word may take to power off.
+const POWER_OFF_LIMIT: Duration = Duration::from_secs(5);
+
+/// A machine that was just powered on, and what its loop needs.
+pub(crate) struct Boot<'a> {
+    pub(crate) run: &'a Path,
+    pub(crate) record: Record,
+    pub(crate) published: &'a Published,
+    pub(crate) connector: Connector,
+    pub(crate) messages: Sender<Message>,
+    pub(crate) began: Instant,
+    pub(crate) debug: bool,
+    pub(crate) heartbeat_limit: Duration,
+    pub(crate) qemu: Qemu,
+}
+
+/// What is known so far.
+struct State {
+    progress: Progress,
+    deadline: Option<Deadline>,
+    admitted: bool,
+    ready: bool,
+    last_exit: Option<Exit>,
+    /// The enclave's last word.
+    reason: Option<String>,
+}
+
+#[derive(Clone, Copy)]
+struct Deadline {
+    at: Instant,
+    limit: Duration,
+}
+
+impl Deadline {
+    fn after(limit: Duration) -> Self {
+        Self { at: Instant::now() + limit, limit }
+    }
+}
+
+impl Boot<'_> {
+    /// Watches until the end; QEMU is gone when this returns.
+    pub(crate) fn watch(
+        mut self,
+        received: &Receiver<Message>,
+        tell: &mut dyn FnMut(HostEvent),
+    ) -> Result<Ending, HostError> {
+        let mut state = State {
+            progress: Progress::Powered,
+            deadline: Some(Deadline::after(self.heartbeat_limit)),
+            admitted: false,
+            ready: false,
+            last_exit: None,
+            reason: None,
+        };
+        let outcome = loop {
+            let message = match next(received, state.deadline) {
+                Ok(message) => message,
+                Err(limit) => break self.out_of_time(&mut state, limit),
+            };
+            if let Some(outcome) = self.take(message, &mut state, tell) {
+                break outcome;
+            }
+        };
+        self.qemu.end();
+        // What the console said last is often the reason.
+        for message in received.try_iter() {
+            if let Message::Console(line) = message {
+                tell(HostEvent::Console(line));
+            }
+        }
+        outcome
+    }
+
+    fn take(
+        &mut self,
+        message: Message,
+        state: &mut State,
+        tell: &mut dyn FnMut(HostEvent),
+    ) -> Option<Result<Ending, HostError>> {
+        match message {
+            Message::Heartbeat => {
+                if state.progress == Progress::Powered {
+                    state.progress = Progress::Heartbeat;
+                    state.deadline = Some(Deadline::after(SYSTEM_LIMIT));
+                    tell(HostEvent::Heartbeat);
+                    if let Err(error) = control::start(self.connector.clone(), self.messages.clone()) {
+                        return Some(Err(error));
+                    }
+                }
+            }
+            Message::Enclave(event) => {
+                tell(HostEvent::Enclave(event.clone()));
+                if let Err(error) = self.enclave(event, state, tell) {
+                    return Some(Err(error));
+                }
+            }
+            Message::ControlEnded => {
+                // Without a last word the enclave died; how, QEMU's end tells.
+                state.deadline = Some(Deadline::after(POWER_OFF_LIMIT));
+            }
+            Message::ControlBroken(detail) => return Some(Err(HostError::Control { detail })),
+            Message::Console(line) => tell(HostEvent::Console(line)),
+            Message::QemuEnded(status) => return Some(self.qemu_ended(status, state)),
+            Message::Stop => return Some(Ok(Ending::Stopped)),
+        }
+        None
+    }
+
+    fn enclave(
+        &mut self,
+        event: Event,
+        state: &mut State,
+        tell: &mut dyn FnMut(HostEvent),
+    ) -> Result<(), HostError> {
+        match event {
+            Event::Phase { phase, uptime_ms } => {
+                state.progress = Progress::Phase(phase);
+                self.record.phase = Some(phase);
+                self.record.save(self.run)?;
+                if matches!(phase, Phase::Starting | Phase::Ready) && !state.admitted {
+                    // From here on the enclave keeps its own limits and reports them.
+                    state.deadline = None;
+                    state.admitted = true;
+                    self.admit(tell);
+                }
+                if phase == Phase::Ready && !state.ready {
+                    state.ready = true;
+                    let wall_ms = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+                    tell(HostEvent::Ready { uptime_ms, wall_ms });
+                }
+            }
+            Event::AppExit { exit, .. } => state.last_exit = Some(exit),
+            Event::Stopping { reason } => {
+                state.reason = Some(reason);
+                state.deadline = Some(Deadline::after(POWER_OFF_LIMIT));
+            }
+            Event::Hello { .. } | Event::Log { .. } => {}
+        }
+        Ok(())
+    }
+
+    fn admit(&self, tell: &mut dyn FnMut(HostEvent)) {
+        self.published.admit();
+        for &(enclave, host) in &self.record.ports {
+            tell(HostEvent::Published { enclave, host });
+        }
+        tell(HostEvent::Published { enclave: ATTESTATION, host: self.record.attestation_port });
+    }
+
+    fn qemu_ended(&mut self, status: ExitStatus, state: &mut State) -> Result<Ending, HostError> {
+        if let Some(ending) = powered_off(state) {
+            return Ok(ending);
+        }
+        let (progress, debug) = (state.progress, self.debug);
+        match status.code() {
+            // A reset ends QEMU in order, because of -no-reboot.
+            Some(0) => Err(HostError::GuestReset { progress, debug }),
+            // setpriv could not find it.
+            Some(127) => Err(HostError::QemuMissing { program: PROGRAM }),
+            _ => {
+                let stderr = self.qemu.end();
+                Err(HostError::QemuEnded { status: status.to_string(), progress, stderr, debug })
+            }
+        }
+    }
+
+    fn out_of_time(&self, state: &mut State, limit: Duration) -> Result<Ending, HostError> {
+        if let Some(ending) = powered_off(state) {
+            return Ok(ending);
+        }
+        let (seconds, progress, debug) = (limit.as_secs(), state.progress, self.debug);
+        if state.admitted {
+            // The control connection ended and the machine runs on, with nobody to speak for it.
+            return Err(HostError::GuestSilent { progress, debug });
+        }
+        Err(HostError::BootTimeout { seconds, progress, debug })
+    }
+}
+
+fn powered_off(state: &mut State) -> Option<Ending> {
+    let reason = state.reason.take()?;
+    Some(Ending::PoweredOff { reason, last_exit: state.last_exit.take() })
+}
+
+/// The next message, or the limit that passed.
+fn next(received: &Receiver<Message>, deadline: Option<Deadline>) -> Result<Message, Duration> {
+    let Some(deadline) = deadline else {
+        return received.recv().map_err(|_| Duration::ZERO);
+    };
+    let left = deadline.at.saturating_duration_since(Instant::now());
+    received.recv_timeout(left).map_err(|error| match error {
+        RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected => deadline.limit,
+    })
+}

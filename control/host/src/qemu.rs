@@ -1,0 +1,239 @@
+//! The virtual machine: the closest QEMU has to a Nitro enclave.
+//!
+//! `microvm` has virtio-mmio devices only and QEMU appends them to the kernel's command line, as
+//! Nitro does. There is no disk, no network card and, outside debug mode, no serial port.
+
+use crate::error::HostError;
+use crate::event::Accelerator;
+use crate::image::BootImage;
+use crate::process::{ProcessId, bound_to_parent, spawn_bound};
+use crate::run::Message;
+use std::ffi::OsString;
+use std::io::{BufRead as _, BufReader, Read};
+use std::path::Path;
+use std::process::{Child, Stdio};
+use std::sync::mpsc::Sender;
+use std::thread::JoinHandle;
+
+/// The program, found in `PATH`.
+pub(crate) const PROGRAM: &str = "qemu-system-x86_64";
+
+/// What a machine has.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Machine<'a> {
+    pub(crate) accelerator: &'a Accelerator,
+    pub(crate) cpus: u32,
+    pub(crate) memory_mib: u32,
+    pub(crate) debug: bool,
+    /// The vsock device's vhost-user socket.
+    pub(crate) vsock: &'a Path,
+}
+
+/// A running QEMU; killed when dropped.
+#[derive(Debug)]
+pub(crate) struct Qemu {
+    process: ProcessId,
+    waiter: Option<JoinHandle<()>>,
+    stderr: Option<JoinHandle<String>>,
+    console: Option<JoinHandle<()>>,
+}
+
+impl Qemu {
+    /// Starts the machine with an image. Call it from the thread that lives as long as the run: QEMU
+    /// dies with it.
+    pub(crate) fn start(
+        machine: Machine<'_>,
+        image: &BootImage,
+        run: &Path,
+        messages: &Sender<Message>,
+    ) -> Result<Self, HostError> {
+        let mut command = bound_to_parent(PROGRAM, run);
+        command
+            .args(arguments(machine))
+            .arg("-kernel")
+            .arg(image.kernel_path())
+            .arg("-initrd")
+            .arg(image.ramdisks_path())
+            .arg("-append")
+            .arg(&image.cmdline)
+            .env("LC_ALL", "C")
+            .stdout(if machine.debug { Stdio::piped() } else { Stdio::null() })
+            .stderr(Stdio::piped());
+        let mut child = spawn_bound(&mut command)?;
+        let failed = |cause| HostError::System { doing: "Watching QEMU", cause };
+        let process = i32::try_from(child.id()).ok().and_then(ProcessId::of);
+        // Gone already: the waiter reports how. A start time of 0 is no process's.
+        let process = process.unwrap_or(ProcessId { pid: 0, start: 0 });
+        let mut qemu = Self { process, waiter: None, stderr: None, console: None };
+        if let Some(stderr) = child.stderr.take() {
+            qemu.stderr = Some(thread("qemu-stderr", move || tail(stderr)).map_err(failed)?);
+        }
+        if let Some(stdout) = child.stdout.take() {
+            let messages = messages.clone();
+            qemu.console = Some(thread("console", move || read_console(stdout, &messages)).map_err(failed)?);
+        }
+        let messages = messages.clone();
+        qemu.waiter = Some(thread("qemu", move || wait(child, &messages)).map_err(failed)?);
+        Ok(qemu)
+    }
+
+    /// Kills it, waits for its end and for everything it wrote; returns the end of its stderr.
+    pub(crate) fn end(&mut self) -> String {
+        self.process.kill();
+        if let Some(waiter) = self.waiter.take() {
+            let _ = waiter.join();
+        }
+        if let Some(console) = self.console.take() {
+            let _ = console.join();
+        }
+        self.stderr.take().and_then(|stderr| stderr.join().ok()).unwrap_or_default()
+    }
+}
+
+impl Drop for Qemu {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// QEMU's arguments but for the image.
+fn arguments(machine: Machine<'_>) -> Vec<OsString> {
+    let serial = if machine.debug { "on" } else { "off" };
+    let memory = format!("{}M", machine.memory_mib);
+    let (accelerator, cpu) = match machine.accelerator {
+        Accelerator::Kvm => ("kvm", "host"),
+        Accelerator::Tcg { .. } => ("tcg,thread=multi", "max"),
+    };
+    let mut arguments: Vec<OsString> = [
+        "-M",
+        &format!("microvm,memory-backend=memory,acpi=off,rtc=off,isa-serial={serial}"),
+        "-accel",
+        accelerator,
+        "-cpu",
+        cpu,
+        "-smp",
+        &machine.cpus.to_string(),
+        "-m",
+        &memory,
+        // Shared, because the vsock device reads and writes the guest's queues.
+        "-object",
+        &format!("memory-backend-memfd,id=memory,size={memory},share=on"),
+        // EnclaveOS powers off with `reboot=k`, by the keyboard controller, as on Nitro.
+        "-device",
+        "i8042",
+        "-nodefaults",
+        "-no-user-config",
+        "-no-reboot",
+        "-display",
+        "none",
+        "-serial",
+        if machine.debug { "stdio" } else { "none" },
+        "-sandbox",
+        "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
+        "-device",
+        "vhost-user-vsock-device,chardev=vsock",
+        "-chardev",
+    ]
+    .map(OsString::from)
+    .to_vec();
+    let mut vsock = OsString::from("socket,id=vsock,path=");
+    vsock.push(machine.vsock);
+    arguments.push(vsock);
+    arguments
+}
+
+fn wait(mut child: Child, messages: &Sender<Message>) {
+    // Waiting for an own child fails only when it was waited for before.
+    if let Ok(status) = child.wait() {
+        let _ = messages.send(Message::QemuEnded(status));
+    }
+}
+
+/// Passes console lines on; a longer one is cut, the rest of it is the next line.
+fn read_console(stdout: impl Read, messages: &Sender<Message>) {
+    let mut lines = BufReader::new(stdout);
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        match lines.by_ref().take(MAX_CONSOLE_LINE).read_until(b'\n', &mut line) {
+            Ok(0) | Err(_) => return,
+            Ok(_) => {}
+        }
+        let text = String::from_utf8_lossy(&line).trim_end_matches(['\n', '\r']).to_owned();
+        if messages.send(Message::Console(text)).is_err() {
+            return;
+        }
+    }
+}
+
+/// Reads to the end and keeps the last bytes, as one line.
+fn tail(stderr: impl Read) -> String {
+    let mut kept = Vec::new();
+    let mut buffer = [0; 1024];
+    let mut stderr = stderr;
+    while let Ok(length @ 1..) = stderr.read(&mut buffer) {
+        kept.extend_from_slice(&buffer[..length]);
+        let excess = kept.len().saturating_sub(MAX_STDERR);
+        kept.drain(..excess);
+    }
+    let text = String::from_utf8_lossy(&kept);
+    text.split('\n').map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ")
+}
+
+fn thread<T: Send + 'static>(
+    name: &str,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> std::io::Result<JoinHandle<T>> {
+    std::thread::Builder::new().name(name.to_owned()).spawn(work)
+}
+
+const MAX_CONSOLE_LINE: u64 = 4096;
+const MAX_STDERR: usize = 2048;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn joined(debug: bool) -> String {
+        let accelerator = Accelerator::Tcg { why: String::new() };
+        let machine = Machine {
+            accelerator: &accelerator,
+            cpus: 2,
+            memory_mib: 512,
+            debug,
+            vsock: Path::new("/run/x/vsock"),
+        };
+        let arguments = arguments(machine);
+        arguments.iter().map(|a| a.to_str().unwrap()).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn there_is_a_serial_port_in_debug_mode_only() {
+        assert!(joined(true).contains("isa-serial=on") && joined(true).contains("-serial stdio"));
+        assert!(joined(false).contains("isa-serial=off") && joined(false).contains("-serial none"));
+    }
+
+    #[test]
+    fn stderr_is_kept_to_its_end() {
+        let long = format!("{}\nlast words\n", "x".repeat(10_000));
+        let kept = tail(long.as_bytes());
+        assert!(kept.len() <= MAX_STDERR && kept.ends_with("; last words"));
+        assert_eq!(tail(&b""[..]), "");
+    }
+
+    #[test]
+    fn long_console_lines_are_cut() {
+        let (messages, received) = std::sync::mpsc::channel();
+        let text = format!("a\r\n{}\n", "y".repeat(5000));
+        read_console(text.as_bytes(), &messages);
+        drop(messages);
+        let lengths: Vec<usize> = received
+            .iter()
+            .map(|message| match message {
+                Message::Console(line) => line.len(),
+                _ => 0,
+            })
+            .collect();
+        assert_eq!(lengths, [1, 4096, 904]);
+    }
+}

@@ -1,0 +1,231 @@
+//! The device behind vhost-user: virtqueues of the guest on one side, [`Device`] on the other.
+//!
+//! Nothing here fails on what the guest does: a malformed chain is returned unused and ignored. An
+//! error would end the worker thread, and with it every connection.
+
+use super::device::{Device, GUEST_CID, Services};
+use super::packet::{HEADER, Header};
+use super::stream::HostStream;
+use nix::sys::epoll::{EpollEvent, EpollFlags};
+use nix::sys::eventfd::{EfdFlags, EventFd};
+use std::io::{self, Read as _, Write as _};
+use std::sync::mpsc::Receiver;
+use std::sync::{Arc, Mutex, PoisonError};
+use vhost::vhost_user::message::{VhostUserProtocolFeatures, VhostUserVirtioFeatures};
+use vhost_user_backend::{VhostUserBackendMut, VringMutex, VringState, VringT as _};
+use virtio_queue::{QueueOwnedT as _, QueueT as _};
+use vm_memory::{GuestAddressSpace as _, GuestMemoryAtomic, GuestMemoryMmap};
+use vmm_sys_util::epoll::EventSet;
+use vmm_sys_util::event::{EventConsumer, EventFlag, EventNotifier, new_event_consumer_and_notifier};
+
+/// Receive, transmit and event queue (virtio 1.2, section 5.10.2); QEMU keeps the last one.
+const QUEUES: usize = 3;
+const RECEIVE_QUEUE: usize = 0;
+const TRANSMIT_QUEUE: usize = 1;
+/// Event number of the streams' epoll: past the queues and the exit event.
+pub(super) const STREAMS_EVENT: u64 = QUEUES as u64 + 1;
+/// The longest packet a Linux guest sends (`VIRTIO_VSOCK_MAX_PKT_BUF_SIZE`), in bytes.
+const MAX_PACKET: usize = 64 * 1024;
+/// Virtio feature bits (virtio 1.2, section 6).
+const FEATURE_EVENT_IDX: u64 = 1 << 29;
+const FEATURE_VERSION_1: u64 = 1 << 32;
+
+type Memory = GuestMemoryAtomic<GuestMemoryMmap>;
+
+/// A stream to connect to a port of the guest.
+pub(super) struct Connect {
+    pub(super) port: u32,
+    pub(super) stream: HostStream,
+}
+
+/// The vhost-user backend.
+pub(super) struct Backend {
+    device: Device,
+    memory: Option<Memory>,
+    /// Locked by nobody: the mutex only makes the receiver shareable, as the trait asks.
+    commands: Mutex<Receiver<Connect>>,
+    wake: Arc<EventFd>,
+    scratch: Vec<u8>,
+}
+
+impl Backend {
+    /// A backend that takes commands from a channel after its wake event.
+    pub(super) fn new(services: Services, commands: Receiver<Connect>) -> io::Result<Self> {
+        let device = Device::new(services)?;
+        let wake = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
+        device.epoll().add(&wake, EpollEvent::new(EpollFlags::EPOLLIN, Device::WAKE))?;
+        let commands = Mutex::new(commands);
+        Ok(Self { device, memory: None, commands, wake: Arc::new(wake), scratch: vec![0; MAX_PACKET] })
+    }
+
+    /// Wakes the worker after a command was sent.
+    pub(super) fn wake(&self) -> Arc<EventFd> {
+        Arc::clone(&self.wake)
+    }
+
+    /// The descriptor that announces [`STREAMS_EVENT`].
+    pub(super) fn streams_fd(&self) -> std::os::fd::RawFd {
+        std::os::fd::AsRawFd::as_raw_fd(&self.device.epoll().0)
+    }
+
+    /// Takes packets the guest sends. Returns whether the queue was emptied.
+    fn transmit(&mut self, vring: &VringMutex) -> bool {
+        let Some(memory) = self.memory.clone() else { return true };
+        let mut used = false;
+        let mut state = vring.get_mut();
+        let emptied = loop {
+            // An error here is a broken ring; the guest gets no further kicks and no answers.
+            let _ = state.disable_notification();
+            loop {
+                if self.device.input_paused() {
+                    break;
+                }
+                let Some(chain) = state.get_queue_mut().pop_descriptor_chain(memory.memory()) else { break };
+                let head = chain.head_index();
+                let guest = memory.memory();
+                if let Ok(mut reader) = chain.reader(&*guest) {
+                    self.take_packet(&mut reader);
+                }
+                used |= state.add_used(head, 0).is_ok();
+            }
+            if self.device.input_paused() {
+                break false;
+            }
+            if !state.enable_notification().unwrap_or(false) {
+                break true;
+            }
+        };
+        signal(&mut state, used);
+        emptied
+    }
+
+    fn take_packet(&mut self, reader: &mut virtio_queue::Reader<'_>) {
+        let mut bytes = [0; HEADER];
+        if reader.read_exact(&mut bytes).is_err() {
+            return;
+        }
+        let header = Header::from_bytes(&bytes);
+        let data = match usize::try_from(header.len) {
+            Ok(len) if len <= MAX_PACKET => &mut self.scratch[..len],
+            _ => return,
+        };
+        if reader.read_exact(data).is_ok() {
+            self.device.receive(&header, data);
+        }
+    }
+
+    /// Fills the guest's receive buffers as far as there are packets and buffers.
+    fn deliver(&mut self, vring: &VringMutex) {
+        let Some(memory) = self.memory.clone() else { return };
+        let mut used = false;
+        let mut state = vring.get_mut();
+        while self.device.has_output() {
+            let _ = state.disable_notification();
+            let Some(chain) = state.get_queue_mut().pop_descriptor_chain(memory.memory()) else {
+                // Out of buffers: the guest's next ones come with a kick, unless they just came.
+                if state.enable_notification().unwrap_or(false) {
+                    continue;
+                }
+                break;
+            };
+            let head = chain.head_index();
+            let guest = memory.memory();
+            let Ok(mut writer) = chain.writer(&*guest) else {
+                used |= state.add_used(head, 0).is_ok();
+                continue;
+            };
+            let Some(room) = writer.available_bytes().checked_sub(HEADER) else {
+                used |= state.add_used(head, 0).is_ok();
+                continue;
+            };
+            let room = room.min(MAX_PACKET);
+            let Some((header, len)) = self.device.next(&mut self.scratch[..room]) else {
+                state.get_queue_mut().go_to_previous_position();
+                break;
+            };
+            let written =
+                writer.write_all(&header.to_bytes()).and_then(|()| writer.write_all(&self.scratch[..len]));
+            let length = if written.is_ok() { HEADER + len } else { 0 };
+            used |= state.add_used(head, u32::try_from(length).expect("at most MAX_PACKET")).is_ok();
+        }
+        signal(&mut state, used);
+    }
+}
+
+fn signal(state: &mut VringState, used: bool) {
+    if used && state.needs_notification().unwrap_or(true) {
+        // Fails only when QEMU is gone.
+        let _ = state.signal_used_queue();
+    }
+}
+
+impl VhostUserBackendMut for Backend {
+    type Bitmap = ();
+    type Vring = VringMutex;
+
+    fn num_queues(&self) -> usize {
+        QUEUES
+    }
+
+    fn max_queue_size(&self) -> usize {
+        1024
+    }
+
+    fn features(&self) -> u64 {
+        FEATURE_VERSION_1 | FEATURE_EVENT_IDX | VhostUserVirtioFeatures::PROTOCOL_FEATURES.bits()
+    }
+
+    fn protocol_features(&self) -> VhostUserProtocolFeatures {
+        VhostUserProtocolFeatures::MQ | VhostUserProtocolFeatures::CONFIG
+    }
+
+    fn set_event_idx(&mut self, _enabled: bool) {
+        // Each queue knows; `needs_notification` and `enable_notification` act on it.
+    }
+
+    /// The device's configuration: the guest's context id, 8 bytes (virtio 1.2, section 5.10.4).
+    fn get_config(&self, offset: u32, size: u32) -> Vec<u8> {
+        let config = GUEST_CID.to_le_bytes();
+        let range = usize::try_from(offset).ok().zip(usize::try_from(size).ok());
+        range
+            .and_then(|(offset, size)| config.get(offset..offset.checked_add(size)?))
+            .map(<[u8]>::to_vec)
+            .unwrap_or_default()
+    }
+
+    fn update_memory(&mut self, memory: Memory) -> io::Result<()> {
+        self.memory = Some(memory);
+        Ok(())
+    }
+
+    fn exit_event(&self, _thread_index: usize) -> Option<(EventConsumer, EventNotifier)> {
+        new_event_consumer_and_notifier(EventFlag::NONBLOCK | EventFlag::CLOEXEC).ok()
+    }
+
+    fn handle_event(
+        &mut self,
+        event: u16,
+        _set: EventSet,
+        vrings: &[VringMutex],
+        _thread: usize,
+    ) -> io::Result<()> {
+        if u64::from(event) == STREAMS_EVENT {
+            let _ = self.wake.read();
+            let commands = self.commands.get_mut().unwrap_or_else(PoisonError::into_inner);
+            while let Ok(Connect { port, stream }) = commands.try_recv() {
+                self.device.connect(port, stream);
+            }
+            self.device.poll_streams();
+        }
+        // Each may make room for the other: refusals delivered let the guest send again.
+        while !self.transmit(&vrings[TRANSMIT_QUEUE]) {
+            let before = self.device.has_output();
+            self.deliver(&vrings[RECEIVE_QUEUE]);
+            if self.device.input_paused() || !before {
+                break;
+            }
+        }
+        self.deliver(&vrings[RECEIVE_QUEUE]);
+        Ok(())
+    }
+}

@@ -1,0 +1,301 @@
+//! All connections of one guest, without the virtqueues: packets in, packets out.
+
+use super::connection::{BUFFER, Connection, Fate};
+use super::packet::{HOST_CID, Header, Op, TYPE_STREAM};
+use super::stream::HostStream;
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use std::collections::{HashMap, VecDeque};
+use std::io::{self, Write as _};
+use std::os::unix::net::UnixStream;
+use std::sync::mpsc::Sender;
+
+/// The guest's context id; each guest has a device of its own, so one number serves all.
+pub(crate) const GUEST_CID: u64 = 4;
+/// Connections of one guest; more are refused.
+const MAX_CONNECTIONS: usize = 4096;
+/// Refusals that wait for room in the guest's queue; a guest that makes more of them waits too.
+const MAX_REFUSALS: usize = 1024;
+/// Ephemeral ports of the host's side begin here; 2³⁰ keeps clear of every service port.
+const FIRST_EPHEMERAL: u32 = 1 << 30;
+
+/// Guest→host ports and who takes their connections.
+pub(crate) type Services = HashMap<u32, Sender<UnixStream>>;
+
+/// A connection's name: (host port, guest port).
+type Key = (u32, u32);
+
+/// The device's state.
+#[derive(Debug)]
+pub(super) struct Device {
+    services: Services,
+    connections: HashMap<Key, Connection>,
+    /// Connections that may have something for the guest, each once, in turn.
+    ready: VecDeque<Key>,
+    refusals: VecDeque<Header>,
+    /// Streams whose guest is gone and whose last bytes are not written yet.
+    lingering: HashMap<u64, (HostStream, VecDeque<u8>)>,
+    next_lingering: u64,
+    next_port: u32,
+    epoll: Epoll,
+}
+
+/// Tokens of lingering streams have this bit; guest ports of connections never do, see [`token`].
+const LINGERING: u64 = 1 << 63;
+
+impl Device {
+    /// The token of events that are not a stream's: no guest port of a service connection is 0.
+    pub(super) const WAKE: u64 = 0;
+
+    /// A device with these services.
+    pub(super) fn new(services: Services) -> io::Result<Self> {
+        Ok(Self {
+            services,
+            connections: HashMap::new(),
+            ready: VecDeque::new(),
+            refusals: VecDeque::new(),
+            lingering: HashMap::new(),
+            next_lingering: 0,
+            next_port: FIRST_EPHEMERAL,
+            epoll: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?,
+        })
+    }
+
+    /// What becomes readable when [`Device::poll_streams`] has work.
+    pub(super) fn epoll(&self) -> &Epoll {
+        &self.epoll
+    }
+
+    /// Connects `stream` to a port of the guest. A stream that cannot be taken is reset.
+    pub(super) fn connect(&mut self, port: u32, stream: HostStream) {
+        if self.full() {
+            return stream.abort();
+        }
+        let mut host_port = self.next_port;
+        while self.connections.contains_key(&(host_port, port)) {
+            host_port = host_port.wrapping_add(1).max(FIRST_EPHEMERAL) & !(1 << 31);
+        }
+        self.next_port = host_port.wrapping_add(1).max(FIRST_EPHEMERAL) & !(1 << 31);
+        self.insert((host_port, port), Connection::to_guest(stream));
+    }
+
+    /// Whether the guest's packets must wait until some refusals were delivered.
+    pub(super) fn input_paused(&self) -> bool {
+        self.refusals.len() >= MAX_REFUSALS
+    }
+
+    /// Takes a packet from the guest.
+    pub(super) fn receive(&mut self, header: &Header, data: &[u8]) {
+        if header.src_cid != GUEST_CID || header.dst_cid != HOST_CID || header.socket_type != TYPE_STREAM {
+            return self.refuse(header);
+        }
+        let key = (header.dst_port, header.src_port);
+        match (self.connections.get_mut(&key), header.op) {
+            (Some(_), Op::Reset) => self.reset_by_guest(key),
+            (Some(connection), _) => {
+                let fate = connection.receive(header, data);
+                self.settle(key, fate);
+            }
+            (None, Op::Request) => self.accept(key, header),
+            (None, _) => self.refuse(header),
+        }
+    }
+
+    /// Handles what happened on the host streams.
+    pub(super) fn poll_streams(&mut self) {
+        let mut events = [EpollEvent::empty(); 64];
+        loop {
+            let count = match self.epoll.wait(&mut events, EpollTimeout::ZERO) {
+                Ok(count) => count,
+                Err(nix::errno::Errno::EINTR) => continue,
+                Err(_) => return,
+            };
+            for event in &events[..count] {
+                let flags = event.events();
+                let gone = flags.intersects(EpollFlags::EPOLLHUP | EpollFlags::EPOLLERR);
+                let readable = gone || flags.intersects(EpollFlags::EPOLLIN | EpollFlags::EPOLLRDHUP);
+                let writable = gone || flags.contains(EpollFlags::EPOLLOUT);
+                if event.data() & LINGERING != 0 {
+                    self.drain(event.data());
+                    continue;
+                }
+                let key = key_of(event.data());
+                if let Some(connection) = self.connections.get_mut(&key) {
+                    let fate = connection.stream_ready(readable, writable);
+                    self.settle(key, fate);
+                }
+            }
+            if count < events.len() {
+                return;
+            }
+        }
+    }
+
+    /// Whether [`Device::next`] may have a packet.
+    pub(super) fn has_output(&self) -> bool {
+        !self.refusals.is_empty() || !self.ready.is_empty()
+    }
+
+    /// The next packet for the guest; its data is put into `space`.
+    pub(super) fn next(&mut self, space: &mut [u8]) -> Option<(Header, usize)> {
+        if let Some(refusal) = self.refusals.pop_front() {
+            return Some((refusal, 0));
+        }
+        while let Some(key) = self.ready.pop_front() {
+            let Some(connection) = self.connections.get_mut(&key) else { continue };
+            connection.queued = false;
+            let Some(packet) = connection.next(space) else {
+                let fate = connection.fate();
+                self.settle(key, fate);
+                continue;
+            };
+            let header = Header {
+                op: packet.op,
+                flags: packet.flags,
+                len: u32::try_from(packet.len).expect("a packet is shorter than 4 GiB"),
+                fwd_cnt: connection.announce(),
+                ..header_to_guest(key)
+            };
+            if packet.op == Op::Reset {
+                self.remove(key, Connection::abort);
+            } else {
+                let fate = connection.fate();
+                self.settle(key, fate);
+            }
+            return Some((header, packet.len));
+        }
+        None
+    }
+
+    fn accept(&mut self, key: Key, request: &Header) {
+        let service = self.services.get(&key.0).filter(|_| !self.full());
+        let Some((service, (ours, theirs))) = service.zip(HostStream::pair().ok()) else {
+            return self.refuse(request);
+        };
+        if service.send(theirs).is_err() {
+            return self.refuse(request);
+        }
+        self.insert(key, Connection::from_guest(ours, request));
+    }
+
+    fn insert(&mut self, key: Key, connection: Connection) {
+        let flags = EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT | EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLET;
+        if self.epoll.add(&connection, EpollEvent::new(flags, token(key))).is_err() {
+            return connection.abort();
+        }
+        self.connections.insert(key, connection);
+        self.settle(key, Fate::Keep);
+    }
+
+    /// Acts on what became of a connection, and queues it when it has something to say.
+    fn settle(&mut self, key: Key, fate: Fate) {
+        match fate {
+            Fate::Keep => {
+                if let Some(connection) = self.connections.get_mut(&key)
+                    && !connection.queued
+                    && connection.has_output()
+                {
+                    connection.queued = true;
+                    self.ready.push_back(key);
+                }
+            }
+            Fate::Remove => self.remove(key, drop),
+            Fate::Reset => {
+                self.refusals.push_back(Header { op: Op::Reset, ..header_to_guest(key) });
+                let graceful = self.connections.get(&key).is_some_and(|c| c.fate() == Fate::Reset);
+                self.remove(key, if graceful { drop } else { Connection::abort });
+            }
+        }
+    }
+
+    fn remove(&mut self, key: Key, end: fn(Connection)) {
+        if let Some(connection) = self.connections.remove(&key) {
+            let _ = self.epoll.delete(&connection);
+            end(connection);
+        }
+    }
+
+    fn reset_by_guest(&mut self, key: Key) {
+        let Some(connection) = self.connections.remove(&key) else { return };
+        let _ = self.epoll.delete(&connection);
+        if let Some((stream, rest)) = connection.reset_by_guest() {
+            let token = LINGERING | self.next_lingering;
+            self.next_lingering += 1;
+            if self.epoll.add(&stream, EpollEvent::new(EpollFlags::EPOLLOUT, token)).is_ok() {
+                self.lingering.insert(token, (stream, rest));
+            }
+        }
+    }
+
+    fn drain(&mut self, token: u64) {
+        let Some((stream, rest)) = self.lingering.get_mut(&token) else { return };
+        while !rest.is_empty() {
+            match stream.write(rest.as_slices().0) {
+                Ok(written) => drop(rest.drain(..written)),
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return,
+                Err(_) => break,
+            }
+        }
+        if let Some((stream, _)) = self.lingering.remove(&token) {
+            let _ = self.epoll.delete(&stream);
+        }
+    }
+
+    /// Answers a packet of no connection; a reset needs no answer.
+    fn refuse(&mut self, header: &Header) {
+        if header.op == Op::Reset {
+            return;
+        }
+        self.refusals.push_back(Header {
+            src_cid: header.dst_cid,
+            dst_cid: header.src_cid,
+            src_port: header.dst_port,
+            dst_port: header.src_port,
+            len: 0,
+            socket_type: header.socket_type,
+            op: Op::Reset,
+            flags: 0,
+            buf_alloc: 0,
+            fwd_cnt: 0,
+        });
+    }
+
+    fn full(&self) -> bool {
+        self.connections.len() + self.lingering.len() >= MAX_CONNECTIONS
+    }
+}
+
+impl Drop for Device {
+    fn drop(&mut self) {
+        // The guest is gone: an open transfer must not look complete.
+        for (_, connection) in self.connections.drain() {
+            connection.abort();
+        }
+    }
+}
+
+fn header_to_guest((host_port, guest_port): Key) -> Header {
+    Header {
+        src_cid: HOST_CID,
+        dst_cid: GUEST_CID,
+        src_port: host_port,
+        dst_port: guest_port,
+        len: 0,
+        socket_type: TYPE_STREAM,
+        op: Op::Unknown(0),
+        flags: 0,
+        buf_alloc: BUFFER,
+        fwd_cnt: 0,
+    }
+}
+
+/// A connection's epoll token. Host ports are services (16 bits) or ephemeral ones below 2³¹, so
+/// the highest bit is free for [`LINGERING`].
+fn token((host_port, guest_port): Key) -> u64 {
+    (u64::from(host_port) << 32) | u64::from(guest_port)
+}
+
+fn key_of(token: u64) -> Key {
+    let guest_port = u32::try_from(token & u64::from(u32::MAX)).expect("masked to 32 bits");
+    let host_port = u32::try_from(token >> 32).expect("64 bits less 32");
+    (host_port, guest_port)
+}

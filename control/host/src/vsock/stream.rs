@@ -1,0 +1,80 @@
+//! The host's end of a vsock connection: a TCP or Unix stream that never blocks.
+
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
+
+/// A non-blocking stream of either kind.
+#[derive(Debug)]
+pub(crate) enum HostStream {
+    /// A client of a published port.
+    Tcp(TcpStream),
+    /// A service of the host agent.
+    Unix(UnixStream),
+}
+
+impl HostStream {
+    /// Takes a client's connection.
+    pub(crate) fn tcp(stream: TcpStream) -> io::Result<Self> {
+        stream.set_nonblocking(true)?;
+        // Packets from the guest are passed on as they come; waiting to fill segments only delays.
+        stream.set_nodelay(true)?;
+        Ok(Self::Tcp(stream))
+    }
+
+    /// Both ends of a connection inside the agent: the device's, and the other, blocking one.
+    pub(crate) fn pair() -> io::Result<(Self, UnixStream)> {
+        let (ours, theirs) = UnixStream::pair()?;
+        ours.set_nonblocking(true)?;
+        Ok((Self::Unix(ours), theirs))
+    }
+
+    /// Ends the direction towards the host's program.
+    pub(super) fn shutdown_write(&self) {
+        // Fails only when the peer is gone, which the next read notices.
+        let _ = match self {
+            Self::Tcp(stream) => stream.shutdown(Shutdown::Write),
+            Self::Unix(stream) => stream.shutdown(Shutdown::Write),
+        };
+    }
+
+    /// Closes so that the peer can tell it from an orderly end: TCP sends a reset.
+    pub(crate) fn abort(self) {
+        if let Self::Tcp(stream) = self {
+            let linger = nix::libc::linger { l_onoff: 1, l_linger: 0 };
+            let _ = nix::sys::socket::setsockopt(&stream, nix::sys::socket::sockopt::Linger, &linger);
+        }
+    }
+}
+
+impl Read for HostStream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.read(buffer),
+            Self::Unix(stream) => stream.read(buffer),
+        }
+    }
+}
+
+impl Write for HostStream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.write(bytes),
+            Self::Unix(stream) => stream.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl AsFd for HostStream {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Tcp(stream) => stream.as_fd(),
+            Self::Unix(stream) => stream.as_fd(),
+        }
+    }
+}
