@@ -155,7 +155,9 @@ mod tests {
         let (client, app) = (receive(client), receive(app));
         assert!(client.join().unwrap() == back);
         assert!(app.join().unwrap() == there);
-        senders.into_iter().for_each(|s| s.join().unwrap());
+        for sender in senders {
+            sender.join().unwrap();
+        }
         forwarder.join().unwrap();
     }
 

@@ -4,7 +4,7 @@ use crate::control::{Control, MAX_TEXT};
 use crate::serve::spawn;
 use caution_abi::control::{Event, LogStream};
 use std::fs::File;
-use std::io::{self, PipeReader, PipeWriter, Read as _, Write as _};
+use std::io::{self, PipeReader, PipeWriter, Read as _};
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::os::unix::fs::fchown;
 use std::sync::Arc;
@@ -38,7 +38,7 @@ impl Sink {
             let (reader, writer) = io::pipe()?;
             fchown(&writer, Some(uid), Some(gid))?;
             let control = Arc::clone(control);
-            relays.0.push(spawn("log", move || relay(reader, stream, &control))?);
+            relays.0.push(spawn("log", move || relay(reader, stream, &control, &mut io::stdout()))?);
             Ok(writer)
         };
         let sink = Self::Pipes(pipe(LogStream::Stdout)?, pipe(LogStream::Stderr)?);
@@ -64,19 +64,19 @@ impl Relays {
     }
 }
 
-fn relay(mut reader: PipeReader, stream: LogStream, control: &Control) {
+fn relay(mut reader: PipeReader, stream: LogStream, control: &Control, console: &mut impl io::Write) {
     let mut lines = Lines::default();
-    let emit = |line: &[u8]| {
+    let mut emit = |line: &[u8]| {
         let line = String::from_utf8_lossy(line).into_owned();
         // One write a line; a console that cannot take it is no reason to stop.
-        let _ = io::stdout().write_all(format!("{line}\n").as_bytes());
+        let _ = console.write_all(format!("{line}\n").as_bytes());
         control.publish(&Event::Log { stream, line });
     };
     let mut chunk = [0; 4096];
     loop {
         match reader.read(&mut chunk) {
             Ok(0) => break,
-            Ok(n) => lines.push(&chunk[..n], emit),
+            Ok(n) => lines.push(&chunk[..n], &mut emit),
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
             Err(_) => break,
         }
@@ -89,7 +89,7 @@ fn relay(mut reader: PipeReader, stream: LogStream, control: &Control) {
 struct Lines(Vec<u8>);
 
 impl Lines {
-    fn push(&mut self, bytes: &[u8], emit: impl Fn(&[u8])) {
+    fn push(&mut self, bytes: &[u8], mut emit: impl FnMut(&[u8])) {
         for &byte in bytes {
             if byte == b'\n' {
                 emit(self.0.strip_suffix(b"\r").unwrap_or(&self.0));
@@ -105,7 +105,7 @@ impl Lines {
         }
     }
 
-    fn finish(self, emit: impl Fn(&[u8])) {
+    fn finish(self, mut emit: impl FnMut(&[u8])) {
         if !self.0.is_empty() {
             emit(&self.0);
         }
@@ -124,6 +124,7 @@ fn character_boundary(bytes: &[u8]) -> usize {
 mod tests {
     use super::*;
     use std::cell::RefCell;
+    use std::io::Write as _;
 
     fn split(chunks: &[&[u8]]) -> Vec<String> {
         let lines = RefCell::new(Vec::new());
@@ -154,11 +155,16 @@ mod tests {
 
     #[test]
     fn what_is_written_is_relayed_before_finish_returns() {
-        let control = Arc::new(Control::new());
         let (reader, mut writer) = io::pipe().unwrap();
-        let thread = spawn("log", move || relay(reader, LogStream::Stdout, &control)).unwrap();
-        writer.write_all(b"line\n").unwrap();
+        let (told, console) = std::sync::mpsc::channel();
+        let thread = spawn("log", move || {
+            let mut console = Vec::new();
+            relay(reader, LogStream::Stdout, &Control::new(), &mut console);
+            told.send(console).unwrap();
+        });
+        writer.write_all(b"line\nrest").unwrap();
         drop(writer);
-        Relays(vec![thread]).finish();
+        Relays(vec![thread.unwrap()]).finish();
+        assert_eq!(console.try_recv().unwrap(), b"line\nrest\n");
     }
 }

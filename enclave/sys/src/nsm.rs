@@ -206,7 +206,7 @@ fn exchange_framed(stream: &mut (impl Read + Write), request: &[u8]) -> Result<V
 }
 
 /// An emulator signs in milliseconds; this is for one that hangs.
-const TIMEOUT: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
 mod tests {
