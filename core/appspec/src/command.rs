@@ -1,6 +1,6 @@
 //! The `run` line: environment prefix, words, and whether it takes a shell.
 //!
-//! The rule is written in `specs/appspec.md` §4; [`parse`] is its code.
+//! The rule is written in `specs/appspec.md` §5; [`parse`] is its code.
 
 use crate::Command;
 use crate::problem::{Checked, Fault, shown};

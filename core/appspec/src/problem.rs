@@ -148,6 +148,7 @@ impl<'t> Report<'t> {
     }
 
     fn place(&self, at: usize, message: String, fix: Option<String>) -> Problem {
+        let at = self.text.floor_char_boundary(at);
         let line = self.line_of(at);
         let start = self.line_starts[line - 1];
         let column = self.text.get(start..at).map_or(0, |before| before.chars().count()) + 1;
@@ -167,16 +168,19 @@ fn push_bounded(problems: &mut Vec<Problem>, mut problem: Problem) {
     }
 }
 
-/// A text from a file as it may be printed: what a terminal would obey or hide is escaped, and
-/// more than 80 characters are cut.
+/// A text from a file as messages show it: [`printable`], at most 80 characters of it.
 pub(crate) fn shown(text: &str) -> String {
     const LONGEST: usize = 80;
-    let mut out = String::new();
-    for (position, c) in text.chars().enumerate() {
-        if position == LONGEST {
-            out.push('…');
-            break;
-        }
+    match text.char_indices().nth(LONGEST) {
+        None => printable(text),
+        Some((end, _)) => printable(&text[..end]) + "…",
+    }
+}
+
+/// A text from elsewhere as it may be printed: what a terminal would obey or hide is escaped.
+pub fn printable(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
         if c.is_control() || is_invisible(c) {
             out.extend(c.escape_unicode());
         } else {

@@ -4,7 +4,7 @@ use crate::boot::configured_argv;
 use crate::manifest::app_urls;
 use caution_abi::boot_plan::BootPlan;
 use caution_abi::manifest::{EnclaveOsRef, Manifest};
-use caution_appspec::{AppSpec, shell_join};
+use caution_appspec::{AppSpec, printable, shell_join};
 use std::collections::BTreeSet;
 
 /// What the reviewer knows.
@@ -94,6 +94,7 @@ impl Found {
         text: impl Fn(&T) -> String,
     ) {
         if reviewed != remote {
+            // A manifest comes from whoever runs the server: nothing in it may steer a terminal.
             let (reviewed, remote) = (printable(&text(reviewed)), printable(&text(remote)));
             self.list.push(Disagreement { field, reviewed, remote });
         }
@@ -110,17 +111,4 @@ fn listed(urls: &BTreeSet<&str>) -> String {
 
 fn or_none(text: String) -> String {
     if text.is_empty() { "(none)".to_owned() } else { text }
-}
-
-/// A manifest comes from whoever runs the server: nothing in it may steer a terminal.
-fn printable(text: &str) -> String {
-    let steers = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
-    };
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        if steers(c) { out.extend(c.escape_unicode()) } else { out.push(c) }
-    }
-    out
 }

@@ -1,4 +1,4 @@
-//! Runs `specs/vectors/appspec`; the format is described in `specs/appspec.md` §8.
+//! Runs `specs/vectors/appspec`; the format is described in `specs/appspec.md` §10.
 
 use crate::common;
 
