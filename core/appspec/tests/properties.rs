@@ -119,7 +119,7 @@ proptest! {
 
     #[test]
     fn broken_hcl_is_read_or_refused(at in 0usize..2000, junk in "[\\PC\n\"{}=\\[\\]$<%]{0,6}", cut in 0usize..12) {
-        let good = include_str!("../../../../specs/vectors/appspec/hcl.toml");
+        let good = include_str!("../../../specs/vectors/appspec/hcl.toml");
         let mut text: Vec<char> = good.chars().filter(|c| *c != '\'').collect();
         let at = at.min(text.len());
         let end = (at + cut).min(text.len());
