@@ -8,22 +8,22 @@ use std::path::PathBuf;
 #[non_exhaustive]
 pub enum GitError {
     /// There is no `git` program.
-    #[error("`git` is not installed")]
+    #[error("`git` is not installed.")]
     Missing,
     /// The folder is not inside a repository.
-    #[error("{} is not inside a git repository", .0.display())]
+    #[error("{} is not inside a git repository.", .0.display())]
     NotARepository(PathBuf),
     /// The folder is a repository without a work tree.
-    #[error("{} is a bare repository; a checkout is needed", .0.display())]
+    #[error("{} is a bare repository; a checkout is needed.", .0.display())]
     Bare(PathBuf),
     /// Another user owns the repository and git refuses to read it.
-    #[error("git does not trust {}: another user owns it", .0.display())]
+    #[error("git does not trust {}: another user owns it.", .0.display())]
     DubiousOwnership(PathBuf),
     /// The repository has no commit yet.
-    #[error("the repository {} has no commits yet", .0.display())]
+    #[error("The repository {} has no commits yet.", .0.display())]
     NoCommits(PathBuf),
     /// The name means no commit here.
-    #[error("`{rev}` names no commit in {}{}", .root.display(), if *.shallow { ", which is a shallow clone" } else { "" })]
+    #[error("`{rev}` names no commit in {}{}.", .root.display(), if *.shallow { ", which is a shallow clone" } else { "" })]
     UnknownRevision {
         /// What was asked for.
         rev: String,
@@ -33,10 +33,10 @@ pub enum GitError {
         shallow: bool,
     },
     /// Not 40 or 64 lower-case hex digits.
-    #[error("`{0}` is not a commit id (40 or 64 lower-case hex digits)")]
+    #[error("`{0}` is not a commit id (40 or 64 lower-case hex digits).")]
     CommitId(String),
     /// An object the commit needs is absent (a partial clone) or broken.
-    #[error("object {object} of commit {commit} is missing or damaged in this repository")]
+    #[error("Object {object} of commit {commit} is missing or damaged in this repository.")]
     MissingObject {
         /// The object's id.
         object: String,
@@ -44,7 +44,7 @@ pub enum GitError {
         commit: CommitId,
     },
     /// The commit holds submodules.
-    #[error("commit {commit} holds {}, which a build from this commit alone cannot see", listed("submodule", .paths))]
+    #[error("Commit {commit} holds {}, which a build from this commit alone cannot see.", listed("submodule", .paths))]
     Submodules {
         /// The commit.
         commit: CommitId,
@@ -52,7 +52,7 @@ pub enum GitError {
         paths: Vec<String>,
     },
     /// The commit holds Git LFS pointers instead of files.
-    #[error("commit {commit} holds {} instead of the file itself", listed("Git LFS pointer", .paths))]
+    #[error("Commit {commit} holds {} instead of the file itself.", listed("Git LFS pointer", .paths))]
     LfsPointers {
         /// The commit.
         commit: CommitId,
@@ -60,7 +60,7 @@ pub enum GitError {
         paths: Vec<String>,
     },
     /// A path no honest tree has.
-    #[error("commit {commit} holds the path `{path}`, which is refused: {why}")]
+    #[error("Commit {commit} holds the path `{path}`, which is refused: {why}.")]
     BadPath {
         /// The commit.
         commit: CommitId,
@@ -70,7 +70,7 @@ pub enum GitError {
         why: &'static str,
     },
     /// More than the limit.
-    #[error("commit {commit} has more than {limit} {what}")]
+    #[error("Commit {commit} has more than {limit} {what}.")]
     TooMuch {
         /// The commit.
         commit: CommitId,
@@ -80,7 +80,7 @@ pub enum GitError {
         limit: u64,
     },
     /// The file is larger than the caller reads.
-    #[error("`{path}` in commit {commit} has {size} bytes (at most {max})")]
+    #[error("`{path}` in commit {commit} has {size} bytes (at most {max}).")]
     FileTooBig {
         /// The commit.
         commit: CommitId,
@@ -92,7 +92,7 @@ pub enum GitError {
         max: u64,
     },
     /// The path is a symbolic link, folder or submodule where a file is needed.
-    #[error("`{path}` in commit {commit} is not a regular file")]
+    #[error("`{path}` in commit {commit} is not a regular file.")]
     NotAFile {
         /// The commit.
         commit: CommitId,
@@ -100,7 +100,7 @@ pub enum GitError {
         path: String,
     },
     /// git said something else.
-    #[error("`git {command}` failed: {message}")]
+    #[error("`git {command}` failed: {message}.")]
     Failed {
         /// The subcommand.
         command: &'static str,
@@ -108,10 +108,10 @@ pub enum GitError {
         message: String,
     },
     /// git answered in a form this code does not know.
-    #[error("`git {0}` gave an answer of an unknown form")]
+    #[error("`git {0}` gave an answer of an unknown form.")]
     Answer(&'static str),
     /// A file could not be read or written.
-    #[error("cannot write {}", .path.display())]
+    #[error("{} cannot be written.", .path.display())]
     Io {
         /// The file.
         path: PathBuf,
@@ -119,7 +119,7 @@ pub enum GitError {
         source: std::io::Error,
     },
     /// The `git` process could not be run or talked to.
-    #[error("cannot run `git`")]
+    #[error("`git` cannot be run.")]
     Process(#[source] std::io::Error),
 }
 

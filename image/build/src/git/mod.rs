@@ -26,7 +26,7 @@ impl CommitId {
     }
 
     /// The first seven digits, for one line on a screen.
-    pub fn abbreviated(&self) -> &str {
+    pub fn short(&self) -> &str {
         &self.0[..7]
     }
 }
@@ -88,7 +88,7 @@ impl Repository {
         self.commit("HEAD")?.ok_or_else(|| GitError::NoCommits(self.root.clone()))
     }
 
-    /// The commit a name means: a branch, tag, abbreviated id, `HEAD~2`.
+    /// The commit a name means: a branch, tag, short id, `HEAD~2`.
     pub fn resolve(&self, rev: &str) -> Result<CommitId, GitError> {
         self.commit(rev)?.ok_or_else(|| self.unknown(rev))
     }

@@ -174,7 +174,7 @@ fn commits_are_found_named_and_described() {
     assert_eq!(repository.root(), scratch.path().canonicalize().expect("exists"));
     let head = repository.head().expect("has a head");
     assert_eq!(repository.resolve("v1").expect("is a tag"), head);
-    assert_eq!(repository.resolve(head.abbreviated()).expect("is an id"), head);
+    assert_eq!(repository.resolve(head.short()).expect("is an id"), head);
     assert_eq!(repository.subject(&head).expect("has one"), "greet \\u{1b}[31mby name");
     assert_eq!(repository.branch().expect("asks").as_deref(), Some("main"));
     assert_eq!(repository.tree_id(&head).expect("has one").len(), 40);

@@ -1,0 +1,298 @@
+//! From a commit to `eif-stage/`.
+
+use crate::config::load_config;
+use crate::containerfile::{self, Containerfile, ImageUse};
+use crate::engine::{BuildRequest, ContainerEngine, EngineError};
+use crate::error::BuildError;
+use crate::log::Log;
+use crate::packing::pack;
+use crate::pin::{self, Pin, enclaveos_pin};
+use crate::process::printable;
+use crate::request::{Built, Progress, Request, Step};
+use crate::stage::Stage;
+use caution_abi::boot_plan::BootPlan;
+use caution_appspec::AppSpec;
+use caution_measure::Sha256Digest;
+use caution_plan::{ImageConfig, SourceIdentity, boot_plan, manifest};
+use caution_rootfs::oci::Image;
+use caution_rootfs::{Limits, Tree, merge, resolve_user};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// Builds a commit into the request's output folder.
+///
+/// Everything that can be refused is refused before the engine starts. Nothing appears under a final
+/// name (but `build.log`) until the whole build has succeeded; the image appears last.
+pub fn build(request: &Request<'_>) -> Result<Built, BuildError> {
+    let (_, config) = load_config(request.repo, request.commit)?;
+    let in_use = Pin { id: request.release.id(), pcr1: request.release.reference().pcr1 };
+    match enclaveos_pin(request.repo, request.commit)? {
+        Some(pinned) if pinned != in_use => {
+            return Err(BuildError::OtherEnclaveOs { pins: Box::new((pinned, in_use)) });
+        }
+        _ => {}
+    }
+    let file = Chosen::find(request, &config.spec)?;
+    let engine = request.engine.find()?;
+    let stage = Stage::open(request.output)?;
+    let mut build = Build { request, spec: config.spec, file, in_use, stage, engine, timings: Vec::new() };
+    build.source()?;
+    let container = build.container()?;
+    let filesystem = build.filesystem(&container.image)?;
+    build.image(&container, &filesystem)
+}
+
+/// The Containerfile that is built.
+struct Chosen {
+    name: String,
+    text: String,
+    parsed: Containerfile,
+}
+
+impl Chosen {
+    fn find(request: &Request<'_>, spec: &AppSpec) -> Result<Self, BuildError> {
+        let configured = spec.build.containerfile.as_deref();
+        let candidates = configured.map_or_else(|| vec!["Containerfile", "Dockerfile"], |name| vec![name]);
+        for name in candidates {
+            let bytes = request.repo.read_file(request.commit, name, containerfile::MAX_BYTES)?;
+            if let Some(bytes) = bytes {
+                let not_text = |_| BuildError::ContainerfileNotText(name.to_owned());
+                let text = String::from_utf8(bytes).map_err(not_text)?;
+                let parsed = containerfile::parse(&text);
+                let chosen = Self { name: name.to_owned(), text, parsed };
+                chosen.check_digests()?;
+                return Ok(chosen);
+            }
+        }
+        let (commit, named) = (request.commit.clone(), configured.map(str::to_owned));
+        Err(BuildError::NoContainerfile { commit, named })
+    }
+
+    /// A digest with a digit too few makes engines fail in words that do not name it.
+    fn check_digests(&self) -> Result<(), BuildError> {
+        for image in &self.parsed.images {
+            let Some(digits) = image.digest() else { continue };
+            if digits.len() != 64 || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
+                return Err(BuildError::BaseDigest {
+                    file: self.name.clone(),
+                    line: image.line,
+                    image: printable(&image.written, 200),
+                    found: digits.chars().count(),
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+struct Build<'a> {
+    request: &'a Request<'a>,
+    spec: AppSpec,
+    file: Chosen,
+    in_use: Pin,
+    stage: Stage,
+    engine: Box<dyn ContainerEngine>,
+    timings: Vec<(Step, Duration)>,
+}
+
+/// What the engine made.
+struct Container {
+    image: Image,
+    /// What each base image resolved to, where it was not pinned.
+    digests: Vec<Option<Sha256Digest>>,
+}
+
+/// What becomes ramdisk 1.
+struct Filesystem {
+    tree: Tree,
+    plan: BootPlan,
+    dropped_xattrs: Vec<String>,
+}
+
+impl Build<'_> {
+    fn source(&mut self) -> Result<(), BuildError> {
+        let started = self.start(Step::Source);
+        let files = self.request.repo.export(self.request.commit, &self.context())?;
+        let short = self.request.commit.short();
+        let noun = if files == 1 { "file" } else { "files" };
+        self.done(Step::Source, started, format!("commit {short} (clean export, {files} {noun})"));
+        Ok(())
+    }
+
+    fn container(&mut self) -> Result<Container, BuildError> {
+        let started = self.start(Step::Container);
+        let mut log = Log::new(self.stage.log()?);
+        log.line(&format!(
+            "{} {} · {} of commit {}",
+            self.engine.name(),
+            self.engine.version(),
+            self.file.name,
+            self.request.commit
+        ));
+        let mut sink = |line: &str| {
+            log.line(line);
+            (self.request.progress)(Progress::EngineLine(line));
+        };
+        let (work, context) = (self.stage.work(), self.context());
+        let image = self.engine.build(
+            &BuildRequest {
+                context: &context,
+                containerfile: &self.file.name,
+                no_cache: self.request.no_cache || self.spec.build.no_cache,
+                scratch: &work,
+            },
+            &mut sink,
+        )?;
+        let layout = work.join("oci");
+        self.engine.export_oci(&image, &layout, &mut sink)?;
+        let image = caution_rootfs::oci::open(&layout, &Limits::default())?;
+        let digests = self.pins()?;
+        let stages = self.file.parsed.stages;
+        let noun = if stages == 1 { "stage" } else { "stages" };
+        let detail = format!("{} · {} · {stages} {noun}", self.engine.name(), printable(&self.file.name, 60));
+        self.done(Step::Container, started, detail);
+        Ok(Container { image, digests })
+    }
+
+    /// The digest each base image resolved to, and a warning for each that is not pinned.
+    fn pins(&self) -> Result<Vec<Option<Sha256Digest>>, EngineError> {
+        let mut digests = Vec::new();
+        for image in &self.file.parsed.images {
+            let digest = match (&image.reference, image.digest()) {
+                (Some(name), None) => self.engine.resolved_digest(name)?,
+                _ => None,
+            };
+            if image.digest().is_none() {
+                (self.request.progress)(unpinned(&self.file.name, image, pin::replacement(image, digest)));
+            }
+            digests.push(digest);
+        }
+        Ok(digests)
+    }
+
+    fn filesystem(&mut self, image: &Image) -> Result<Filesystem, BuildError> {
+        let started = self.start(Step::Filesystem);
+        let tree = merge(image, &Limits::default(), &self.stage.work())?;
+        let config = &image.config;
+        let user = resolve_user(&tree, &config.user)?;
+        let plan = boot_plan(
+            &self.spec,
+            &ImageConfig {
+                entrypoint: config.entrypoint.clone(),
+                cmd: config.cmd.clone(),
+                env: config.env.clone(),
+                working_dir: config.working_dir.clone(),
+                uid: user.uid,
+                gid: user.gid,
+                groups: user.groups,
+            },
+        )?;
+        let dropped_xattrs: Vec<String> = tree.dropped_xattrs().iter().map(xattr).collect();
+        if let Some(warning) = left_out(&dropped_xattrs) {
+            (self.request.progress)(warning);
+        }
+        let detail = format!("{} entries, {}", tree.len(), size(tree.total_size()));
+        self.done(Step::Filesystem, started, detail);
+        Ok(Filesystem { tree, plan, dropped_xattrs })
+    }
+
+    fn image(mut self, container: &Container, filesystem: &Filesystem) -> Result<Built, BuildError> {
+        let started = self.start(Step::Image);
+        let Filesystem { tree, plan, dropped_xattrs } = filesystem;
+        let written = pack(&self.stage, self.request.release, tree, plan)?;
+        let source =
+            SourceIdentity { commit: self.request.commit.to_string(), branch: self.request.branch.clone() };
+        let manifest = manifest(&self.spec, &source, plan, &self.request.release.reference());
+        self.stage.write("boot.json", &plan.to_bytes())?;
+        self.stage.write("manifest.json", &manifest.to_bytes())?;
+        let Chosen { name, text, parsed } = &self.file;
+        let pinned = pin::pinned(text, parsed, &container.digests, name, &self.in_use);
+        self.stage.write(pin::FILE_NAME, pinned.as_bytes())?;
+        let detail = format!("{} · {}", self.shown_image(), size(written.size));
+        let eif = self.stage.finish()?;
+        let elapsed = started.elapsed();
+        (self.request.progress)(Progress::Step { step: Step::Image, detail, elapsed });
+        self.timings.push((Step::Image, elapsed));
+        Ok(Built {
+            eif,
+            size: written.size,
+            sha256: written.sha256,
+            measurements: written.measurements,
+            boot_plan: plan.clone(),
+            manifest,
+            image_digest: container.image.digest,
+            commit: self.request.commit.clone(),
+            dropped_xattrs: dropped_xattrs.clone(),
+            rootfs_bytes: tree.total_size(),
+            timings: self.timings,
+        })
+    }
+
+    fn context(&self) -> PathBuf {
+        self.stage.work().join("source")
+    }
+
+    /// The image's path as a person in the work tree would type it.
+    fn shown_image(&self) -> String {
+        let path = self.request.output.join("output/enclave.eif");
+        let path = path.strip_prefix(self.request.repo.root()).unwrap_or(&path);
+        path.display().to_string()
+    }
+
+    fn start(&self, step: Step) -> Instant {
+        (self.request.progress)(Progress::Started(step));
+        Instant::now()
+    }
+
+    fn done(&mut self, step: Step, started: Instant, detail: String) {
+        let elapsed = started.elapsed();
+        (self.request.progress)(Progress::Step { step, detail, elapsed });
+        self.timings.push((step, elapsed));
+    }
+}
+
+fn unpinned(file: &str, image: &ImageUse, replacement: Option<String>) -> Progress<'static> {
+    let (line, name) = (image.line, image.reference.as_deref().unwrap_or(&image.written));
+    let name = printable(name, 200);
+    if name.starts_with("localhost/") {
+        return Progress::Warning {
+            message: format!(
+                "{file}:{line}: `{name}` is an image of this machine; whoever rebuilds this needs the same one"
+            ),
+            fix: None,
+        };
+    }
+    Progress::Warning {
+        message: format!("{file}:{line}: `{name}` is not pinned; the next build may differ"),
+        fix: replacement.map(|replacement| format!("write {replacement}")),
+    }
+}
+
+fn left_out(xattrs: &[String]) -> Option<Progress<'static>> {
+    let message = match xattrs {
+        [] => return None,
+        [one] => format!("an extended attribute is left out, since an initramfs cannot hold it: {one}"),
+        [first, ..] => format!(
+            "{} extended attributes are left out, since an initramfs cannot hold them: {first}, …",
+            xattrs.len()
+        ),
+    };
+    Some(Progress::Warning { message, fix: None })
+}
+
+fn xattr(dropped: &caution_rootfs::DroppedXattr) -> String {
+    let shown = |bytes: &[u8]| printable(&String::from_utf8_lossy(bytes), 200);
+    format!("{}: {}", shown(&dropped.path), shown(&dropped.name))
+}
+
+/// `812 bytes`, `3.1 MiB`.
+#[expect(clippy::cast_precision_loss, reason = "one decimal is shown")]
+fn size(bytes: u64) -> String {
+    let bytes_f = bytes as f64;
+    match bytes {
+        0..1024 => format!("{bytes} bytes"),
+        1024..1_048_576 => format!("{:.1} KiB", bytes_f / 1024.0),
+        1_048_576..1_073_741_824 => format!("{:.1} MiB", bytes_f / 1_048_576.0),
+        _ => format!("{:.1} GiB", bytes_f / 1_073_741_824.0),
+    }
+}

@@ -1,0 +1,389 @@
+//! Just enough of the Containerfile language to name and pin the images a build starts from.
+//!
+//! Source: the Dockerfile reference. Anything not understood here is left to the engine.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+/// The longest Containerfile anyone reads, in bytes.
+pub(crate) const MAX_BYTES: u64 = 1 << 20;
+
+/// What a Containerfile says about images.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Containerfile {
+    /// Number of `FROM` instructions.
+    pub(crate) stages: usize,
+    /// Images from outside, in file order.
+    pub(crate) images: Vec<ImageUse>,
+    /// Line of the first heredoc.
+    pub(crate) heredoc: Option<usize>,
+    /// `RUN` instructions, in file order.
+    pub(crate) runs: Vec<Run>,
+    /// Where comments may first be put: parser directives stand before everything else.
+    pub(crate) after_directives: usize,
+}
+
+/// A `RUN` instruction.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Run {
+    /// One-based line.
+    pub(crate) line: usize,
+    /// The value of `--network=`, and the flag's bytes in the text.
+    pub(crate) network: Option<(String, Range<usize>)>,
+}
+
+impl Run {
+    /// Whether the step asks for no network.
+    pub(crate) fn is_offline(&self) -> bool {
+        self.network.as_ref().is_some_and(|(mode, _)| mode == "none")
+    }
+}
+
+/// A place that names an image from outside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ImageUse {
+    /// One-based line.
+    pub(crate) line: usize,
+    /// The bytes of the name in the text.
+    pub(crate) span: Range<usize>,
+    /// The name with global ARG defaults put in; `None` when a variable has no default here.
+    pub(crate) reference: Option<String>,
+    /// The name as written.
+    pub(crate) written: String,
+}
+
+impl ImageUse {
+    /// What stands after `@sha256:`, if anything does.
+    pub(crate) fn digest(&self) -> Option<&str> {
+        self.reference.as_deref()?.split_once("@sha256:").map(|(_, digits)| digits)
+    }
+
+    /// The name without tag and digest.
+    pub(crate) fn repository(&self) -> Option<&str> {
+        let name = self.reference.as_deref()?.split('@').next()?;
+        let slash = name.rfind('/').map_or(0, |at| at + 1);
+        Some(name[slash..].find(':').map_or(name, |at| &name[..slash + at]))
+    }
+}
+
+/// Reads a Containerfile. Never fails: judging the language is the engine's job.
+pub(crate) fn parse(text: &str) -> Containerfile {
+    let mut reader = Reader { found: Containerfile::default(), names: Vec::new(), args: BTreeMap::new() };
+    let (escape, start) = directives(text);
+    reader.found.after_directives = start;
+    let mut lines = Lines { text, at: 0, number: 0, escape };
+    while let Some(instruction) = lines.instruction() {
+        reader.instruction(&instruction);
+        for end in heredocs(&instruction) {
+            reader.found.heredoc.get_or_insert(instruction.line);
+            lines.skip_heredoc(&end);
+        }
+    }
+    reader.found
+}
+
+/// One instruction, its words with their place in the text.
+struct Instruction<'t> {
+    line: usize,
+    words: Vec<(&'t str, usize, usize)>,
+}
+
+impl Instruction<'_> {
+    fn is(&self, name: &str) -> bool {
+        self.words.first().is_some_and(|(word, ..)| word.eq_ignore_ascii_case(name))
+    }
+}
+
+struct Lines<'t> {
+    text: &'t str,
+    at: usize,
+    number: usize,
+    escape: char,
+}
+
+impl<'t> Lines<'t> {
+    fn line(&mut self) -> Option<(&'t str, usize)> {
+        let rest = self.text.get(self.at..).filter(|rest| !rest.is_empty())?;
+        let length = rest.find('\n').map_or(rest.len(), |at| at + 1);
+        let start = self.at;
+        self.at += length;
+        self.number += 1;
+        Some((rest[..length].trim_end_matches(['\n', '\r']), start))
+    }
+
+    /// The next instruction with its continuation lines; comments between them do not end it.
+    fn instruction(&mut self) -> Option<Instruction<'t>> {
+        let mut found: Option<Instruction<'t>> = None;
+        while let Some((line, start)) = self.line() {
+            let content = line.trim();
+            if content.is_empty() || content.starts_with('#') {
+                continue;
+            }
+            let continued = line.trim_end().strip_suffix(self.escape);
+            let instruction =
+                found.get_or_insert_with(|| Instruction { line: self.number, words: Vec::new() });
+            let number = self.number;
+            instruction.words.extend(words(continued.unwrap_or(line), start).map(|(w, at)| (w, at, number)));
+            if continued.is_none() {
+                break;
+            }
+        }
+        found
+    }
+
+    fn skip_heredoc(&mut self, end: &Heredoc) {
+        while let Some((line, _)) = self.line() {
+            if (if end.tabs { line.trim_start_matches('\t') } else { line }) == end.word {
+                break;
+            }
+        }
+    }
+}
+
+fn words(line: &str, start: usize) -> impl Iterator<Item = (&str, usize)> {
+    line.split_ascii_whitespace().map(move |word| {
+        // Words are slices of the line, so their distance from its start is their place.
+        (word, start + (word.as_ptr() as usize - line.as_ptr() as usize))
+    })
+}
+
+/// Parser directives at the very top: the escape character, and where they end.
+fn directives(text: &str) -> (char, usize) {
+    let (mut escape, mut end) = ('\\', 0);
+    for line in text.split_inclusive('\n') {
+        let Some((key, value)) = line.trim().strip_prefix('#').and_then(|rest| rest.split_once('=')) else {
+            break;
+        };
+        match key.trim().to_ascii_lowercase().as_str() {
+            "escape" => escape = value.trim().chars().next().unwrap_or(escape),
+            "syntax" | "check" => {}
+            _ => break,
+        }
+        end += line.len();
+    }
+    (escape, end)
+}
+
+struct Heredoc {
+    word: String,
+    tabs: bool,
+}
+
+/// `<<WORD`, `<<-WORD`, `<<"WORD"` in instructions that take them.
+fn heredocs(instruction: &Instruction<'_>) -> Vec<Heredoc> {
+    if !["RUN", "COPY", "ADD"].iter().any(|name| instruction.is(name)) {
+        return Vec::new();
+    }
+    let words = instruction.words.iter().filter_map(|(word, ..)| {
+        let rest = word.trim_start_matches(|c: char| c.is_ascii_digit()).strip_prefix("<<")?;
+        let (tabs, rest) = rest.strip_prefix('-').map_or((false, rest), |rest| (true, rest));
+        let word = rest.trim_matches(['"', '\'']);
+        let plain = !word.is_empty() && word.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+        plain.then(|| Heredoc { word: word.to_owned(), tabs })
+    });
+    words.collect()
+}
+
+struct Reader {
+    found: Containerfile,
+    /// Names of the stages so far, lower case.
+    names: Vec<String>,
+    /// Global ARGs that have a value.
+    args: BTreeMap<String, String>,
+}
+
+impl Reader {
+    fn instruction(&mut self, instruction: &Instruction<'_>) {
+        if instruction.is("ARG") && self.found.stages == 0 {
+            for (word, ..) in &instruction.words[1..] {
+                if let Some((name, value)) = word.split_once('=')
+                    && let Some(value) = substitute(unquoted(value), &self.args)
+                {
+                    self.args.insert(name.to_owned(), value);
+                }
+            }
+        } else if instruction.is("FROM") {
+            self.from(instruction);
+        } else if instruction.is("COPY") || instruction.is("ADD") {
+            self.copy(instruction);
+        } else if instruction.is("RUN") {
+            let mut flags = instruction.words[1..].iter().take_while(|(word, ..)| word.starts_with("--"));
+            let network = flags.find_map(|&(word, at, _)| {
+                let mode = word.strip_prefix("--network=")?;
+                Some((mode.to_owned(), at..at + word.len()))
+            });
+            self.found.runs.push(Run { line: instruction.line, network });
+        }
+    }
+
+    fn from(&mut self, instruction: &Instruction<'_>) {
+        let mut words = instruction.words[1..].iter().filter(|(word, ..)| !word.starts_with("--"));
+        if let Some(&(word, at, line)) = words.next() {
+            self.image(word, at, line);
+        }
+        if words.next().is_some_and(|(word, ..)| word.eq_ignore_ascii_case("AS")) {
+            let name = words.next().map(|(word, ..)| word.to_lowercase());
+            self.names.push(name.unwrap_or_default());
+        } else {
+            self.names.push(String::new());
+        }
+        self.found.stages += 1;
+    }
+
+    fn copy(&mut self, instruction: &Instruction<'_>) {
+        let flags = instruction.words[1..].iter().take_while(|(word, ..)| word.starts_with("--"));
+        for &(word, at, line) in flags {
+            if let Some(name) = word.strip_prefix("--from=") {
+                let number = name.parse::<usize>().is_ok_and(|n| n < self.found.stages);
+                if !number {
+                    self.image(name, at + "--from=".len(), line);
+                }
+            }
+        }
+    }
+
+    fn image(&mut self, written: &str, at: usize, line: usize) {
+        let inner = unquoted(written);
+        let reference = substitute(inner, &self.args);
+        let stage = |name: &str| self.names.contains(&name.to_lowercase());
+        if reference.as_deref().is_some_and(|name| name == "scratch" || stage(name)) {
+            return;
+        }
+        let span = at..at + written.len();
+        self.found.images.push(ImageUse { line, span, reference, written: written.to_owned() });
+    }
+}
+
+fn unquoted(value: &str) -> &str {
+    ['"', '\''].iter().find_map(|&q| value.strip_prefix(q)?.strip_suffix(q)).unwrap_or(value)
+}
+
+/// Puts `$NAME`, `${NAME}`, `${NAME:-default}` and `${NAME:+other}` in; `None` for a name without value.
+fn substitute(text: &str, args: &BTreeMap<String, String>) -> Option<String> {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('$') {
+        out.push_str(before);
+        let value = if let Some(braced) = after.strip_prefix('{') {
+            let (inside, tail) = braced.split_once('}')?;
+            rest = tail;
+            braced_value(inside, args)?
+        } else {
+            let end = after.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(after.len());
+            rest = &after[end..];
+            args.get(&after[..end])?.clone()
+        };
+        out.push_str(&value);
+    }
+    out.push_str(rest);
+    Some(out)
+}
+
+fn braced_value(inside: &str, args: &BTreeMap<String, String>) -> Option<String> {
+    let set = |name: &str| args.get(name).filter(|value| !value.is_empty()).cloned();
+    if let Some((name, default)) = inside.split_once(":-") {
+        set(name).or_else(|| Some(default.to_owned()))
+    } else if let Some((name, other)) = inside.split_once(":+") {
+        Some(set(name).map(|_| other.to_owned()).unwrap_or_default())
+    } else {
+        args.get(inside).cloned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn references(text: &str) -> Vec<(usize, Option<String>)> {
+        parse(text).images.into_iter().map(|image| (image.line, image.reference)).collect()
+    }
+
+    fn some(line: usize, name: &str) -> (usize, Option<String>) {
+        (line, Some(name.to_owned()))
+    }
+
+    #[test]
+    fn images_from_outside_are_found_and_stages_are_not() {
+        let text = "\
+# syntax=docker/dockerfile:1
+# a comment
+ARG RUST=rust:1 \\
+    # inside
+    TAG=12
+arg BASE=\"debian:${TAG}\"
+FROM --platform=linux/amd64 ${RUST} AS Build
+RUN echo FROM x
+FROM $BASE
+COPY --from=build /a /a
+COPY --chown=1 --from=0 /a /a
+COPY --from=busybox:1 /b /b
+FROM scratch
+FROM build AS again
+FROM ${UNKNOWN}
+FROM ${UNKNOWN:-alpine}
+";
+        let found = parse(text);
+        assert_eq!(found.stages, 6);
+        assert_eq!(found.heredoc, None);
+        assert!(text[found.after_directives..].starts_with("# a comment"));
+        let expected =
+            [some(7, "rust:1"), some(9, "debian:12"), some(12, "busybox:1"), (15, None), some(16, "alpine")];
+        assert_eq!(references(text), expected);
+        let written: Vec<_> = found.images.iter().map(|image| &text[image.span.clone()]).collect();
+        assert_eq!(written, ["${RUST}", "$BASE", "busybox:1", "${UNKNOWN}", "${UNKNOWN:-alpine}"]);
+    }
+
+    #[test]
+    fn heredoc_bodies_are_not_instructions() {
+        let text = "FROM a\nRUN <<-EOF cat <<'TWO'\n\tFROM inside\n\tEOF\nFROM inside\nTWO\nFROM b\n";
+        let found = parse(text);
+        assert_eq!(found.heredoc, Some(2));
+        assert_eq!(references(text), [some(1, "a"), some(7, "b")]);
+        assert_eq!(parse("FROM a\nRUN cat << EOF\nRUN echo $((1<<2))\n").heredoc, None);
+    }
+
+    #[test]
+    fn network_flags_of_run_are_found() {
+        let text = "FROM a\nRUN --mount=type=tmpfs --network=none make\nRUN echo --network=none\nRUN \\\n --network=host x\n";
+        let runs = parse(text).runs;
+        assert_eq!(runs.iter().map(Run::is_offline).collect::<Vec<_>>(), [true, false, false]);
+        assert_eq!(runs[0].network.as_ref().map(|(_, span)| &text[span.clone()]), Some("--network=none"));
+        assert_eq!(runs[2].network.as_ref().map(|(mode, _)| mode.as_str()), Some("host"));
+        assert_eq!((runs[1].line, runs[2].line), (3, 4));
+    }
+
+    #[test]
+    fn the_escape_directive_is_honoured() {
+        assert_eq!(references("# escape=`\nFROM `\n  a\n"), [some(3, "a")]);
+    }
+
+    #[test]
+    fn names_split_into_repository_and_digest() {
+        for (reference, repository, digest) in [
+            ("debian", "debian", None),
+            ("localhost:5000/a/b:1", "localhost:5000/a/b", None),
+            ("a/b:1@sha256:00ff", "a/b", Some("00ff")),
+        ] {
+            let found = parse(&format!("FROM {reference}\n"));
+            assert_eq!(found.images[0].repository(), Some(repository));
+            assert_eq!(found.images[0].digest(), digest);
+        }
+    }
+
+    #[test]
+    fn odd_texts_are_left_to_the_engine() {
+        for text in [
+            "",
+            "\n\n",
+            "FROM",
+            "FROM \\",
+            "ARG",
+            "COPY --from= /a /b",
+            "RUN <<EOF",
+            "FROM ${",
+            "\u{feff}FROM é",
+        ] {
+            parse(text);
+        }
+    }
+}

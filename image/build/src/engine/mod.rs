@@ -1,0 +1,244 @@
+//! Container engines: they run the user's Containerfile, and nothing else of ours.
+
+mod buildah;
+mod offline;
+mod stream;
+
+pub use buildah::Buildah;
+
+use caution_measure::Sha256Digest;
+use std::fmt;
+use std::path::Path;
+
+/// An image in an engine's own storage: `sha256:` and 64 hex digits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImageRef(String);
+
+impl ImageRef {
+    /// The image's id, as the engine's own commands take it.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ImageRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Receives an engine's output, line by line.
+pub type LineSink<'a> = dyn FnMut(&str) + 'a;
+
+/// What is to be built.
+#[derive(Debug, Clone, Copy)]
+pub struct BuildRequest<'a> {
+    /// The build context: the clean export.
+    pub context: &'a Path,
+    /// The Containerfile, relative to the context.
+    pub containerfile: &'a str,
+    /// Whether cached layers and local base images are to be ignored.
+    pub no_cache: bool,
+    /// A folder for the engine's own notes, outside the context.
+    pub scratch: &'a Path,
+}
+
+/// A program that builds container images.
+pub trait ContainerEngine {
+    /// The program's name: `buildah`.
+    fn name(&self) -> &'static str;
+    /// Its version, `1.28.2`.
+    fn version(&self) -> &str;
+    /// Runs `build -f <containerfile> .` in the context.
+    fn build(&self, request: &BuildRequest<'_>, sink: &mut LineSink<'_>) -> Result<ImageRef, EngineError>;
+    /// Writes an image as an OCI layout, layers uncompressed, into the new folder `into`.
+    fn export_oci(&self, image: &ImageRef, into: &Path, sink: &mut LineSink<'_>) -> Result<(), EngineError>;
+    /// The manifest digest a name means in this engine's storage; `None` when it is not there.
+    fn resolved_digest(&self, name: &str) -> Result<Option<Sha256Digest>, EngineError>;
+}
+
+/// Which engine is to be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum EngineChoice {
+    /// The first one that is installed.
+    #[default]
+    Automatic,
+    /// buildah.
+    Buildah,
+}
+
+impl EngineChoice {
+    /// Finds the engine on `PATH`.
+    pub fn find(self) -> Result<Box<dyn ContainerEngine>, EngineError> {
+        match self {
+            Self::Automatic | Self::Buildah => Ok(Box::new(Buildah::find()?)),
+        }
+    }
+}
+
+impl std::str::FromStr for EngineChoice {
+    type Err = EngineError;
+
+    fn from_str(name: &str) -> Result<Self, EngineError> {
+        match name {
+            "auto" => Ok(Self::Automatic),
+            "buildah" => Ok(Self::Buildah),
+            _ => Err(EngineError::Unknown(crate::process::printable(name, 40))),
+        }
+    }
+}
+
+/// Why an engine did not do its work.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EngineError {
+    /// None is installed.
+    #[error("No container engine is installed (looked for: {0}).")]
+    Missing(&'static str),
+    /// Not an engine this version drives.
+    #[error("`{0}` is not a container engine this version drives (it drives buildah).")]
+    Unknown(String),
+    /// The Containerfile uses something this version of the engine cannot do.
+    #[error("{file}:{line}: {feature} needs {engine} {needed} or newer, and this is {engine} {version}.")]
+    TooOld {
+        /// The Containerfile.
+        file: String,
+        /// One-based line.
+        line: usize,
+        /// What is used.
+        feature: &'static str,
+        /// The engine.
+        engine: &'static str,
+        /// Its version.
+        version: String,
+        /// The first version that can.
+        needed: &'static str,
+    },
+    /// The Containerfile cannot be read.
+    #[error("{} cannot be read.", .path.display())]
+    Containerfile {
+        /// The file in the build context.
+        path: std::path::PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The build failed.
+    #[error("The container build failed{}.{}", at_step(.step.as_deref()), shown(.last))]
+    Build {
+        /// The step that failed, as the engine printed it.
+        step: Option<String>,
+        /// The engine's last lines.
+        last: Vec<String>,
+    },
+    /// Another command of the engine failed.
+    #[error("{engine} could not {action}.{}", shown(.last))]
+    Failed {
+        /// The engine.
+        engine: &'static str,
+        /// What it was to do.
+        action: &'static str,
+        /// Its last lines.
+        last: Vec<String>,
+    },
+    /// The engine answered in an unknown form.
+    #[error("{engine} gave an answer of an unknown form when asked to {action}.")]
+    Answer {
+        /// The engine.
+        engine: &'static str,
+        /// What it was to do.
+        action: &'static str,
+    },
+    /// The program could not be run.
+    #[error("{engine} cannot be run.")]
+    Process {
+        /// The engine.
+        engine: &'static str,
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
+impl EngineError {
+    /// What the user can do, most often a command.
+    pub fn fix(&self) -> Option<String> {
+        match self {
+            Self::Missing(_) => Some("apt-get install buildah".into()),
+            Self::TooOld { feature: HEREDOC, .. } => Some(
+                "write the commands as one RUN with `&& \\`, or install a newer buildah (Debian 13 has one)"
+                    .into(),
+            ),
+            Self::TooOld { .. } => {
+                Some("give every RUN `--network=none`, or install a newer buildah (Debian 13 has one)".into())
+            }
+            Self::Build { last, .. } | Self::Failed { last, .. } => known_cause(last).map(str::to_owned),
+            _ => None,
+        }
+    }
+}
+
+/// `<<EOF`.
+const HEREDOC: &str = "a heredoc";
+
+/// Causes that engines report in words which do not say what to do.
+fn known_cause(last: &[String]) -> Option<&'static str> {
+    let said = |text: &str| last.iter().any(|line| line.contains(text));
+    if said("no space left on device") {
+        Some(
+            "df -h /var/lib/containers ~/.local/share/containers, and `buildah rmi --prune` to drop cached layers",
+        )
+    } else if said("/caution/pallet-rust") || said("/caution/core-filesystem") {
+        Some("tools/base-images/build (makes the local base images from Debian packages)")
+    } else if said("short-name") || said("unqualified-search") {
+        Some(
+            "write the image with its registry, `docker.io/library/NAME`, or name a registry in /etc/containers/registries.conf",
+        )
+    } else if said("newuidmap") || said("subuid") {
+        Some("apt-get install uidmap")
+    } else {
+        None
+    }
+}
+
+fn at_step(step: Option<&str>) -> String {
+    step.map(|step| format!(" at `{step}`")).unwrap_or_default()
+}
+
+fn shown(last: &[String]) -> String {
+    if last.is_empty() { String::new() } else { format!("\n\n    {}\n", last.join("\n    ")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_build_shows_its_step_and_last_lines() {
+        let error = EngineError::Build {
+            step: Some("[1/2] STEP 3/4: RUN false".into()),
+            last: vec!["one".into(), "two".into()],
+        };
+        assert_eq!(
+            error.to_string(),
+            "The container build failed at `[1/2] STEP 3/4: RUN false`.\n\n    one\n    two\n"
+        );
+        assert_eq!(error.fix(), None);
+    }
+
+    #[test]
+    fn errors_that_do_not_say_what_to_do_get_a_fix() {
+        let fix = |line: &str| EngineError::Build { step: None, last: vec![line.into()] }.fix();
+        assert!(fix("write /x: no space left on device").is_some_and(|f| f.contains("prune")));
+        assert!(
+            fix("localhost/caution/pallet-rust:bookworm: not found").is_some_and(|f| f.contains("tools/"))
+        );
+        assert_eq!(EngineError::Missing("buildah").fix().as_deref(), Some("apt-get install buildah"));
+    }
+
+    #[test]
+    fn engines_are_chosen_by_name() {
+        assert_eq!("buildah".parse::<EngineChoice>().ok(), Some(EngineChoice::Buildah));
+        assert_eq!("auto".parse::<EngineChoice>().ok(), Some(EngineChoice::Automatic));
+        assert!(matches!("rkt".parse::<EngineChoice>(), Err(EngineError::Unknown(name)) if name == "rkt"));
+    }
+}

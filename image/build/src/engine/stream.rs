@@ -1,0 +1,135 @@
+//! A child's output as lines while it runs.
+
+use super::LineSink;
+use crate::process::printable;
+use std::collections::VecDeque;
+use std::io::{BufRead as _, BufReader, Read};
+use std::process::{Command, ExitStatus, Stdio};
+use std::sync::mpsc::{SyncSender, sync_channel};
+
+/// How a child ended.
+pub(super) struct Ended {
+    pub(super) status: ExitStatus,
+    /// Its last lines, standard output and error as they came.
+    pub(super) last: Vec<String>,
+    /// The last line that began a step.
+    pub(super) step: Option<String>,
+}
+
+/// Runs a command and hands every line of its output to `sink`, control characters escaped.
+pub(super) fn run(mut command: Command, sink: &mut LineSink<'_>) -> std::io::Result<Ended> {
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn()?;
+    let (sender, lines) = sync_channel::<String>(64);
+    let out = child.stdout.take().map(|out| reader(out, sender.clone()));
+    let err = child.stderr.take().map(|err| reader(err, sender.clone()));
+    drop(sender);
+    let (mut last, mut step) = (VecDeque::new(), None);
+    for line in lines {
+        sink(&line);
+        if is_step(&line) {
+            step = Some(printable(&line, 120));
+            last.clear();
+        } else if !line.trim().is_empty() {
+            last.push_back(printable(&line, 300));
+            if last.len() > LAST_LINES {
+                last.pop_front();
+            }
+        }
+    }
+    for thread in [out, err].into_iter().flatten() {
+        thread?.join().map_err(|_| std::io::Error::other("a reader of the engine's output ended early"))?;
+    }
+    Ok(Ended { status: child.wait()?, last: last.into(), step })
+}
+
+fn reader(
+    from: impl Read + Send + 'static,
+    sender: SyncSender<String>,
+) -> std::io::Result<std::thread::JoinHandle<()>> {
+    std::thread::Builder::new().name("engine output".into()).spawn(move || {
+        let mut from = BufReader::new(from);
+        let mut line = Vec::new();
+        loop {
+            line.clear();
+            // A broken pipe ends the stream; how the child ended says the rest.
+            match from.by_ref().take(MAX_LINE_BYTES).read_until(b'\n', &mut line) {
+                Ok(0) | Err(_) => return,
+                Ok(_) => {}
+            }
+            let text = String::from_utf8_lossy(&line);
+            // Progress bars overwrite their line: what counts is its last state.
+            let text = text.trim_end_matches(['\n', '\r']);
+            let text = text.rsplit('\r').next().unwrap_or_default();
+            if sender.send(printable(&without_colour(text), usize::MAX)).is_err() {
+                return;
+            }
+        }
+    })
+}
+
+/// Drops ANSI colour sequences (`ESC [ … letter`), which compilers print.
+fn without_colour(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("\u{1b}[") {
+        out.push_str(before);
+        rest = after.trim_start_matches(|c: char| c.is_ascii_digit() || matches!(c, ';' | '?'));
+        rest = rest.strip_prefix(|c: char| c.is_ascii_alphabetic()).unwrap_or(rest);
+    }
+    out.push_str(rest);
+    out
+}
+
+/// `STEP 2/5: …` and `[1/2] STEP 2/5: …`, as buildah prints them.
+fn is_step(line: &str) -> bool {
+    let line = match line.split_once("] ") {
+        Some((stage, rest)) if stage.starts_with('[') => rest,
+        _ => line,
+    };
+    line.strip_prefix("STEP ").is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+}
+
+const LAST_LINES: usize = 20;
+/// A longer line is cut into several.
+const MAX_LINE_BYTES: u64 = 64 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    fn shell(script: &str) -> (Ended, Vec<String>) {
+        let mut command = crate::process::command(Path::new("/bin/sh"), &[]);
+        command.args(["-c", script]);
+        let mut lines = Vec::new();
+        let ended = run(command, &mut |line| lines.push(line.to_owned())).expect("runs");
+        (ended, lines)
+    }
+
+    #[test]
+    fn lines_stream_and_the_last_step_is_kept() {
+        let (ended, lines) = shell(
+            "echo '[1/2] STEP 1/2: FROM a'; echo pulled; echo '[1/2] STEP 2/2: RUN x'; \
+             printf '\\033[31mred\\033[0m\\007\\n'; printf '10%%\\r99%%\\n'; exit 3",
+        );
+        assert_eq!(ended.status.code(), Some(3));
+        assert_eq!(ended.step.as_deref(), Some("[1/2] STEP 2/2: RUN x"));
+        assert_eq!(ended.last, ["red\\u{7}", "99%"]);
+        assert_eq!(lines.len(), 5);
+    }
+
+    #[test]
+    fn only_the_last_lines_are_kept_and_both_streams_are_read() {
+        let (ended, lines) = shell("i=0; while [ $i -lt 500 ]; do echo $i >&2; i=$((i+1)); done; echo out");
+        assert!(ended.status.success() && ended.step.is_none());
+        assert_eq!(lines.len(), 501);
+        assert_eq!(ended.last.len(), LAST_LINES);
+    }
+
+    #[test]
+    fn a_line_without_end_is_cut() {
+        let (_, lines) = shell("head -c 200000 /dev/zero | tr '\\0' x");
+        assert_eq!(lines.iter().map(String::len).collect::<Vec<_>>(), [65536, 65536, 65536, 3392]);
+    }
+}

@@ -1,0 +1,134 @@
+//! Why a build stopped.
+
+use crate::config::ConfigError;
+use crate::engine::EngineError;
+use crate::git::{CommitId, GitError};
+use crate::inspect::InspectError;
+use crate::pin::{Pin, PinError};
+use crate::stage::StageError;
+use caution_eif::EifError;
+use caution_measure::Pcr;
+use caution_plan::PlanError;
+use std::path::PathBuf;
+
+/// Why a build stopped.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// The repository.
+    #[error(transparent)]
+    Git(#[from] GitError),
+    /// The configuration.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The committed `Containerfile.eif`.
+    #[error(transparent)]
+    Pin(#[from] PinError),
+    /// The container engine, or what it ran.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// `eif-stage/`.
+    #[error(transparent)]
+    Stage(#[from] StageError),
+    /// The boot plan.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// An existing image.
+    #[error(transparent)]
+    Inspect(#[from] InspectError),
+    /// The container image the engine exported.
+    #[error("The container image cannot be read.")]
+    Image(#[from] caution_rootfs::oci::OciError),
+    /// Its layers.
+    #[error("The container image cannot become a root filesystem.")]
+    Rootfs(#[from] caution_rootfs::RootfsError),
+    /// The USER it names.
+    #[error("The user that the container image names cannot be found.")]
+    User(#[from] caution_rootfs::UserError),
+    /// The enclave image.
+    #[error("The enclave image cannot be written.")]
+    Eif(#[from] EifError),
+    /// There is no Containerfile.
+    #[error("Commit {commit} has no {}.", looked_for(.named.as_deref()))]
+    NoContainerfile {
+        /// The commit.
+        commit: CommitId,
+        /// The file that the configuration names.
+        named: Option<String>,
+    },
+    /// The Containerfile is not text.
+    #[error("`{0}` is not UTF-8 text.")]
+    ContainerfileNotText(String),
+    /// A base image's digest is not one.
+    #[error(
+        "{file}:{line}: the digest of `{image}` has {found} characters; a SHA-256 digest has 64 hex digits."
+    )]
+    BaseDigest {
+        /// The Containerfile.
+        file: String,
+        /// One-based line.
+        line: usize,
+        /// The image as written.
+        image: String,
+        /// Characters after `sha256:`.
+        found: usize,
+    },
+    /// The commit asks for another EnclaveOS release.
+    #[error(
+        "Containerfile.eif of this commit pins EnclaveOS {} (PCR1 {}), and the release in use is {} (PCR1 {}).",
+        .pins.0.id, .pins.0.pcr1, .pins.1.id, .pins.1.pcr1
+    )]
+    OtherEnclaveOs {
+        /// What the commit names, and what was to be used.
+        pins: Box<(Pin, Pin)>,
+    },
+    /// The release's files measure something else than it says.
+    #[error("The EnclaveOS release measures PCR1 {measured}, but calls itself {claimed}.")]
+    EnclaveOsChanged {
+        /// What it says.
+        claimed: Box<Pcr>,
+        /// What its files give.
+        measured: Box<Pcr>,
+    },
+    /// A file of the EnclaveOS release cannot be read.
+    #[error("{} of the EnclaveOS release cannot be read.", .path.display())]
+    EnclaveOsFile {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
+impl BuildError {
+    /// What the user can do, most often a command.
+    pub fn fix(&self) -> Option<String> {
+        match self {
+            Self::Git(error) => error.fix(),
+            Self::Config(error) => error.fix(),
+            Self::Pin(error) => error.fix(),
+            Self::Engine(error) => error.fix(),
+            Self::Stage(error) => error.fix(),
+            Self::NoContainerfile { .. } => {
+                Some("commit a Containerfile, or name it: `containerfile: PATH` in Procfile".into())
+            }
+            Self::BaseDigest { .. } => Some("copy the whole digest from where the image is published".into()),
+            Self::OtherEnclaveOs { pins } => Some(format!(
+                "use the release that is pinned, {}, or commit the new eif-stage/Containerfile.eif \
+                 (git rm Containerfile.eif, git commit, caution apps build, copy it)",
+                pins.0.id
+            )),
+            Self::EnclaveOsChanged { .. } | Self::EnclaveOsFile { .. } => {
+                Some("caution enclaveos build".into())
+            }
+            _ => None,
+        }
+    }
+}
+
+fn looked_for(named: Option<&str>) -> String {
+    match named {
+        Some(path) => format!("`{path}`, which its configuration names as the Containerfile"),
+        None => "`Containerfile` or `Dockerfile`".to_owned(),
+    }
+}

@@ -1,0 +1,95 @@
+//! What a build is asked for, what it says on the way, and what it gives.
+
+use crate::engine::EngineChoice;
+use crate::git::{CommitId, Repository};
+use caution_abi::boot_plan::BootPlan;
+use caution_abi::manifest::Manifest;
+use caution_enclaveos::Release;
+use caution_measure::{Measurements, Sha256Digest};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// What is to be built.
+pub struct Request<'a> {
+    /// Where the commit is.
+    pub repo: &'a Repository,
+    /// The commit.
+    pub commit: &'a CommitId,
+    /// The branch's name, for the manifest.
+    pub branch: Option<String>,
+    /// The EnclaveOS release to build on.
+    pub release: &'a Release,
+    /// Who builds the container.
+    pub engine: EngineChoice,
+    /// Whether the engine's cache is to be ignored.
+    pub no_cache: bool,
+    /// The folder to fill, `…/eif-stage`; its parent exists.
+    pub output: &'a Path,
+    /// Told about everything as it happens.
+    pub progress: &'a dyn Fn(Progress<'_>),
+}
+
+/// A part of a build.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// Exporting the commit.
+    Source,
+    /// Building the container.
+    Container,
+    /// Unpacking its layers.
+    Filesystem,
+    /// Writing the enclave image.
+    Image,
+}
+
+/// What happens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Progress<'a> {
+    /// A step began.
+    Started(Step),
+    /// The container engine printed a line; control characters are escaped.
+    EngineLine(&'a str),
+    /// Something that stops nothing but should be known.
+    Warning {
+        /// A whole sentence, with file and line where there is one.
+        message: String,
+        /// What to do about it.
+        fix: Option<String>,
+    },
+    /// A step ended.
+    Step {
+        /// Which one.
+        step: Step,
+        /// What came of it, in a few words.
+        detail: String,
+        /// How long it took.
+        elapsed: Duration,
+    },
+}
+
+/// What was built.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Built {
+    /// The enclave image.
+    pub eif: PathBuf,
+    /// Its length in bytes.
+    pub size: u64,
+    /// Its digest.
+    pub sha256: Sha256Digest,
+    /// PCR0 to PCR2.
+    pub measurements: Measurements,
+    /// What EnclaveOS does with the app; inside the image.
+    pub boot_plan: BootPlan,
+    /// Where the source is; beside the image.
+    pub manifest: Manifest,
+    /// Digest of the container image's manifest.
+    pub image_digest: Sha256Digest,
+    /// The commit.
+    pub commit: CommitId,
+    /// `path: name` of extended attributes that an initramfs cannot hold.
+    pub dropped_xattrs: Vec<String>,
+    /// Length of the root filesystem's entries, uncompressed, in bytes.
+    pub rootfs_bytes: u64,
+    /// How long each step took, in order.
+    pub timings: Vec<(Step, Duration)>,
+}
