@@ -279,3 +279,38 @@ const EC_P384: &[u8] = &[
 const BASIC_CONSTRAINTS: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.19");
 const KEY_USAGE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.15");
 const COMMON_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.3");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::Value;
+
+    fn wycheproof() -> Option<Value> {
+        #[expect(clippy::disallowed_methods, reason = "tests are told where the outside vectors are")]
+        let folder = std::env::var("CAUTION_VECTORS")
+            .unwrap_or_else(|_| concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/vectors").to_owned());
+        let path = format!("{folder}/misc/wycheproof/ecdsa_secp384r1_sha384_test.json");
+        let Ok(text) = std::fs::read_to_string(&path) else {
+            println!("SKIPPED: NO OUTSIDE VECTORS AT {path}; SIGNATURES WERE NOT TESTED");
+            return None;
+        };
+        Some(serde_json::from_str(&text).unwrap())
+    }
+
+    #[test]
+    fn wycheproofs_signatures_verify_or_do_not_as_it_says() {
+        let Some(suite) = wycheproof() else { return };
+        let hex = |value: &Value| data_encoding::HEXLOWER.decode(value.as_str().unwrap().as_bytes()).unwrap();
+        let mut checked = 0;
+        for group in suite["testGroups"].as_array().unwrap() {
+            let key = VerifyingKey::from_sec1_bytes(&hex(&group["publicKey"]["uncompressed"])).unwrap();
+            for test in group["tests"].as_array().unwrap() {
+                let (message, der) = (hex(&test["msg"]), hex(&test["sig"]));
+                let holds = ecdsa_signature(&der).is_some_and(|s| key.verify(&message, &s).is_ok());
+                assert_eq!(holds, test["result"] == "valid", "{test}");
+                checked += 1;
+            }
+        }
+        assert!(checked > 400, "{checked}");
+    }
+}

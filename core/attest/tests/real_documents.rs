@@ -7,8 +7,24 @@ use caution_attest::{
     UnixMillis, Unverified, Verified, VerifyError,
 };
 use caution_measure::{Measurements, Nonce, Pcr, PcrIndex};
-use common::{Real, outside_vectors};
+use common::outside_vectors;
+use serde::Deserialize;
 use std::path::Path;
+
+/// A row of `nitro/index.json`, as far as the tests use it.
+#[derive(Debug, Deserialize)]
+struct Real {
+    file: String,
+    verify_at_unix_ms: Option<u64>,
+    chain_valid_unix: Option<(u64, u64)>,
+    debug_mode: Option<bool>,
+    module_id: Option<String>,
+    #[serde(default)]
+    pcrs: std::collections::BTreeMap<String, String>,
+    public_key: Option<String>,
+    user_data: Option<String>,
+    nonce: Option<String>,
+}
 
 fn index(vectors: &Path) -> Vec<Real> {
     let text = std::fs::read_to_string(vectors.join("nitro/index.json")).expect("an index stands there");
@@ -77,16 +93,13 @@ fn valid_documents_are_stale_outside_their_window() {
     for row in in_folder(&rows, "nitro/valid/") {
         let (from, until) = row.chain_valid_unix.unwrap();
         let at = |ms| verify(&vectors, row, &allowing_debug(ms));
-        assert!(at(until * 1000).is_ok(), "{}", row.file);
-        for late in [until * 1000 + 1, (until + 1) * 1000, 1_795_132_800_000] {
-            let refusal = at(late).unwrap_err();
-            assert!(
-                matches!(refusal, VerifyError::Expired { until: u, .. } if u == UnixMillis::from_seconds(until)),
-                "{}: {refusal}",
-                row.file
-            );
-            assert_eq!(refusal.kind(), Blame::Stale);
-        }
+        let late = at(until * 1000 + 1).unwrap_err();
+        assert!(
+            matches!(late, VerifyError::Expired { until: u, .. } if u == UnixMillis::from_seconds(until)),
+            "{}: {late}",
+            row.file
+        );
+        assert_eq!(late.kind(), Blame::Stale);
         let early = at(from * 1000 - 1).unwrap_err();
         assert!(matches!(early, VerifyError::NotYetValid { .. }), "{}: {early}", row.file);
         assert_eq!(early.kind(), Blame::Stale);

@@ -1,6 +1,5 @@
 //! Where the tests' documents come from.
 
-use serde::Deserialize;
 use std::path::PathBuf;
 
 /// The folder of outside vectors (`CAUTION_VECTORS`, or `../shared/vectors` beside the workspace);
@@ -19,19 +18,4 @@ pub(crate) fn outside_vectors() -> Option<PathBuf> {
         folder.display()
     );
     None
-}
-
-/// A row of `nitro/index.json`, as far as the tests use it.
-#[derive(Debug, Deserialize)]
-pub(crate) struct Real {
-    pub(crate) file: String,
-    pub(crate) verify_at_unix_ms: Option<u64>,
-    pub(crate) chain_valid_unix: Option<(u64, u64)>,
-    pub(crate) debug_mode: Option<bool>,
-    pub(crate) module_id: Option<String>,
-    #[serde(default)]
-    pub(crate) pcrs: std::collections::BTreeMap<String, String>,
-    pub(crate) public_key: Option<String>,
-    pub(crate) user_data: Option<String>,
-    pub(crate) nonce: Option<String>,
 }
