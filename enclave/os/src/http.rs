@@ -179,19 +179,22 @@ impl Response {
     /// The bytes on the wire. Any web page may read them (CORS), as on the existing platform: the
     /// evidence is public and the request carries no credentials.
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
-        let content_type = match self.body.as_slice() {
-            [] => String::new(),
-            _ => format!("Content-Type: {}\r\nX-Content-Type-Options: nosniff\r\n", self.content_type),
+        // A 204 has no body and says nothing about one (RFC 9110 §8.6).
+        let content = match self.body.len() {
+            0 => String::new(),
+            length => format!(
+                "Content-Length: {length}\r\nContent-Type: {}\r\nX-Content-Type-Options: nosniff\r\n",
+                self.content_type
+            ),
         };
         let allow = self.allow.map(|methods| format!("Allow: {methods}\r\n")).unwrap_or_default();
         let head = format!(
-            "HTTP/1.1 {} {}\r\nContent-Length: {}\r\nConnection: close\r\nCache-Control: no-store\r\n\
+            "HTTP/1.1 {} {}\r\n{content}Connection: close\r\nCache-Control: no-store\r\n\
              Access-Control-Allow-Origin: *\r\nAccess-Control-Allow-Methods: GET, POST, OPTIONS\r\n\
              Access-Control-Allow-Headers: content-type\r\nAccess-Control-Max-Age: 86400\r\n\
-             {content_type}{allow}\r\n",
+             {allow}\r\n",
             self.status,
             reason(self.status),
-            self.body.len()
         );
         let mut bytes = head.into_bytes();
         bytes.extend_from_slice(&self.body);
@@ -306,9 +309,13 @@ mod tests {
     #[test]
     fn responses_say_how_long_they_are_and_that_they_are_the_last() {
         let text = String::from_utf8(Response::json(200, b"{}".to_vec()).to_bytes()).unwrap();
-        assert!(text.starts_with("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n"));
+        assert!(
+            text.starts_with("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Type: application/json\r\n")
+        );
+        assert!(text.contains("\r\nConnection: close\r\n"));
         assert!(text.contains("\r\nAccess-Control-Allow-Origin: *\r\n"));
-        assert!(text.contains("\r\nContent-Type: application/json\r\n"));
         assert!(text.ends_with("\r\n\r\n{}"));
+        let empty = String::from_utf8(Response::json(204, Vec::new()).to_bytes()).unwrap();
+        assert!(empty.starts_with("HTTP/1.1 204 No Content\r\nConnection: close\r\n"));
     }
 }
