@@ -13,8 +13,9 @@ ifneq ($(missing),)
 $(error This machine has no $(missing). Install git with `apt-get install git`, rustup and cargo from https://rustup.rs)
 endif
 
+target := $(abspath $(or $(CARGO_TARGET_DIR),target))
 # The program that the system tests, the demo and the benchmarks drive.
-export CAUTION_BIN := $(abspath $(or $(CARGO_TARGET_DIR),target))/release/caution
+export CAUTION_BIN := $(target)/release/caution
 
 .PHONY: help demo test test-long bench check build install enclaveos base-images clean
 
@@ -25,13 +26,21 @@ demo: install build enclaveos base-images ## build examples/hello, boot it in a 
 	@tools/demo
 
 test: install-test build enclaveos base-images ## every test, the fast ones first
-	@tools/stage "unit and vector tests" cargo test --locked --workspace --exclude caution-system-tests
-	@cargo test --locked --package caution-system-tests
+	@$(run_tests)
 
 test-long: install-long build enclaveos base-images ## every test, those that take long too
 	@tools/stage "QEMU's nitro-enclave machine" tools/qemu-nitro
-	@tools/stage "unit and vector tests" cargo test --locked --workspace --exclude caution-system-tests -- --include-ignored
-	@cargo test --locked --package caution-system-tests -- --include-ignored
+	@$(run_tests) -- --include-ignored
+
+# Crates, then the AWS image tools as a judge of ours, then the whole system.
+define run_tests
+tests() { \
+	tools/stage "crates" cargo test --locked --workspace --exclude caution-system-tests "$$@"; \
+	tools/stage "AWS image tools" cargo test --locked --manifest-path tests/oracle-eif/Cargo.toml \
+		--target-dir $(target)/oracle-eif "$$@"; \
+	cargo test --locked --package caution-system-tests "$$@"; \
+}; tests
+endef
 
 bench: install build enclaveos base-images ## measure what SPECIFICATION.md promises: a table, and target/bench.jsonl
 	@cargo xtask bench
