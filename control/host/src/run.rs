@@ -160,7 +160,7 @@ fn supervise(
     let image = BootImage::read(&config.eif, dirs, config.memory_mib)?;
     tell(HostEvent::Measured(image.measurements));
     admission::enclave_memory(&image.size, config.memory_mib)?;
-    let accelerator = accelerator::choose(dirs, run)?;
+    let accelerator = accelerator::choose(dirs, &image, run)?;
     tell(HostEvent::Accelerator(accelerator.clone()));
 
     let now_ms = || u64::try_from(now_since_epoch().as_millis()).unwrap_or(u64::MAX);
