@@ -78,7 +78,7 @@ impl Vector {
             name,
             about,
             document,
-            root: scene::Scene::new().root(),
+            root: scene::trusted_root(),
             at: scene::NOON_MS,
             nonce: None,
             max_age_ms: None,

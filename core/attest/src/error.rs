@@ -3,6 +3,31 @@
 use crate::UnixMillis;
 use caution_measure::{Pcr, PcrIndex, Sha256Digest};
 
+/// Gives an error its variants' names as data. The match is exhaustive, so no variant is forgotten.
+macro_rules! names {
+    ($error:ident: $($variant:ident),* $(; $($wrapper:ident => $inner:ty),* $(,)?)?) => {
+        impl $error {
+            /// The names of all refusals of this kind, in the order in which they are checked.
+            /// Refusals that wrap another carry that one's name and are not repeated here.
+            pub const NAMES: &'static [&'static str] = &[$(stringify!($variant)),*];
+
+            /// The stable name of this refusal, as in `specs/attestation.md`.
+            pub fn name(&self) -> &'static str {
+                match self {
+                    $(Self::$variant { .. } => stringify!($variant),)*
+                    $($(Self::$wrapper { cause, .. } => cause.name(),)*)?
+                }
+            }
+        }
+    };
+}
+
+mod certificate;
+mod malformed;
+
+pub use certificate::{CertificateError, Position};
+pub use malformed::Malformed;
+
 /// Who is to blame for a refusal, which decides what a user can do about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Blame {
@@ -30,291 +55,6 @@ impl std::fmt::Display for Blame {
             Self::Debug => "debug",
             Self::Misuse => "misuse",
         })
-    }
-}
-
-/// Gives an error its variants' names as data. The match is exhaustive, so no variant is forgotten.
-macro_rules! names {
-    ($error:ident: $($variant:ident),* $(; $($wrapper:ident => $inner:ty),* $(,)?)?) => {
-        impl $error {
-            /// The names of all refusals of this kind, in the order in which they are checked.
-            /// Refusals that wrap another carry that one's name and are not repeated here.
-            pub const NAMES: &'static [&'static str] = &[$(stringify!($variant)),*];
-
-            /// The stable name of this refusal, as in `specs/attestation.md`.
-            pub fn name(&self) -> &'static str {
-                match self {
-                    $(Self::$variant { .. } => stringify!($variant),)*
-                    $($(Self::$wrapper { cause, .. } => cause.name(),)*)?
-                }
-            }
-        }
-    };
-}
-
-/// Why bytes are not an attestation document. Offsets count from the document's first byte.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum Malformed {
-    /// Longer than any document.
-    #[error("{found} bytes are too many for an attestation document (at most {limit})")]
-    TooLong {
-        /// Bytes given.
-        found: usize,
-        /// Bytes read at most.
-        limit: usize,
-    },
-    /// The bytes end inside an item.
-    #[error("the document ends at byte {at}, inside an item")]
-    Truncated {
-        /// Where the bytes end.
-        at: usize,
-    },
-    /// An item is not of the type its place asks for.
-    #[error("byte {at}: expected {expected}, found {found}")]
-    UnexpectedType {
-        /// Where the item starts.
-        at: usize,
-        /// The type its place asks for.
-        expected: &'static str,
-        /// Its type.
-        found: &'static str,
-    },
-    /// A number or length is written longer than need be.
-    #[error("byte {at}: a number is not in its shortest form")]
-    NotShortest {
-        /// Where the item starts.
-        at: usize,
-    },
-    /// An initial byte that RFC 8949 reserves.
-    #[error("byte {at}: {found:#04x} starts no CBOR item")]
-    ReservedHead {
-        /// Where it stands.
-        at: usize,
-        /// The byte.
-        found: u8,
-    },
-    /// A string or array of indefinite length.
-    #[error("byte {at}: strings and arrays must say their length")]
-    IndefiniteLength {
-        /// Where the item starts.
-        at: usize,
-    },
-    /// A text string that is not UTF-8.
-    #[error("byte {at}: {field} is not UTF-8")]
-    NotUtf8 {
-        /// Where the item starts.
-        at: usize,
-        /// What it was read as.
-        field: &'static str,
-    },
-    /// Bytes follow where everything should have ended.
-    #[error("byte {at}: {count} more bytes follow {after}")]
-    TrailingBytes {
-        /// Where they start.
-        at: usize,
-        /// How many there are.
-        count: usize,
-        /// What they follow.
-        after: &'static str,
-    },
-    /// A CBOR tag other than that of COSE_Sign1.
-    #[error("CBOR tag {found} is not that of COSE_Sign1 (18)")]
-    Tag {
-        /// The tag.
-        found: u64,
-    },
-    /// The COSE structure has not four elements.
-    #[error("a COSE_Sign1 array has 4 elements, this one {found}")]
-    CoseLength {
-        /// Its number of elements.
-        found: u64,
-    },
-    /// The unprotected header is not the empty map.
-    #[error("the unprotected header is not the empty map")]
-    UnprotectedHeader,
-    /// A field is longer than its limit.
-    #[error("{field} is {found} bytes long, at most {limit} are read")]
-    FieldTooLong {
-        /// The field.
-        field: &'static str,
-        /// Its length in bytes.
-        found: u64,
-        /// The limit in bytes.
-        limit: usize,
-    },
-    /// A map or array has more entries than its limit.
-    #[error("{field} has more than {limit} entries")]
-    TooManyEntries {
-        /// The field.
-        field: &'static str,
-        /// The limit.
-        limit: u64,
-    },
-    /// A field stands in the payload twice.
-    #[error("the field `{field}` stands in the payload twice")]
-    DuplicateField {
-        /// The field.
-        field: &'static str,
-    },
-    /// A field no Nitro document has.
-    #[error("the payload has an unknown field `{}`", .field.escape_default())]
-    UnknownField {
-        /// Its name, at most 64 bytes.
-        field: String,
-    },
-    /// A required field is absent.
-    #[error("the payload lacks the field `{field}`")]
-    MissingField {
-        /// The field.
-        field: &'static str,
-    },
-    /// A document of NitroTPM: about a virtual machine, not an enclave.
-    #[error(
-        "this is a NitroTPM document, about a whole EC2 instance and not an enclave; such documents are not supported"
-    )]
-    NitroTpm,
-    /// A register number above 31.
-    #[error("{found} is not a PCR number (0 to 31)")]
-    PcrIndex {
-        /// The number.
-        found: u64,
-    },
-    /// A register stands in the payload twice.
-    #[error("{register} stands in the payload twice")]
-    DuplicatePcr {
-        /// The register.
-        register: PcrIndex,
-    },
-    /// A register that is not 48 bytes long.
-    #[error("{register} is {found} bytes long, a SHA-384 register has 48")]
-    PcrLength {
-        /// The register.
-        register: PcrIndex,
-        /// Its length in bytes.
-        found: usize,
-    },
-    /// The certificate bundle is empty.
-    #[error("the certificate bundle is empty")]
-    EmptyCabundle,
-}
-names!(Malformed: TooLong, Truncated, UnexpectedType, NotShortest, ReservedHead, IndefiniteLength, NotUtf8,
-    TrailingBytes, Tag, CoseLength, UnprotectedHeader, FieldTooLong, TooManyEntries, DuplicateField,
-    UnknownField, MissingField, NitroTpm, PcrIndex, DuplicatePcr, PcrLength, EmptyCabundle);
-
-/// Where in a document a certificate stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Position {
-    /// `cabundle[n]`: 0 is the root.
-    Bundle(u8),
-    /// `certificate`, whose key signs the document.
-    Leaf,
-}
-
-impl std::fmt::Display for Position {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Bundle(0) => f.write_str("the root certificate (cabundle[0])"),
-            Self::Bundle(index) => write!(f, "the issuing certificate cabundle[{index}]"),
-            Self::Leaf => f.write_str("the enclave's certificate"),
-        }
-    }
-}
-
-/// What is wrong with one certificate.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum CertificateError {
-    /// Not the DER form of a certificate.
-    #[error("it is not valid DER (at byte {at} of the part being read)")]
-    Der {
-        /// Where reading stopped.
-        at: u32,
-    },
-    /// Not X.509 version 3.
-    #[error("it has X.509 version {found}, not 3")]
-    Version {
-        /// Its version.
-        found: u8,
-    },
-    /// A serial number above 20 bytes.
-    #[error("its serial number is longer than 20 bytes")]
-    Serial,
-    /// The algorithm stated inside the signature is not the one stated outside.
-    #[error("it names two different signature algorithms")]
-    AlgorithmsDiffer,
-    /// A unique identifier, which RFC 5280 forbids.
-    #[error("it has a field that RFC 5280 forbids (a unique identifier)")]
-    UniqueIdentifier,
-    /// An extension stands in it twice.
-    #[error("its extension {oid} stands in it twice")]
-    DuplicateExtension {
-        /// The extension's object identifier.
-        oid: String,
-    },
-    /// Not signed with ECDSA and SHA-384.
-    #[error("it is not signed with ECDSA and SHA-384")]
-    SignatureAlgorithm,
-    /// Its key is not one on P-384.
-    #[error("its key is not an elliptic-curve key on P-384")]
-    KeyAlgorithm,
-    /// Its key is not a point on the curve, in uncompressed form.
-    #[error("its key is not an uncompressed point of P-384")]
-    KeyPoint,
-    /// An extension marked critical that no Nitro chain uses.
-    #[error("it has the critical extension {oid}, which is not understood")]
-    UnknownCriticalExtension {
-        /// The extension's object identifier.
-        oid: String,
-    },
-    /// It signs another certificate and is no certificate authority.
-    #[error("it issued a certificate and is not a certificate authority")]
-    NotCa,
-    /// It signs another certificate and its key usage does not allow that.
-    #[error("its key usage does not allow signing certificates")]
-    NoCertSign,
-    /// More certificate authorities follow than it allows.
-    #[error("it allows {allowed} certificate authorities below it, {found} follow")]
-    PathLength {
-        /// Its path length constraint.
-        allowed: u8,
-        /// How many follow.
-        found: u8,
-    },
-    /// The enclave's certificate is a certificate authority's.
-    #[error("it is a certificate authority's")]
-    LeafIsCa,
-    /// The enclave's certificate may not sign data.
-    #[error("its key usage does not allow signing documents")]
-    NoDigitalSignature,
-    /// Its issuer is not the subject of the certificate before it.
-    #[error("its issuer is not the subject of the certificate before it")]
-    IssuerName,
-    /// The certificate before it did not sign it.
-    #[error("its signature is not by the certificate before it")]
-    Signature,
-}
-names!(CertificateError: Der, Version, Serial, AlgorithmsDiffer, UniqueIdentifier, DuplicateExtension,
-    SignatureAlgorithm, KeyAlgorithm, KeyPoint, UnknownCriticalExtension, NotCa, NoCertSign, PathLength,
-    LeafIsCa, NoDigitalSignature, IssuerName, Signature);
-
-impl CertificateError {
-    fn blame(&self) -> Blame {
-        match self {
-            Self::Der { .. }
-            | Self::Version { .. }
-            | Self::Serial
-            | Self::AlgorithmsDiffer
-            | Self::UniqueIdentifier
-            | Self::DuplicateExtension { .. } => Blame::Malformed,
-            _ => Blame::Untrusted,
-        }
-    }
-}
-
-impl From<der::Error> for CertificateError {
-    fn from(error: der::Error) -> Self {
-        Self::Der { at: error.position().map_or(0, u32::from) }
     }
 }
 

@@ -3,6 +3,7 @@
 use caution_devnsm::document::{Certificate, Chain, Document, Keys, Payload, Value, Window};
 use p384::ecdsa::SigningKey;
 use sha2::{Digest as _, Sha384};
+use std::sync::OnceLock;
 
 /// 2026-01-15T12:00:00Z, when every document is signed unless it says otherwise.
 pub(super) const NOON: u64 = 1_768_478_400;
@@ -92,6 +93,12 @@ pub(super) fn payload_over(chain: Chain) -> Payload {
         user_data: Some(b"caution".to_vec()),
         nonce: Some(NONCE.to_vec()),
     }
+}
+
+/// The honest chain's root: the only one trusted unless a vector says otherwise.
+pub(super) fn trusted_root() -> Vec<u8> {
+    static ROOT: OnceLock<Vec<u8>> = OnceLock::new();
+    ROOT.get_or_init(|| Scene::new().root()).clone()
 }
 
 /// The key of this name, the same in every run.
