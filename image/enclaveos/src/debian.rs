@@ -80,6 +80,7 @@ pub(crate) fn fetch(
     let place = sources.join(format!("{}.deb", lock.sha256));
     if !place.is_file() {
         notify(&format!("kernel: downloading {} {}", lock.package, lock.version));
+        files::remove_partial(&sources)?;
         let download = PartialDir::new(&sources)?;
         let package = format!("{}={}", lock.package, lock.version);
         let run = Run::new(environment, APT_GET)?

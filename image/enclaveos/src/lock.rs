@@ -58,10 +58,12 @@ pub enum LockError {
     #[error(transparent)]
     File(#[from] FileError),
     /// Not TOML of this shape.
-    #[error("{} is malformed: {}", path.display(), cause.message())]
+    #[error("{}, line {line}: {}", path.display(), cause.message())]
     Syntax {
         /// The lock file.
         path: PathBuf,
+        /// One-based line number.
+        line: usize,
         /// The reader's words.
         cause: Box<toml::de::Error>,
     },
@@ -229,7 +231,11 @@ pub(crate) fn is_debian_version(text: &str) -> bool {
 }
 
 fn parse_toml<T: serde::de::DeserializeOwned>(text: &str, path: &Path) -> Result<T, LockError> {
-    toml::from_str(text).map_err(|cause| LockError::Syntax { path: path.to_owned(), cause: Box::new(cause) })
+    toml::from_str(text).map_err(|cause| {
+        let before = cause.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+        let line = 1 + before.matches('\n').count();
+        LockError::Syntax { path: path.to_owned(), line, cause: Box::new(cause) }
+    })
 }
 
 fn check_format(found: u32, path: &Path) -> Result<(), LockError> {
@@ -315,8 +321,9 @@ mod tests {
 
     #[test]
     fn unknown_keys_are_refused() {
-        let error = kernel(|text| format!("{text}mirror = \"x\"\n")).unwrap_err();
-        assert!(matches!(error, LockError::Syntax { .. }), "{error}");
+        let error = kernel(|text| text.replace("package =", "packge =")).unwrap_err();
+        assert!(matches!(error, LockError::Syntax { line: 5, .. }), "{error}");
+        assert!(error.to_string().contains("`packge`"), "{error}");
         let error = enclaveos(|text| format!("{text}clang = \"x\"\n")).unwrap_err();
         assert!(matches!(error, LockError::Syntax { .. }), "{error}");
     }
