@@ -3,6 +3,8 @@
 //! A process cannot change these for itself, so each build runs in a child: this test program again, with
 //! [`child`] as its only test and a folder that holds the job.
 
+#![expect(clippy::unwrap_used, reason = "a test ends at the first thing that goes wrong")]
+
 use caution_enclaveos::{BuildOptions, EnclaveOsError, build_kernel, build_ramdisk};
 use std::ffi::OsString;
 use std::fs;
