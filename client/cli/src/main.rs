@@ -1,3 +1,66 @@
-//! The caution command.
+//! The `caution` command: words around the libraries. One file a verb under `commands/`.
 
-fn main() {}
+mod commands;
+mod config;
+mod error;
+mod terminal;
+mod verify;
+
+use clap::Parser;
+use config::Config;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use terminal::Terminal;
+
+/// Build, run and verify applications in secure enclaves.
+#[derive(Debug, Parser)]
+#[command(name = "caution", version, propagate_version = true, disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: commands::Command,
+
+    /// Print the result as JSON on stdout, errors included.
+    #[arg(long, global = true)]
+    json: bool,
+
+    /// Show what the tools underneath say.
+    #[arg(short, long, global = true)]
+    verbose: bool,
+
+    /// Where rebuildable data is kept: tools, kernels, releases, reproductions.
+    #[arg(long, global = true, value_name = "DIR", env = config::WORKDIR_VAR)]
+    workdir: Option<PathBuf>,
+}
+
+/// What every command gets.
+#[derive(Debug, Clone)]
+pub(crate) struct Context {
+    pub(crate) config: Config,
+    pub(crate) terminal: Terminal,
+}
+
+fn main() -> ExitCode {
+    // The host agent starts this same program again for its supervisor and janitor processes.
+    let args: Vec<_> = std::env::args_os().collect();
+    if args.get(1).is_some_and(|first| first == "internal") {
+        return caution_host::internal(&args[2..]);
+    }
+
+    let cli = Cli::parse();
+    let config = match Config::from_env(cli.workdir.as_deref()) {
+        Ok(config) => config,
+        Err(error) => {
+            eprint!("{}", error.to_text("error"));
+            return ExitCode::from(error.exit.code());
+        }
+    };
+    let terminal = Terminal::new(&config, cli.json, cli.verbose);
+    let context = Context { config, terminal };
+    match commands::run(&context, cli.command) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            terminal.error(&error);
+            ExitCode::from(error.exit.code())
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! `caution apps build`: from a commit to an enclave image.
+
+use crate::Context;
+use crate::error::{CliError, Exit};
+use crate::terminal::{Terminal, human_size};
+use caution_abi::manifest::EnclaveOsRef;
+use caution_build::git::{CommitId, Repository};
+use caution_build::{Built, EngineChoice, Progress, Request, Step};
+use caution_enclaveos::Release;
+use caution_measure::Measurements;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+/// Arguments of `caution apps build`, shared with `caution apps run`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Build this revision instead of HEAD; uncommitted changes are then no obstacle.
+    #[arg(long, value_name = "REV")]
+    commit: Option<String>,
+
+    /// Let the container engine ignore its cache.
+    #[arg(long)]
+    no_cache: bool,
+
+    /// The EnclaveOS release to build on: a folder made by `caution enclaveos build`.
+    #[arg(long, value_name = "DIR")]
+    enclaveos: Option<PathBuf>,
+}
+
+pub(crate) fn run(context: &Context, args: &Args) -> Result<(), CliError> {
+    let repo = Repository::discover(Path::new("."))?;
+    let (built, release) = build_image(context, args, &repo)?;
+    if context.terminal.json {
+        context.terminal.json_result(&to_json(&built, &release));
+    } else {
+        context.terminal.result(&to_text(&built, &release));
+    }
+    Ok(())
+}
+
+/// Builds what the arguments name into `eif-stage/` of the repository.
+pub(crate) fn build_image(
+    context: &Context,
+    args: &Args,
+    repo: &Repository,
+) -> Result<(Built, Release), CliError> {
+    let commit = match &args.commit {
+        Some(revision) => repo.resolve(revision)?,
+        None => clean_head(repo)?,
+    };
+    let release = release(context, args.enclaveos.as_deref())?;
+    let output = repo.root().join("eif-stage");
+    let job = Job { repo, commit: &commit, release: &release, output: &output, no_cache: args.no_cache };
+    let built = build_commit(context.terminal, &job)?;
+    Ok((built, release))
+}
+
+/// One commit to build.
+pub(crate) struct Job<'a> {
+    pub(crate) repo: &'a Repository,
+    pub(crate) commit: &'a CommitId,
+    pub(crate) release: &'a Release,
+    /// The folder to fill, as `eif-stage/`.
+    pub(crate) output: &'a Path,
+    pub(crate) no_cache: bool,
+}
+
+/// Builds one commit, telling the terminal about each step.
+pub(crate) fn build_commit(terminal: Terminal, job: &Job<'_>) -> Result<Built, CliError> {
+    let built = caution_build::build(&Request {
+        repo: job.repo,
+        commit: job.commit,
+        branch: job.repo.branch()?,
+        release: job.release,
+        engine: EngineChoice::default(),
+        no_cache: job.no_cache,
+        output: job.output,
+        progress: &|progress| show(terminal, &progress),
+    })?;
+    Ok(built)
+}
+
+/// The release to build on: the named folder, else the one built last on this machine.
+pub(crate) fn release(context: &Context, dir: Option<&Path>) -> Result<Release, CliError> {
+    Ok(match dir {
+        Some(dir) => Release::load(dir)?,
+        None => caution_enclaveos::default_release(&context.config.cache)?,
+    })
+}
+
+/// HEAD, if the work tree holds nothing that the image would lack.
+fn clean_head(repo: &Repository) -> Result<CommitId, CliError> {
+    let dirty = repo.dirty()?;
+    if dirty.is_empty() {
+        return Ok(repo.head()?);
+    }
+    let mut message = String::from("The work tree has changes that are not in any commit:\n\n");
+    for path in dirty.iter().take(10) {
+        let _ = writeln!(message, "    {path}");
+    }
+    if dirty.len() > 10 {
+        let _ = writeln!(message, "    … and {} more", dirty.len() - 10);
+    }
+    message.push_str("\n  An image is always built from a commit, so that others can rebuild it.");
+    Err(CliError::new(Exit::Other, message)
+        .hint("git add -A && git commit      (then build)\ncaution apps build --commit HEAD      (builds without the changes)"))
+}
+
+fn show(terminal: Terminal, progress: &Progress<'_>) {
+    match progress {
+        Progress::Started(step) => terminal.begin(step_word(*step)),
+        Progress::Step { step, detail, elapsed } => terminal.step(step_word(*step), detail, *elapsed),
+        Progress::EngineLine(line) => terminal.detail(line),
+        Progress::Warning { message, fix } => terminal.warning(message, fix.as_deref()),
+    }
+}
+
+const fn step_word(step: Step) -> &'static str {
+    match step {
+        Step::Source => "source",
+        Step::Container => "container",
+        Step::Filesystem => "filesystem",
+        Step::Image => "image",
+    }
+}
+
+fn to_text(built: &Built, release: &Release) -> String {
+    let Measurements { pcr0, pcr1, pcr2 } = built.measurements;
+    let EnclaveOsRef { version, .. } = release.reference();
+    let kernel = &release.info.kernel_version;
+    format!(
+        "\n  {}\n  {} · sha256 {}\n\n  PCR0  {pcr0}  the whole image\n  PCR1  {pcr1}  EnclaveOS {version} (kernel {kernel}, boot, command line)\n  PCR2  {pcr2}  this application and how it is started\n",
+        built.eif.display(),
+        human_size(built.size),
+        built.sha256,
+    )
+}
+
+/// The `--json` form, documented in `docs/src/commands.md`.
+pub(crate) fn to_json(built: &Built, release: &Release) -> serde_json::Value {
+    let steps: serde_json::Map<String, serde_json::Value> = built
+        .timings
+        .iter()
+        .map(|(step, elapsed)| {
+            let millis = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
+            (format!("{}_ms", step_word(*step)), millis.into())
+        })
+        .collect();
+    serde_json::json!({
+        "eif": built.eif,
+        "size": built.size,
+        "sha256": built.sha256,
+        "pcr0": built.measurements.pcr0,
+        "pcr1": built.measurements.pcr1,
+        "pcr2": built.measurements.pcr2,
+        "commit": built.commit.to_string(),
+        "enclaveos": { "id": release.id(), "version": release.reference().version },
+        "boot_plan_sha256": built.boot_plan.digest(),
+        "steps": steps,
+    })
+}

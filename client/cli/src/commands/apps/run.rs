@@ -1,0 +1,289 @@
+//! `caution apps run`: boot an enclave image on this machine.
+
+use crate::Context;
+use crate::commands::apps::build;
+use crate::commands::read_limited;
+use crate::error::{CliError, Exit};
+use crate::terminal::Terminal;
+use caution_abi::control::{Event, Phase};
+use caution_abi::manifest::MAX_BYTES as MANIFEST_MAX;
+use caution_build::git::Repository;
+use caution_host::{Accelerator, Ending, HostEvent, PublishedPort, Record, RunConfig};
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Arguments of `caution apps run`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Boot this image instead of building the current commit.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["commit", "no_cache", "enclaveos"])]
+    eif: Option<PathBuf>,
+
+    /// The manifest to hand to the enclave; `../manifest.json` beside the image when absent.
+    #[arg(long, value_name = "FILE", requires = "eif")]
+    manifest: Option<PathBuf>,
+
+    /// Return when the app is ready and leave it running.
+    #[arg(long, short)]
+    detach: bool,
+
+    /// Publish enclave port PORT as HOST on 127.0.0.1; other declared ports keep their number.
+    #[arg(long, value_name = "HOST:PORT", value_parser = parse_publish)]
+    publish: Vec<PublishedPort>,
+
+    /// Publish `/attestation` on this port of 127.0.0.1; 49502 or a free one when absent.
+    #[arg(long, value_name = "PORT")]
+    attestation_port: Option<u16>,
+
+    /// What to call it; the checkout's folder name when absent.
+    #[arg(long)]
+    name: Option<String>,
+
+    /// Debug mode: console and logs are open, the attested PCRs are zero, nothing can verify.
+    #[arg(long)]
+    debug: bool,
+
+    /// Memory in MiB, instead of the configuration's.
+    #[arg(long, value_name = "MIB")]
+    memory: Option<u32>,
+
+    /// Virtual CPUs, instead of the configuration's.
+    #[arg(long)]
+    cpus: Option<u32>,
+
+    #[command(flatten)]
+    build: build::Args,
+}
+
+/// `HOST:PORT`, both 1 to 65535.
+fn parse_publish(text: &str) -> Result<PublishedPort, String> {
+    let number = |part: &str| part.parse::<u16>().ok().filter(|p| *p != 0);
+    text.split_once(':')
+        .and_then(|(host, enclave)| Some((number(host)?, number(enclave)?)))
+        .map(|(host, enclave)| PublishedPort { enclave, host: Some(host) })
+        .ok_or_else(|| "expected HOST:PORT, such as 18080:8080".into())
+}
+
+/// What is to boot, from a build or from files.
+struct Image {
+    eif: PathBuf,
+    manifest: Option<Vec<u8>>,
+    cpus: u32,
+    memory_mib: u32,
+    debug: bool,
+}
+
+pub(crate) fn run(context: &Context, args: &Args) -> Result<u8, CliError> {
+    let repo = Repository::discover(Path::new("."));
+    let image = match &args.eif {
+        Some(eif) => from_file(args, eif)?,
+        None => from_build(context, args, repo.as_ref().map_err(|e| CliError::from_error(Exit::Other, e))?)?,
+    };
+    let plan = caution_build::boot_plan_of(&image.eif)?;
+    let checkout = repo.ok().map(|repo| repo.root().to_path_buf());
+    let config = RunConfig {
+        name: name(args, checkout.as_deref(), &image.eif),
+        eif: crate::config::absolute(&image.eif)?,
+        manifest: image.manifest,
+        checkout,
+        ports: ports(&plan, &args.publish)?,
+        attestation_port: args.attestation_port,
+        cpus: args.cpus.unwrap_or(image.cpus),
+        memory_mib: args.memory.unwrap_or(image.memory_mib),
+        debug: args.debug || image.debug,
+    };
+    if args.detach { detached(context, &config) } else { foreground(context, &config) }
+}
+
+fn from_build(context: &Context, args: &Args, repo: &Repository) -> Result<Image, CliError> {
+    let (built, _) = build::build_image(context, &args.build, repo)?;
+    let (_, config) = caution_build::load_config(repo, &built.commit)?;
+    Ok(Image {
+        eif: built.eif,
+        manifest: Some(built.manifest.to_bytes()),
+        cpus: config.spec.resources.cpus,
+        memory_mib: config.spec.resources.memory_mib,
+        debug: config.spec.debug.enabled,
+    })
+}
+
+fn from_file(args: &Args, eif: &Path) -> Result<Image, CliError> {
+    let beside = eif.parent().map(|output| output.join("../manifest.json"));
+    let manifest = match (&args.manifest, beside) {
+        (Some(path), _) => Some(read_limited(path, MANIFEST_MAX)?),
+        (None, Some(path)) if path.is_file() => Some(read_limited(&path, MANIFEST_MAX)?),
+        (None, _) => None,
+    };
+    let defaults = caution_appspec::Resources::default();
+    Ok(Image {
+        eif: eif.to_path_buf(),
+        manifest: manifest.map(|bytes| bytes.trim_ascii().to_vec()),
+        cpus: defaults.cpus,
+        memory_mib: defaults.memory_mib,
+        debug: false,
+    })
+}
+
+/// Every port of the plan, published as asked or under its own number.
+fn ports(
+    plan: &caution_abi::boot_plan::BootPlan,
+    publish: &[PublishedPort],
+) -> Result<Vec<PublishedPort>, CliError> {
+    let declared = || plan.ports.iter().map(|port| port.get());
+    if let Some(unknown) = publish.iter().find(|p| declared().all(|port| port != p.enclave)) {
+        let list: Vec<String> = declared().map(|port| port.to_string()).collect();
+        return Err(CliError::new(
+            Exit::Usage,
+            format!("--publish names port {}, but the app declares {}.", unknown.enclave, list.join(", ")),
+        )
+        .hint("add it to `ports` in the configuration"));
+    }
+    Ok(declared()
+        .map(|enclave| {
+            let asked = publish.iter().find(|p| p.enclave == enclave);
+            asked.copied().unwrap_or(PublishedPort { enclave, host: None })
+        })
+        .collect())
+}
+
+/// A name of letters, digits, `-`, `_` and `.` from the flag, the checkout or the image.
+fn name(args: &Args, checkout: Option<&Path>, eif: &Path) -> String {
+    let stem = |path: &Path| path.file_stem().map(|s| s.to_string_lossy().into_owned());
+    let raw = args.name.clone().or_else(|| checkout.and_then(stem)).or_else(|| stem(eif)).unwrap_or_default();
+    if args.name.is_some() {
+        return raw;
+    }
+    let safe: String = raw
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.') { c } else { '-' })
+        .take(64)
+        .collect();
+    let safe = safe.trim_start_matches('.');
+    if safe.is_empty() { "app".to_owned() } else { safe.to_owned() }
+}
+
+fn detached(context: &Context, config: &RunConfig) -> Result<u8, CliError> {
+    let terminal = context.terminal;
+    terminal.begin("boot");
+    let started = std::time::Instant::now();
+    let record = caution_host::run_detached(
+        &context.config.host_dirs(),
+        config,
+        Path::new("/proc/self/exe"),
+        &mut |event| {
+            if let HostEvent::Accelerator(_) = &event {
+                show(terminal, &event);
+            }
+        },
+    )?;
+    terminal.step("boot", &boot_detail(&record), started.elapsed());
+    if terminal.json {
+        let mut json = serde_json::to_value(&record)
+            .map_err(|e| CliError::new(Exit::Other, format!("The record has no JSON form: {e}")))?;
+        json["boot_ms"] = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX).into();
+        terminal.json_result(&json);
+    } else {
+        terminal.result(&addresses(&record));
+        terminal.result(&format!(
+            "\nverify it: caution verify      stop it: caution apps stop {}\n",
+            record.name
+        ));
+    }
+    Ok(0)
+}
+
+fn boot_detail(record: &Record) -> String {
+    let how = match &record.accelerator {
+        Accelerator::Kvm => "KVM".to_owned(),
+        Accelerator::Tcg { .. } => "software emulation".to_owned(),
+        _ => "QEMU".to_owned(),
+    };
+    format!("{} · {how} · {}", record.name, if record.debug { "DEBUG MODE, cannot verify" } else { "ready" })
+}
+
+fn addresses(record: &Record) -> String {
+    let mut text = String::from("\n");
+    for (enclave, host) in &record.ports {
+        let _ = writeln!(text, "  port {enclave:<6} 127.0.0.1:{host}");
+    }
+    let _ = writeln!(text, "  attestation {}", record.attestation_url);
+    text
+}
+
+fn foreground(context: &Context, config: &RunConfig) -> Result<u8, CliError> {
+    let terminal = context.terminal;
+    let ending = caution_host::run(&context.config.host_dirs(), config, &mut |event| show(terminal, &event))?;
+    match &ending {
+        Ending::Stopped => Ok(0),
+        _ => Err(CliError::new(Exit::Other, ending.to_string())
+            .hint("caution apps run --debug      (shows the console and what the app prints)")),
+    }
+}
+
+/// One event on the terminal, or as a JSON line.
+pub(crate) fn show(terminal: Terminal, event: &HostEvent) {
+    if terminal.json {
+        if let Ok(line) = serde_json::to_string(event) {
+            terminal.result(&format!("{line}\n"));
+        }
+        return;
+    }
+    match event {
+        HostEvent::Accelerator(Accelerator::Tcg { why }) => {
+            terminal.note(&format!("  emulating the CPU in software: {why}"));
+        }
+        HostEvent::Published { enclave, host } => {
+            terminal.note(&format!("  port {enclave:<6} 127.0.0.1:{host}"));
+        }
+        HostEvent::Enclave(event) => show_enclave(terminal, event),
+        HostEvent::Console(line) => terminal.note(&format!("  console | {}", printable_line(line))),
+        HostEvent::Ready { uptime_ms, wall_ms } => {
+            terminal.step(
+                "boot",
+                &format!("ready ({:.1} s since its kernel started); Ctrl-C stops it", seconds(*uptime_ms)),
+                Duration::from_millis(*wall_ms),
+            );
+        }
+        HostEvent::Ended(ending) => terminal.note(&format!("  {ending}")),
+        _ => {}
+    }
+}
+
+fn show_enclave(terminal: Terminal, event: &Event) {
+    match event {
+        Event::Hello { debug: true, .. } => {
+            terminal.warning("debug mode: console and logs are open, and nothing can verify", None);
+        }
+        Event::AppExit { exit, restarts } => {
+            terminal.note(&format!("  the app {exit} (restarts so far: {restarts})"));
+        }
+        Event::Log { line, .. } => terminal.note(&format!("  app | {}", printable_line(line))),
+        Event::Phase { phase: Phase::BackingOff, .. } => terminal.note("  restarting the app after a pause"),
+        Event::Stopping { reason } => terminal.note(&format!("  {}", printable_line(reason))),
+        _ => {}
+    }
+}
+
+/// A line from inside the enclave, without control characters.
+fn printable_line(line: &str) -> String {
+    line.chars().map(|c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c }).collect()
+}
+
+#[expect(clippy::cast_precision_loss, reason = "one decimal is shown")]
+fn seconds(millis: u64) -> f64 {
+    millis as f64 / 1000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn publish_takes_two_ports() {
+        assert_eq!(parse_publish("18080:8080").unwrap(), PublishedPort { enclave: 8080, host: Some(18080) });
+        for bad in ["8080", "0:1", "1:0", "a:b", "1:2:3", "70000:1"] {
+            assert!(parse_publish(bad).is_err(), "{bad}");
+        }
+    }
+}

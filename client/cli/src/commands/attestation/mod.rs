@@ -1,0 +1,77 @@
+//! `caution attestation …`: documents by themselves.
+
+pub(crate) mod inspect;
+mod verify;
+
+use crate::Context;
+use crate::commands::{read_limited, read_stream_limited};
+use crate::error::{CliError, Exit};
+use std::path::Path;
+
+/// The verb after `caution attestation`.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    /// Authenticate a Nitro attestation document.
+    Verify(verify::Args),
+    /// Show what a document says, without verifying anything.
+    Inspect(inspect::Args),
+}
+
+pub(crate) fn run(context: &Context, command: &Command) -> Result<u8, CliError> {
+    match command {
+        Command::Verify(args) => verify::run(context, args).map(|()| 0),
+        Command::Inspect(args) => inspect::run(context, args).map(|()| 0),
+    }
+}
+
+/// The longest input: a 16 KiB document in hex, with line breaks.
+const MAX_INPUT: usize = 64 * 1024;
+
+/// A document from a file, or from standard input for `-`; raw bytes, hex or base64.
+fn read_document(path: &Path) -> Result<Vec<u8>, CliError> {
+    let bytes = if path == Path::new("-") {
+        read_stream_limited(std::io::stdin().lock(), MAX_INPUT)
+            .map_err(|e| CliError::io("Standard input cannot be read", path, &e))?
+            .ok_or_else(|| {
+                CliError::new(
+                    Exit::EvidenceInvalid,
+                    format!("Standard input has more than {MAX_INPUT} bytes; documents are shorter."),
+                )
+            })?
+    } else {
+        read_limited(path, MAX_INPUT)?
+    };
+    Ok(decode(bytes))
+}
+
+/// A COSE_Sign1 document begins with byte 0x84 (an array of four) or 0xD2 (its tag), which no text
+/// does; text is hex when every character is a hex digit, else base64 of either alphabet.
+/// What is none of these is passed on, and the parser names what is wrong with it.
+fn decode(bytes: Vec<u8>) -> Vec<u8> {
+    if matches!(bytes.first(), Some(0x84 | 0xd2)) {
+        return bytes;
+    }
+    let text: Vec<u8> = bytes.iter().copied().filter(|b| !b.is_ascii_whitespace()).collect();
+    data_encoding::HEXLOWER_PERMISSIVE
+        .decode(&text)
+        .or_else(|_| data_encoding::BASE64.decode(&text))
+        .or_else(|_| data_encoding::BASE64_NOPAD.decode(&text))
+        .or_else(|_| data_encoding::BASE64URL.decode(&text))
+        .or_else(|_| data_encoding::BASE64URL_NOPAD.decode(&text))
+        .unwrap_or(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::decode;
+
+    #[test]
+    fn the_three_forms_are_told_apart() {
+        let document = [0x84, 0x44, 0xa1, 0xfb];
+        assert_eq!(decode(document.to_vec()), document);
+        assert_eq!(decode(b"8444\nA1FB\n".to_vec()), document);
+        assert_eq!(decode(b"hESh\n+w==\n".to_vec()), document);
+        assert_eq!(decode(b"hESh-w".to_vec()), document);
+        assert_eq!(decode(b"what?".to_vec()), b"what?");
+    }
+}

@@ -1,0 +1,48 @@
+//! `caution enclaveos build`: kernel, init and command line, byte for byte.
+
+use crate::Context;
+use crate::error::CliError;
+use crate::terminal::human_size;
+use std::path::PathBuf;
+
+/// Arguments of `caution enclaveos build`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// A checkout of Caution's source; the current one when absent.
+    #[arg(long, value_name = "DIR")]
+    source: Option<PathBuf>,
+    /// Build again even where a cached result has the same inputs.
+    #[arg(long)]
+    rebuild: bool,
+}
+
+pub(crate) fn run(context: &Context, args: &Args) -> Result<(), CliError> {
+    let source = super::source(args.source.as_deref())?;
+    let terminal = context.terminal;
+    let release = caution_enclaveos::build(&caution_enclaveos::BuildOptions {
+        source: &source,
+        cache: &context.config.cache,
+        rebuild: args.rebuild,
+        notify: &|text| terminal.note(&format!("  {text}")),
+    })?;
+    let info = &release.info;
+    if terminal.json {
+        terminal.json_result(&serde_json::json!({
+            "id": release.id(),
+            "dir": release.dir,
+            "release": info,
+        }));
+    } else {
+        terminal.result(&format!(
+            "EnclaveOS {} · kernel {} ({}) · ramdisk 0 {}\n\n  PCR1  {}\n  id    {}\n  in    {}\n",
+            info.version,
+            info.kernel_version,
+            human_size(info.kernel.size),
+            human_size(info.ramdisk.size),
+            info.pcr1,
+            release.id(),
+            release.dir.display(),
+        ));
+    }
+    Ok(())
+}

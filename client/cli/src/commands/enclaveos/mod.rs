@@ -1,0 +1,38 @@
+//! `caution enclaveos …`: build the measured operating system from source.
+
+mod build;
+mod lock;
+
+use crate::Context;
+use crate::error::{CliError, Exit};
+use caution_build::git::Repository;
+use std::path::{Path, PathBuf};
+
+/// The verb after `caution enclaveos`.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    /// Build an EnclaveOS release from a checkout of Caution's source.
+    Build(build::Args),
+    /// Lock the kernel source to the version this machine's mirror offers.
+    Lock(lock::Args),
+}
+
+pub(crate) fn run(context: &Context, command: &Command) -> Result<(), CliError> {
+    match command {
+        Command::Build(args) => build::run(context, args),
+        Command::Lock(args) => lock::run(context, args),
+    }
+}
+
+/// The checkout of Caution's own source: the flag, else the repository around the current folder.
+fn source(flag: Option<&Path>) -> Result<PathBuf, CliError> {
+    const MARK: &str = "enclave/enclaveos.lock";
+    let found = match flag {
+        Some(dir) => Some(crate::config::absolute(dir)?),
+        None => Repository::discover(Path::new(".")).ok().map(|repo| repo.root().to_path_buf()),
+    };
+    found.filter(|dir| dir.join(MARK).is_file()).ok_or_else(|| {
+        CliError::new(Exit::Other, format!("No checkout of Caution's source here ({MARK} is missing)."))
+            .hint("caution enclaveos build --source /path/to/caution")
+    })
+}

@@ -1,0 +1,111 @@
+//! `caution init`: a configuration template, and the link from this checkout to its app.
+
+use crate::Context;
+use crate::error::{CliError, Exit};
+use caution_appspec::ConfigFile;
+use caution_build::git::Repository;
+use std::fs;
+use std::io::Write as _;
+use std::path::Path;
+
+/// Arguments of `caution init`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {}
+
+/// Writes `caution.hcl` unless a configuration exists, and `.caution/deployment.json` unless linked.
+pub(crate) fn run(context: &Context, _args: &Args) -> Result<(), CliError> {
+    let repo = Repository::discover(Path::new("."))?;
+    let root = repo.root();
+    let written = write_template(root)?;
+    let (id, linked) = link(root)?;
+
+    if context.terminal.json {
+        context.terminal.json_result(&serde_json::json!({
+            "config": written,
+            "resource_id": id,
+            "newly_linked": linked,
+        }));
+        return Ok(());
+    }
+    match written {
+        Some(name) => context.terminal.result(&format!("wrote {name}: edit it, then commit it\n")),
+        None => context.terminal.result("a configuration exists already; left as it is\n"),
+    }
+    context.terminal.result(&format!(
+        "{} this checkout to app {id} (.caution/deployment.json)\n\nnext: caution apps build\n",
+        if linked { "linked" } else { "already linked:" }
+    ));
+    Ok(())
+}
+
+/// The template's file name when one was written.
+fn write_template(root: &Path) -> Result<Option<&'static str>, CliError> {
+    let exists = |file: ConfigFile| root.join(file.file_name()).symlink_metadata().is_ok();
+    if exists(ConfigFile::Hcl) || exists(ConfigFile::Procfile) {
+        return Ok(None);
+    }
+    let name = ConfigFile::Hcl.file_name();
+    let path = root.join(name);
+    fs::File::create_new(&path)
+        .and_then(|mut file| file.write_all(caution_appspec::template().as_bytes()))
+        .map_err(|e| CliError::io("The template cannot be written", &path, &e))?;
+    Ok(Some(name))
+}
+
+/// The app's id, and whether the link is new.
+fn link(root: &Path) -> Result<(String, bool), CliError> {
+    let folder = root.join(".caution");
+    let path = folder.join("deployment.json");
+    match fs::read(&path) {
+        Ok(bytes) => {
+            let json: Option<serde_json::Value> = serde_json::from_slice(&bytes).ok();
+            let id = json.as_ref().and_then(|j| j["resource_id"].as_str());
+            return id.map(|id| (id.to_owned(), false)).ok_or_else(|| {
+                CliError::new(Exit::Other, format!("{} names no `resource_id`.", path.display()))
+                    .hint("rm .caution/deployment.json && caution init")
+            });
+        }
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+        Err(e) => return Err(CliError::io("The link cannot be read", &path, &e)),
+    }
+    let id = random_uuid()?;
+    fs::create_dir_all(&folder).map_err(|e| CliError::io("The folder cannot be created", &folder, &e))?;
+    fs::write(&path, format!("{:#}\n", serde_json::json!({ "resource_id": id })))
+        .map_err(|e| CliError::io("The link cannot be written", &path, &e))?;
+    Ok((id, true))
+}
+
+/// A version 4 UUID (RFC 9562 §5.4).
+fn random_uuid() -> Result<String, CliError> {
+    let mut b = [0u8; 16];
+    getrandom::fill(&mut b)
+        .map_err(|e| CliError::new(Exit::Other, format!("The operating system gave no random bytes: {e}")))?;
+    b[6] = (b[6] & 0x0f) | 0x40;
+    b[8] = (b[8] & 0x3f) | 0x80;
+    let hex = data_encoding::HEXLOWER.encode(&b);
+    Ok(format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_is_made_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let (id, new) = link(dir.path()).unwrap();
+        assert!(new);
+        assert_eq!((id.len(), &id[14..15]), (36, "4"));
+        assert_eq!(link(dir.path()).unwrap(), (id, false));
+    }
+
+    #[test]
+    fn an_existing_configuration_is_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("Procfile"), "run: /app\n").unwrap();
+        assert_eq!(write_template(dir.path()).unwrap(), None);
+        fs::remove_file(dir.path().join("Procfile")).unwrap();
+        assert_eq!(write_template(dir.path()).unwrap(), Some("caution.hcl"));
+        assert_eq!(write_template(dir.path()).unwrap(), None);
+    }
+}

@@ -1,0 +1,63 @@
+//! The commands, one file a verb.
+
+pub(crate) mod apps;
+mod attestation;
+mod enclaveos;
+mod init;
+mod verify;
+
+use crate::Context;
+use crate::error::{CliError, Exit};
+use caution_attest::UnixMillis;
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+/// The first word after `caution`.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    /// Write a configuration template and link this checkout.
+    Init(init::Args),
+    /// Build, run and look after applications.
+    #[command(subcommand)]
+    Apps(apps::Command),
+    /// Prove that a running application is what its source says.
+    Verify(verify::Args),
+    /// Check attestation documents by themselves.
+    #[command(subcommand)]
+    Attestation(attestation::Command),
+    /// The measured operating system below every application.
+    #[command(subcommand, name = "enclaveos")]
+    EnclaveOs(enclaveos::Command),
+}
+
+/// Runs a command; the number is the process exit code.
+pub(crate) fn run(context: &Context, command: Command) -> Result<u8, CliError> {
+    match command {
+        Command::Init(args) => init::run(context, &args).map(|()| 0),
+        Command::Apps(command) => apps::run(context, command),
+        Command::Verify(args) => verify::run(context, &args),
+        Command::Attestation(command) => attestation::run(context, &command),
+        Command::EnclaveOs(command) => enclaveos::run(context, &command).map(|()| 0),
+    }
+}
+
+/// A whole file of at most `limit` bytes.
+pub(crate) fn read_limited(path: &Path, limit: usize) -> Result<Vec<u8>, CliError> {
+    let io = |e: std::io::Error| CliError::io("The file cannot be read", path, &e);
+    read_stream_limited(File::open(path).map_err(io)?, limit)
+        .map_err(io)?
+        .ok_or_else(|| CliError::new(Exit::Other, format!("{} has more than {limit} bytes.", path.display())))
+}
+
+/// Everything a stream holds, or `None` when that is more than `limit` bytes.
+pub(crate) fn read_stream_limited(stream: impl Read, limit: usize) -> std::io::Result<Option<Vec<u8>>> {
+    let mut bytes = Vec::new();
+    stream.take(limit as u64 + 1).read_to_end(&mut bytes)?;
+    Ok((bytes.len() <= limit).then_some(bytes))
+}
+
+/// A point in time as evidence counts it; before 1970 is 1970.
+pub(crate) fn unix_millis(time: jiff::Timestamp) -> UnixMillis {
+    UnixMillis(u64::try_from(time.as_millisecond()).unwrap_or(0))
+}

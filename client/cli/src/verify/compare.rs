@@ -1,0 +1,72 @@
+//! Registers against registers, layer by layer.
+
+use super::verdict::{CheckName, Root, Verdict};
+use crate::error::Exit;
+use caution_abi::manifest::Manifest;
+use caution_enclaveos::Release;
+use caution_measure::{Measurements, Pcr, PcrIndex};
+
+/// PCR1 against the expected release, and the manifest's word about it; whether both hold.
+pub(super) fn platform(
+    release: &Release,
+    manifest: Option<&Manifest>,
+    attested: &Measurements,
+    verdict: &mut Verdict,
+) -> bool {
+    let expected = release.reference();
+    if let Some(claim) = manifest.map(|m| &m.enclaveos).filter(|claim| claim.pcr1 != attested.pcr1) {
+        let detail = "the manifest names another EnclaveOS release than the one that runs";
+        let line = format!("claimed {}  running {}", claim.pcr1, attested.pcr1);
+        verdict.failed(Exit::SourceMismatch, CheckName::Platform, detail, vec![line]);
+        return false;
+    }
+    if expected.pcr1 != attested.pcr1 {
+        let detail = format!("PCR1 differs: not EnclaveOS {} as built here", expected.version);
+        let line = format!("expected {}  running {}", expected.pcr1, attested.pcr1);
+        verdict.failed(Exit::MeasurementMismatch, CheckName::Platform, detail, vec![line]);
+        return false;
+    }
+    let detail = format!("EnclaveOS {} (PCR1 {})", expected.version, expected.pcr1.abbreviated());
+    verdict.ok(CheckName::Platform, detail);
+    true
+}
+
+/// All three registers, and which layer differs.
+pub(super) fn build(expected: &Measurements, attested: &Measurements, how: &str, verdict: &mut Verdict) {
+    let differing: Vec<(PcrIndex, Pcr, Pcr)> = expected
+        .iter()
+        .zip(attested.iter())
+        .filter(|((_, expected), (_, attested))| expected != attested)
+        .map(|((index, expected), (_, attested))| (index, expected, attested))
+        .collect();
+    if differing.is_empty() {
+        verdict.ok(CheckName::Build, format!("{how}, PCR0–2 equal"));
+        return;
+    }
+    let has = |number: u8| differing.iter().any(|(index, ..)| index.get() == number);
+    let layer = match (has(1), has(2)) {
+        (false, true) => "PCR2 differs: the application layer (its files, or how it is started)",
+        (true, false) => "PCR1 differs: the EnclaveOS layer",
+        (true, true) => "PCR1 and PCR2 differ: EnclaveOS and the application",
+        (false, false) => "PCR0 differs although both layers are equal: these values are not of one image",
+    };
+    let lines = differing
+        .into_iter()
+        .map(|(index, expected, attested)| format!("{index}  expected {expected}  running {attested}"))
+        .collect();
+    verdict.failed(Exit::MeasurementMismatch, CheckName::Build, layer, lines);
+}
+
+/// Nothing ties the connection to the enclave yet, and the verdict says so.
+pub(super) fn note_channel(verdict: &mut Verdict) {
+    verdict.not_checked(CheckName::Channel, "plain ports: TLS ends outside the enclave");
+}
+
+/// Where it runs, as the end of a sentence.
+pub(super) const fn place(root: Option<Root>) -> &'static str {
+    match root {
+        Some(Root::AwsNitro) => "on AWS Nitro hardware",
+        Some(Root::Development) => "in a local enclave",
+        Some(Root::Other) | None => "on a platform under the root you named",
+    }
+}

@@ -1,0 +1,105 @@
+//! Is the evidence authentic, fresh and not debug; and which manifest does it vouch for?
+
+use super::causes;
+use super::fetch::Fetched;
+use super::verdict::{CheckName, Root, Verdict};
+use crate::commands::unix_millis;
+use crate::error::Exit;
+use caution_abi::evidence::UserData;
+use caution_abi::manifest::Manifest;
+use caution_attest::{Blame, Evidence, Policy, RootKind, Roots, VerifyError};
+use caution_measure::{Measurements, Sha256Digest};
+
+/// What authentic evidence says.
+pub(super) struct Authenticated {
+    /// PCR0 to PCR2.
+    pub(super) measurements: Measurements,
+    /// What the document's `user_data` is: EnclaveOS' map, another form, or absent.
+    user_data: Option<UserData>,
+    /// The manifest's text as it was sent along, not part of the document.
+    sent_manifest: Option<String>,
+}
+
+/// Authenticates what was fetched; `None` means that the check failed and the verdict is concluded.
+pub(super) fn authenticate(
+    fetched: &Fetched,
+    roots: &Roots,
+    now: jiff::Timestamp,
+    verdict: &mut Verdict,
+) -> Option<Authenticated> {
+    let policy = Policy {
+        nonce: Some(fetched.nonce.as_bytes()),
+        max_age_ms: Some(MAX_AGE_MS),
+        ..Policy::at(unix_millis(now))
+    };
+    let verified = Evidence::parse(&fetched.document)
+        .map_err(VerifyError::from)
+        .and_then(|evidence| evidence.verify(roots, &policy));
+    let verified = match verified {
+        Ok(verified) => verified,
+        Err(refusal) => {
+            refused(&refusal, verdict);
+            return None;
+        }
+    };
+    let until = verified.leaf_valid_until();
+    let (root, signer) = match verified.root() {
+        RootKind::Aws => (Root::AwsNitro, "signed by AWS Nitro (chain to Root-G1"),
+        RootKind::Dev => (Root::Development, "signed by this machine's development root (no hardware"),
+        RootKind::Other => (Root::Other, "signed under the root you named (no known hardware"),
+    };
+    verdict.root = Some(root);
+    verdict.evidence_time = Some(verified.timestamp().to_string());
+    verdict.evidence_valid_until = Some(until.to_string());
+    verdict.ok(CheckName::Evidence, format!("fresh nonce, {signer}, leaf valid until {until}), not debug"));
+    Some(Authenticated {
+        measurements: verified.measurements(),
+        user_data: verified.user_data().and_then(|bytes| UserData::from_bytes(bytes).ok()),
+        sent_manifest: fetched.manifest.clone(),
+    })
+}
+
+fn refused(refusal: &VerifyError, verdict: &mut Verdict) {
+    let (exit, headline) = if refusal.kind() == Blame::Debug {
+        (
+            Exit::DebugMode,
+            "The enclave runs in debug mode, which proves nothing: its host can read its console, and its measurements are zero.",
+        )
+    } else {
+        (Exit::EvidenceInvalid, "The evidence is not valid, so nothing is known about what runs.")
+    };
+    verdict.failed(exit, CheckName::Evidence, refusal.to_string(), causes(refusal));
+    verdict.conclude(headline);
+}
+
+impl Authenticated {
+    /// The manifest the enclave vouched for, or `Some(None)` when it vouches that it has none; `None`
+    /// means that the check failed and the verdict is concluded.
+    #[expect(clippy::option_option, reason = "outer: did the check hold; inner: is there a manifest")]
+    pub(super) fn bound_manifest(&self, verdict: &mut Verdict) -> Option<Option<Manifest>> {
+        let sent = self.sent_manifest.as_deref();
+        let received = sent.map(|text| Sha256Digest::of(text.as_bytes()));
+        let problem = match self.user_data {
+            Some(bound) if bound.manifest_sha256 == received => None,
+            Some(_) if received.is_none() => Some("the enclave vouches for a manifest, but none was sent"),
+            Some(_) => Some("the manifest that was sent is not the one the enclave vouches for"),
+            None => Some("the document was not made by EnclaveOS: its user_data has another form"),
+        };
+        if let Some(problem) = problem {
+            verdict.failed(Exit::SourceMismatch, CheckName::Source, problem, Vec::new());
+            verdict.conclude("The answer does not belong to the evidence in it.");
+            return None;
+        }
+        match sent.map(|text| Manifest::from_bytes(text.as_bytes())).transpose() {
+            Ok(manifest) => Some(manifest),
+            Err(cause) => {
+                verdict.failed(Exit::SourceMismatch, CheckName::Source, cause.to_string(), causes(&cause));
+                verdict.conclude("The enclave's manifest cannot be read.");
+                None
+            }
+        }
+    }
+}
+
+/// A live document may be this old: the request's own time-out with slack for clocks.
+const MAX_AGE_MS: u64 = 5 * 60 * 1000;

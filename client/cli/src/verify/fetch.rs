@@ -1,0 +1,126 @@
+//! Asks a running enclave for evidence that answers a fresh nonce. Nothing here is trusted yet.
+
+use crate::error::{CliError, Exit};
+use caution_abi::evidence::{ErrorResponse, MAX_RESPONSE, PATH, Request, Response};
+use caution_measure::Nonce;
+use data_encoding::BASE64;
+use std::time::Duration;
+
+/// What came back, unauthenticated.
+pub(crate) struct Fetched {
+    /// The nonce that was sent.
+    pub nonce: Nonce,
+    /// COSE_Sign1 bytes.
+    pub document: Vec<u8>,
+    /// The manifest's JSON text, exactly as received.
+    pub manifest: Option<String>,
+}
+
+/// Longest wait for the whole exchange. A cold NSM signs in well under a second; slow links are slow.
+const TIMEOUT: Duration = Duration::from_mins(1);
+
+/// Requests evidence from `url`, following no redirects, reading at most 1 MiB.
+pub(crate) fn fetch(url: &str) -> Result<Fetched, CliError> {
+    let url = attestation_url(url)?;
+    let nonce = fresh_nonce()?;
+    let agent: ureq::Agent = ureq::Agent::config_builder()
+        .timeout_global(Some(TIMEOUT))
+        .max_redirects(0)
+        .http_status_as_error(false)
+        .build()
+        .into();
+    let body = serde_json::to_string(&Request::new(&nonce)).map_err(|e| malformed(&url, &e.to_string()))?;
+    let mut answer = agent
+        .post(&url)
+        .header("Content-Type", "application/json")
+        .header("Accept", "application/json")
+        .send(body)
+        .map_err(|cause| unreachable(&url, &cause.to_string()))?;
+    let status = answer.status().as_u16();
+    let bytes = answer
+        .body_mut()
+        .with_config()
+        .limit(MAX_RESPONSE as u64)
+        .read_to_vec()
+        .map_err(|cause| unreachable(&url, &cause.to_string()))?;
+    if status != 200 {
+        let said = serde_json::from_slice::<ErrorResponse>(&bytes)
+            .map_or_else(|_| "no explanation".to_owned(), |e| e.errors.join(" "));
+        return Err(unreachable(&url, &format!("it answered HTTP {status}: {}", printable(&said))));
+    }
+    let response: Response =
+        serde_json::from_slice(&bytes).map_err(|cause| malformed(&url, &cause.to_string()))?;
+    let document = BASE64
+        .decode(response.document.as_bytes())
+        .map_err(|cause| malformed(&url, &format!("`document` is not base64: {cause}")))?;
+    Ok(Fetched { nonce, document, manifest: response.manifest.map(|raw| raw.get().to_owned()) })
+}
+
+/// 32 bytes from the operating system.
+fn fresh_nonce() -> Result<Nonce, CliError> {
+    let mut bytes = [0u8; 32];
+    getrandom::fill(&mut bytes).map_err(|cause| CliError {
+        exit: Exit::Other,
+        message: "The operating system gave no random bytes for the nonce.".into(),
+        causes: vec![cause.to_string()],
+        hint: None,
+    })?;
+    Ok(Nonce::new(bytes))
+}
+
+/// The URL to ask: `http` or `https`; a bare host gets the standard path.
+pub(crate) fn attestation_url(url: &str) -> Result<String, CliError> {
+    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+    let Some(rest) = rest.filter(|rest| !rest.is_empty()) else {
+        return Err(CliError::new(Exit::Usage, format!("`{url}` is not an http or https URL."))
+            .hint("--attestation-url https://your-app.example.com/attestation"));
+    };
+    match rest.split_once('/') {
+        None => Ok(format!("{url}{PATH}")),
+        Some((_, "")) => Ok(format!("{}{PATH}", url.trim_end_matches('/'))),
+        Some(_) => Ok(url.to_owned()),
+    }
+}
+
+fn unreachable(url: &str, cause: &str) -> CliError {
+    CliError {
+        exit: Exit::Unreachable,
+        message: format!("No evidence could be fetched from {url}."),
+        causes: vec![cause.to_owned()],
+        hint: Some("see whether the application runs: caution apps ps".into()),
+    }
+}
+
+fn malformed(url: &str, cause: &str) -> CliError {
+    CliError {
+        exit: Exit::EvidenceInvalid,
+        message: format!("The answer of {url} is not an attestation response."),
+        causes: vec![printable(cause)],
+        hint: Some("is this the application's /attestation address?".into()),
+    }
+}
+
+/// Remote text without control characters, at most 300 of them: it must not paint the terminal.
+pub(crate) fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(300).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_get_the_standard_path() {
+        assert_eq!(attestation_url("https://a.b").unwrap(), "https://a.b/attestation");
+        assert_eq!(attestation_url("http://127.0.0.1:49502/").unwrap(), "http://127.0.0.1:49502/attestation");
+        assert_eq!(attestation_url("https://a.b/x").unwrap(), "https://a.b/x");
+        for bad in ["a.b", "ftp://a.b", "https://"] {
+            assert_eq!(attestation_url(bad).unwrap_err().exit, Exit::Usage);
+        }
+    }
+
+    #[test]
+    fn remote_text_cannot_move_the_cursor() {
+        assert_eq!(printable("a\x1b[2Jb\n"), "a [2Jb ");
+    }
+}

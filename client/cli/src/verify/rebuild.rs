@@ -1,0 +1,70 @@
+//! Builds the reviewed commit again, or finds the image an earlier rebuild left.
+//!
+//! The cache is keyed by everything that decides the bytes, and what is read from it is the image
+//! itself: measurements are computed from its bytes each time, never read from a note beside it.
+
+use super::source::Reviewed;
+use crate::Context;
+use crate::commands::apps::build::{Job, build_commit};
+use crate::error::CliError;
+use caution_abi::boot_plan::BootPlan;
+use caution_build::git::{CommitId, Repository};
+use caution_enclaveos::Release;
+use caution_measure::{Measurements, Sha256Digest};
+use std::fs::{self, File};
+use std::io::BufReader;
+use std::path::Path;
+use std::time::Instant;
+
+/// What the reviewed source builds.
+pub(super) struct Rebuilt {
+    /// Of the image's bytes.
+    pub measurements: Measurements,
+    /// The plan inside the image.
+    pub boot_plan: BootPlan,
+    /// How it came to be, for the verdict: "rebuilt here in 43 s".
+    pub how: String,
+}
+
+/// Rebuilds the reviewed commit, or reads the image that an earlier rebuild of the same inputs left.
+pub(super) fn rebuild(context: &Context, reviewed: &Reviewed, no_cache: bool) -> Result<Rebuilt, CliError> {
+    let Reviewed { repo, commit, release, .. } = reviewed;
+    let folder = context.config.cache.join("reproductions/local").join(key(repo, commit, release)?);
+    if !no_cache && let Some(rebuilt) = cached(&folder) {
+        return Ok(rebuilt);
+    }
+    let parent = folder.parent().unwrap_or(&folder);
+    fs::create_dir_all(parent).map_err(|e| CliError::io("The cache folder cannot be created", parent, &e))?;
+    context.terminal.note(&format!("rebuilding commit {} here", commit.short()));
+    let started = Instant::now();
+    let built = build_commit(context.terminal, &Job { repo, commit, release, output: &folder, no_cache })?;
+    Ok(Rebuilt {
+        measurements: built.measurements,
+        boot_plan: built.boot_plan,
+        how: format!("rebuilt here in {} s", started.elapsed().as_secs_f64().ceil()),
+    })
+}
+
+/// Names the inputs: the source tree, the EnclaveOS release, the builder.
+fn key(repo: &Repository, commit: &CommitId, release: &Release) -> Result<String, CliError> {
+    let inputs = format!(
+        "caution reproduction 1\ntree {}\nenclaveos {}\nbuilder {}\n",
+        repo.tree_id(commit)?,
+        release.id(),
+        env!("CARGO_PKG_VERSION"),
+    );
+    Ok(Sha256Digest::of(inputs.as_bytes()).to_string())
+}
+
+/// Reads a complete earlier result; anything unreadable counts as absent and is built again.
+fn cached(folder: &Path) -> Option<Rebuilt> {
+    let file = File::open(folder.join("output/enclave.eif")).ok()?;
+    let image = caution_eif::read(BufReader::new(file), &caution_eif::Limits::default()).ok()?;
+    let plan =
+        crate::commands::read_limited(&folder.join("boot.json"), caution_abi::boot_plan::MAX_BYTES).ok()?;
+    Some(Rebuilt {
+        measurements: image.measurements,
+        boot_plan: BootPlan::from_bytes(&plan).ok()?,
+        how: "rebuilt here earlier, measured again".to_owned(),
+    })
+}

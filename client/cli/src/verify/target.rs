@@ -1,0 +1,112 @@
+//! Which enclave to ask, and whose root to believe.
+
+use crate::Context;
+use crate::error::{CliError, Exit};
+use crate::verify::fetch::attestation_url;
+use caution_attest::Roots;
+use caution_build::git::Repository;
+use caution_host::Record;
+use std::path::Path;
+
+/// An enclave to verify.
+pub(crate) struct Target {
+    /// Where `/attestation` answers.
+    pub url: String,
+    /// What people call it.
+    pub name: String,
+    /// The roots evidence may come from.
+    pub roots: Roots,
+}
+
+/// `--trust-root`.
+#[derive(Debug, Clone)]
+pub(crate) enum TrustRoot {
+    /// AWS Nitro Enclaves Root-G1.
+    Aws,
+    /// This machine's development root.
+    Dev,
+    /// A PEM or DER certificate.
+    File(std::path::PathBuf),
+}
+
+impl std::str::FromStr for TrustRoot {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(match text {
+            "aws" => Self::Aws,
+            "dev" => Self::Dev,
+            path => Self::File(path.into()),
+        })
+    }
+}
+
+/// Finds the enclave: the URL if given, else the one this checkout runs on this machine.
+///
+/// The development root is trusted only when it is named, or for an enclave that this machine's own
+/// records say it runs at exactly this address.
+pub(crate) fn resolve(
+    context: &Context,
+    url: Option<&str>,
+    trust: Option<&TrustRoot>,
+) -> Result<Target, CliError> {
+    let records = caution_host::list(&context.config.host_dirs())?;
+    let (url, local) = if let Some(url) = url {
+        let url = attestation_url(url)?;
+        let local = records.into_iter().find(|record| record.attestation_url == url);
+        (url, local)
+    } else {
+        let record = of_this_checkout(records)?;
+        (record.attestation_url.clone(), Some(record))
+    };
+    let roots = match (trust, &local) {
+        (Some(TrustRoot::Aws), _) | (None, None) => Roots::aws(),
+        (Some(TrustRoot::Dev), _) | (None, Some(_)) => dev_roots(context)?,
+        (Some(TrustRoot::File(path)), _) => roots_from_file(path)?,
+    };
+    let name = local.map_or_else(|| host_of(&url).to_owned(), |record| record.name);
+    Ok(Target { url, name, roots })
+}
+
+/// The enclave started from the repository around the current folder.
+fn of_this_checkout(records: Vec<Record>) -> Result<Record, CliError> {
+    let root = Repository::discover(Path::new(".")).ok().map(|repo| repo.root().to_path_buf());
+    records
+        .into_iter()
+        .filter(|record| root.is_some() && record.checkout == root)
+        .max_by_key(|record| record.started_at_unix)
+        .ok_or_else(|| {
+            CliError::new(Exit::Unreachable, "No enclave of this checkout runs on this machine.")
+                .hint("caution apps run --detach      (then verify)\ncaution verify --attestation-url https://your-app.example.com/attestation")
+        })
+}
+
+fn dev_roots(context: &Context) -> Result<Roots, CliError> {
+    let der = caution_host::dev_root_der(&context.config.host_dirs())?;
+    Roots::dev_root(&der).map_err(|e| CliError::from_error(Exit::Other, &e))
+}
+
+/// A root certificate from a PEM or DER file of at most 64 KiB.
+pub(crate) fn roots_from_file(path: &Path) -> Result<Roots, CliError> {
+    let bytes = crate::commands::read_limited(path, 64 * 1024)?;
+    let der = if bytes.starts_with(b"-----BEGIN") { pem_to_der(&bytes) } else { Some(bytes) };
+    let usage = || {
+        CliError::new(Exit::Usage, format!("{} holds no PEM or DER certificate.", path.display()))
+            .hint("--trust-root dev, --trust-root aws, or a certificate file")
+    };
+    let der = der.ok_or_else(usage)?;
+    Roots::from_der(&[&der]).map_err(|e| CliError { causes: vec![e.to_string()], ..usage() })
+}
+
+/// The first certificate of a PEM text (RFC 7468).
+fn pem_to_der(pem: &[u8]) -> Option<Vec<u8>> {
+    let text = std::str::from_utf8(pem).ok()?;
+    let body = text.split_once("-----BEGIN CERTIFICATE-----")?.1.split_once("-----END CERTIFICATE-----")?.0;
+    let body: String = body.chars().filter(|c| !c.is_ascii_whitespace()).collect();
+    data_encoding::BASE64.decode(body.as_bytes()).ok()
+}
+
+/// The authority of a URL, for display.
+fn host_of(url: &str) -> &str {
+    url.split_once("://").and_then(|(_, rest)| rest.split('/').next()).unwrap_or(url)
+}

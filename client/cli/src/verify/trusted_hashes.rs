@@ -1,0 +1,96 @@
+//! `.caution/trusted_hashes.json`: what this checkout last verified.
+//!
+//! The schema is the existing platform's: `{pcr0, pcr1, pcr2, verified_at}`; its SDKs and tools read
+//! it. The previous file is kept as `trusted_hashes.<its verified_at>.json`.
+
+use crate::error::CliError;
+use caution_measure::Measurements;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+/// File name inside `.caution/`.
+const FILE: &str = "trusted_hashes.json";
+
+/// Replaces the file atomically; returns its path.
+///
+/// A file that already says the same measurements is replaced without a backup.
+pub(super) fn save(
+    checkout: &Path,
+    measurements: &Measurements,
+    verified_at: jiff::Timestamp,
+) -> Result<PathBuf, CliError> {
+    let folder = checkout.join(".caution");
+    let path = folder.join(FILE);
+    std::fs::create_dir_all(&folder)
+        .map_err(|e| CliError::io("The folder cannot be created", &folder, &e))?;
+    back_up(&folder, &path, measurements)?;
+    let text = serde_json::json!({
+        "pcr0": measurements.pcr0,
+        "pcr1": measurements.pcr1,
+        "pcr2": measurements.pcr2,
+        "verified_at": format!("{verified_at:.0}"),
+    });
+    let io = |e: std::io::Error| CliError::io("The verified hashes cannot be saved", &path, &e);
+    let mut file = tempfile::NamedTempFile::new_in(&folder).map_err(io)?;
+    writeln!(file, "{text:#}").map_err(io)?;
+    file.as_file().sync_all().map_err(io)?;
+    file.persist(&path).map_err(|e| io(e.error))?;
+    Ok(path)
+}
+
+/// Keeps the previous file when it says something else. An unreadable one is kept under `unreadable`.
+fn back_up(folder: &Path, path: &Path, measurements: &Measurements) -> Result<(), CliError> {
+    let Ok(bytes) = std::fs::read(path) else { return Ok(()) };
+    let stamp = match serde_json::from_slice::<serde_json::Value>(&bytes) {
+        Ok(previous) => {
+            let same = measurements
+                .iter()
+                .all(|(i, pcr)| previous[format!("pcr{}", i.get())].as_str() == Some(&pcr.to_string()));
+            if same {
+                return Ok(());
+            }
+            previous["verified_at"].as_str().map_or_else(|| "undated".to_owned(), file_safe)
+        }
+        Err(_) => "unreadable".to_owned(),
+    };
+    let backup = folder.join(format!("trusted_hashes.{stamp}.json"));
+    std::fs::copy(path, &backup)
+        .map(|_| ())
+        .map_err(|e| CliError::io("The previous verified hashes cannot be backed up", &backup, &e))
+}
+
+/// A time as part of a file name: `2026-11-20T09:12:44Z` → `2026-11-20T09-12-44Z`.
+fn file_safe(time: &str) -> String {
+    time.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).take(40).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use caution_measure::Pcr;
+
+    fn measurements(byte: u8) -> Measurements {
+        let pcr = Pcr::new([byte; 48]);
+        Measurements { pcr0: pcr, pcr1: pcr, pcr2: pcr }
+    }
+
+    fn at(text: &str) -> jiff::Timestamp {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn the_previous_file_is_kept_when_it_differs() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = at("2026-11-20T09:12:44Z");
+        let path = save(dir.path(), &measurements(1), first).unwrap();
+        save(dir.path(), &measurements(1), at("2026-11-20T10:00:00Z")).unwrap();
+        assert_eq!(std::fs::read_dir(dir.path().join(".caution")).unwrap().count(), 1);
+        save(dir.path(), &measurements(2), at("2026-11-21T00:00:00Z")).unwrap();
+        let kept = dir.path().join(".caution/trusted_hashes.2026-11-20T10-00-00Z.json");
+        let read = |path| serde_json::from_slice::<serde_json::Value>(&std::fs::read(path).unwrap()).unwrap();
+        assert_eq!(read(kept)["pcr2"], "01".repeat(48));
+        let now = read(path);
+        assert_eq!(now["pcr2"], "02".repeat(48));
+        assert_eq!(now["verified_at"], "2026-11-21T00:00:00Z");
+    }
+}

@@ -1,0 +1,115 @@
+//! The image itself: the documented way by hand, sameness, hostile files.
+
+use super::{HELLO, build, text};
+use caution_system_tests::command::Machine;
+use caution_system_tests::repository::Repository;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+fn shell(dir: &Path, script: &str) -> String {
+    let output =
+        Command::new("bash").args(["-euo", "pipefail", "-c", script]).current_dir(dir).output().unwrap();
+    assert!(output.status.success(), "{script}\n{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// `product/debug-enclave-reproducibility`: the second gzip entry binwalk finds is the app.
+#[test]
+fn the_documented_manual_path_yields_the_app() {
+    let hello = &*HELLO;
+    let dir = tempfile::tempdir().unwrap();
+    let eif = text(&hello.eif);
+    let offset = shell(
+        dir.path(),
+        &format!("binwalk {eif} | awk '/gzip compressed data/ {{ print $1 }}' | sed -n 2p"),
+    );
+    let offset = offset.trim();
+    assert!(!offset.is_empty(), "binwalk finds a second gzip entry");
+    // bs=1 is what the documents say; the same bytes come faster with skip counted in bytes.
+    shell(
+        dir.path(),
+        &format!(
+            "dd if={eif} iflag=skip_bytes bs=64K skip={offset} status=none | zcat | cpio --quiet --no-absolute-filenames -idm"
+        ),
+    );
+    let mut top: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+    top.sort();
+    assert_eq!(top, ["boot.json", "rootfs"]);
+    assert_eq!(
+        fs::read(dir.path().join("boot.json")).unwrap(),
+        fs::read(hello.repository.stage("boot.json")).unwrap()
+    );
+    assert!(dir.path().join("rootfs/etc/passwd").is_file());
+}
+
+#[test]
+fn the_same_commit_gives_the_same_bytes_elsewhere() {
+    let hello = &*HELLO;
+    let first = fs::read(&hello.eif).unwrap();
+    let clone = hello.repository.clone_of();
+    let machine = Machine::new();
+    let script = format!(
+        "umask 077; TZ=Pacific/Kiritimati LANG=C exec {} apps build --json",
+        text(&caution_system_tests::command::caution_bin())
+    );
+    let status = Command::new("bash")
+        .args(["-c", &script])
+        .current_dir(&clone.root)
+        .envs(machine.command(&clone.root, [""; 0]).get_envs().filter_map(|(k, v)| Some((k, v?))))
+        .output()
+        .unwrap();
+    assert!(status.status.success(), "{}", String::from_utf8_lossy(&status.stderr));
+    assert!(first == fs::read(clone.stage("output/enclave.eif")).unwrap(), "the images differ");
+}
+
+#[test]
+fn a_dirty_work_tree_is_named_with_the_way_out() {
+    let clone = HELLO.repository.clone_of();
+    fs::write(clone.root.join("left-over.txt"), "x").unwrap();
+    let ran = Machine::new().caution(&clone.root, &["apps", "build"]).expect(1);
+    assert!(ran.stderr.contains("left-over.txt") && ran.stderr.contains("--commit HEAD"), "{}", ran.stderr);
+    let built =
+        Machine::new().caution(&clone.root, &["apps", "build", "--json", "--commit", "HEAD"]).expect(0);
+    assert_eq!(built.json()["pcr2"], HELLO.built["pcr2"]);
+}
+
+#[test]
+fn broken_images_are_refused_before_anything_boots() {
+    let eif = fs::read(&HELLO.eif).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let mut flipped = eif.clone();
+    let middle = flipped.len() / 2;
+    flipped[middle] ^= 1;
+    for (name, bytes) in
+        [("empty", &[][..]), ("short", &eif[..600]), ("cut", &eif[..eif.len() - 1]), ("flipped", &flipped)]
+    {
+        let path = dir.path().join(name);
+        fs::write(&path, bytes).unwrap();
+        let ran = Machine::new().caution(dir.path(), &["apps", "run", "--eif", text(&path)]).expect(1);
+        assert!(ran.stderr.starts_with("error: "), "{name}: {}", ran.stderr);
+    }
+}
+
+#[test]
+fn every_problem_of_a_configuration_is_told_at_once() {
+    let broken = HELLO.repository.clone_of();
+    fs::write(broken.root.join("Procfile"), "app_source: x\nprots: 1\nports: 49501\nhttp_port: 9000\n")
+        .unwrap();
+    broken.commit("break the Procfile");
+    let ran = Machine::new().caution(&broken.root, &["apps", "build"]).expect(1);
+    for position in ["Procfile:2:", "Procfile:3:"] {
+        assert!(ran.stderr.contains(position), "{position}: {}", ran.stderr);
+    }
+}
+
+#[test]
+fn a_migrated_procfile_builds_the_same_image() {
+    let migrated: Repository = HELLO.repository.clone_of();
+    let machine = Machine::new();
+    machine.caution(&migrated.root, &["apps", "migrate-procfile"]).expect(0);
+    migrated.git(&["rm", "-q", "Procfile"]);
+    migrated.commit("migrate");
+    // The files of the image do not depend on the configuration; the boot plan says the same.
+    assert_eq!(build(&migrated)["boot_plan_sha256"], HELLO.built["boot_plan_sha256"]);
+}
