@@ -296,3 +296,6 @@ fn size(bytes: u64) -> String {
         _ => format!("{:.1} GiB", bytes_f / 1_073_741_824.0),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -193,6 +193,10 @@ fn known_cause(last: &[String]) -> Option<&'static str> {
         Some(
             "write the image with its registry, `docker.io/library/NAME`, or name a registry in /etc/containers/registries.conf",
         )
+    } else if said("unshare: ") {
+        Some(
+            "run this where network namespaces can be made: as root, or with user namespaces allowed (sysctl kernel.unprivileged_userns_clone=1)",
+        )
     } else if said("newuidmap") || said("subuid") {
         Some("apt-get install uidmap")
     } else {

@@ -1,0 +1,340 @@
+//! Whole builds with the real buildah: `FROM scratch`, so that no base image is needed.
+
+use super::*;
+use crate::git::Repository;
+use crate::testing::Scratch;
+use crate::{EngineChoice, boot_plan_of};
+use caution_abi::manifest::EnclaveOsRef;
+use caution_enclaveos::{FileInfo, Release, ReleaseInfo, Toolchain};
+use caution_measure::{Measurements, PcrHasher};
+use std::cell::RefCell;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+const KERNEL: &[u8] = b"not a kernel, but measured like one";
+const CMDLINE: &str = "reboot=k panic=1";
+const RAMDISK: &[u8] = b"not a ramdisk either";
+
+/// A release of nothing bootable, in `dir`.
+fn release(dir: &Path, kernel: &[u8]) -> Release {
+    fs::create_dir_all(dir).expect("mkdir");
+    let mut pcr1 = PcrHasher::new();
+    for part in [kernel, CMDLINE.as_bytes(), RAMDISK] {
+        pcr1.update(part);
+    }
+    let file = |bytes: &[u8]| FileInfo { sha256: Sha256Digest::of(bytes), size: bytes.len() as u64 };
+    let text = || "test".to_owned();
+    let info = ReleaseInfo {
+        version: "0.0.0-test".into(),
+        kernel_version: "6.12.0".into(),
+        pcr1: pcr1.finish(),
+        cmdline: CMDLINE.into(),
+        kernel: file(kernel),
+        ramdisk: file(RAMDISK),
+        toolchain: Toolchain {
+            rustc: text(),
+            target: text(),
+            gcc: text(),
+            binutils: text(),
+            libc: text(),
+            zstd: text(),
+        },
+    };
+    for (name, bytes) in [
+        ("kernel", kernel),
+        ("cmdline", CMDLINE.as_bytes()),
+        ("ramdisk0.cpio.gz", RAMDISK),
+        ("release.json", &serde_json::to_vec(&info).expect("is JSON")),
+    ] {
+        fs::write(dir.join(name), bytes).expect("writes");
+    }
+    Release::load(dir).expect("is a release")
+}
+
+/// A commit whose image has users, modes, links and an environment.
+fn app() -> Scratch {
+    let scratch = Scratch::new();
+    scratch.write(
+        "Procfile",
+        "run: /app/server --port 8080\nports: 8080\napp_sources: https://git.example.org/a.git\n",
+    );
+    scratch.write(
+        "Containerfile",
+        "FROM scratch AS files\nCOPY tree /\n\nFROM scratch\nCOPY --from=files / /\nENV COLOUR=blue\nUSER app\nWORKDIR /app\nENTRYPOINT [\"/app/other\"]\n",
+    );
+    scratch.write("tree/app/server", "#!/bin/true\n");
+    scratch.write("tree/etc/passwd", "root:x:0:0::/:\napp:x:1000:1000::/app:\n");
+    scratch.write("tree/etc/group", "root:x:0:\napp:x:1000:\nlog:x:1001:app\n");
+    std::os::unix::fs::symlink("server", scratch.path().join("tree/app/link")).expect("links");
+    scratch.commit();
+    scratch
+}
+
+fn run(root: &Path, release: &Release, progress: &dyn Fn(Progress<'_>)) -> Result<Built, BuildError> {
+    let repo = Repository::discover(root)?;
+    build(&Request {
+        repo: &repo,
+        commit: &repo.head()?,
+        branch: repo.branch()?,
+        release,
+        engine: EngineChoice::Buildah,
+        no_cache: false,
+        output: &root.join("eif-stage"),
+        progress,
+    })
+}
+
+fn build_quietly(scratch: &Scratch) -> Result<Built, BuildError> {
+    run(scratch.path(), &release(&scratch.outside("release"), KERNEL), &|_| {})
+}
+
+#[test]
+fn a_commit_becomes_an_image_and_its_companions() {
+    let scratch = app();
+    let release = release(&scratch.outside("release"), KERNEL);
+    let seen = RefCell::new(Vec::new());
+    let built = run(scratch.path(), &release, &|progress| match progress {
+        Progress::Step { step, detail, .. } => seen.borrow_mut().push((step, detail)),
+        Progress::Warning { message, .. } => panic!("{message}"),
+        Progress::Started(_) | Progress::EngineLine(_) => {}
+    })
+    .expect("builds");
+
+    let stage = scratch.path().join("eif-stage");
+    let read = |name: &str| fs::read(stage.join(name)).expect("is there");
+    let mut names: Vec<_> =
+        fs::read_dir(&stage).expect("reads").map(|e| e.expect("reads").file_name()).collect();
+    names.sort();
+    assert_eq!(names, ["Containerfile.eif", "boot.json", "build.log", "manifest.json", "output"]);
+
+    let eif = read("output/enclave.eif");
+    assert_eq!((built.size, built.sha256), (eif.len() as u64, Sha256Digest::of(&eif)));
+    let image = caution_eif::read(eif.as_slice(), &caution_eif::Limits::default()).expect("is an image");
+    assert_eq!(image.measurements, built.measurements);
+    assert_eq!(built.measurements.pcr1, release.reference().pcr1);
+    let pcrs = String::from_utf8(read("output/enclave.pcrs")).expect("is text");
+    assert_eq!(Measurements::from_text(&pcrs), Ok(built.measurements));
+
+    let ramdisks: Vec<u8> = image
+        .sections_of(caution_eif::SectionKind::Ramdisk)
+        .flat_map(|s| {
+            let start = usize::try_from(s.data_offset).expect("fits");
+            eif[start..start + usize::try_from(s.size).expect("fits")].to_vec()
+        })
+        .collect();
+    assert_eq!(read("output/rootfs.cpio.gz"), ramdisks);
+
+    let plan = boot_plan_of(&stage.join("output/enclave.eif")).expect("has a plan");
+    assert_eq!((&plan, plan.to_bytes()), (&built.boot_plan, read("boot.json")));
+    assert_eq!(plan.app.argv, ["/app/server", "--port", "8080"]);
+    assert_eq!((plan.app.uid, plan.app.gid, plan.app.groups), (1000, 1000, vec![1000, 1001]));
+    assert_eq!(
+        (plan.app.cwd.as_str(), plan.app.env.get("COLOUR").map(String::as_str)),
+        ("/app", Some("blue"))
+    );
+
+    assert_eq!(read("manifest.json"), built.manifest.to_bytes());
+    assert_eq!(
+        built.manifest.enclaveos,
+        EnclaveOsRef { version: "0.0.0-test".into(), pcr1: built.measurements.pcr1 }
+    );
+    let pinned = String::from_utf8(read("Containerfile.eif")).expect("is text");
+    assert!(pinned.contains(&format!("{} pcr1 {}\n", release.id(), built.measurements.pcr1)), "{pinned}");
+
+    let steps: Vec<_> = seen.borrow().iter().map(|(step, _)| *step).collect();
+    assert_eq!(steps, [Step::Source, Step::Container, Step::Filesystem, Step::Image]);
+    let details: Vec<_> = seen.into_inner().into_iter().map(|(_, detail)| detail).collect();
+    assert!(details[0].ends_with("(clean export, 6 files)"), "{details:?}");
+    assert_eq!(details[1], "buildah · Containerfile · 2 stages");
+    assert_eq!(details[2], "6 entries, 87 bytes");
+    assert!(details[3].starts_with("eif-stage/output/enclave.eif · "), "{details:?}");
+
+    let repository = Repository::discover(scratch.path()).expect("is a repository");
+    assert_eq!(repository.dirty().expect("asks"), Vec::<String>::new());
+}
+
+/// Another folder, umask, locale, time zone and two CPUs or one; and no cached layer the second time.
+#[test]
+fn the_same_commit_gives_the_same_bytes_anywhere() {
+    let scratch = app();
+    let here = build_quietly(&scratch).expect("builds");
+    let elsewhere = scratch.outside("another folder");
+    scratch.git(&["clone", "-q", &scratch.path().to_string_lossy(), &elsewhere.to_string_lossy()]);
+    let ended =
+        child(&elsewhere, "umask 077; TZ=Asia/Tokyo LANG=C; export TZ LANG; exec taskset -c 0 \"$0\" \"$@\"");
+    assert!(ended.success(), "{ended}");
+    let there = fs::read(elsewhere.join("eif-stage/output/enclave.eif")).expect("was built");
+    assert_eq!(Sha256Digest::of(&there), here.sha256);
+    for name in
+        ["output/rootfs.cpio.gz", "output/enclave.pcrs", "boot.json", "manifest.json", "Containerfile.eif"]
+    {
+        let read = |root: &Path| fs::read(root.join("eif-stage").join(name)).expect("was built");
+        assert_eq!(read(&elsewhere), read(scratch.path()), "{name}");
+    }
+}
+
+#[test]
+fn one_changed_byte_changes_the_application_and_not_the_platform() {
+    let scratch = app();
+    let before = build_quietly(&scratch).expect("builds").measurements;
+    scratch.write("tree/app/server", "#!/bin/True\n");
+    scratch.commit();
+    let after = build_quietly(&scratch).expect("builds").measurements;
+    assert_eq!(before.pcr1, after.pcr1);
+    assert_ne!(before.pcr2, after.pcr2);
+    assert_ne!(before.pcr0, after.pcr0);
+}
+
+#[test]
+fn a_failed_container_build_shows_its_step_and_leaves_no_image() {
+    let scratch = app();
+    scratch.write("Containerfile", "FROM scratch\nCOPY no-such-file /\n");
+    scratch.commit();
+    let error = build_quietly(&scratch).expect_err("fails");
+    let text = error.to_string();
+    assert!(text.contains("at `STEP 2/2: COPY no-such-file /`") && text.contains("no such file"), "{text}");
+    let stage = scratch.path().join("eif-stage");
+    let log = fs::read_to_string(stage.join("build.log")).expect("was kept");
+    assert!(log.contains("STEP 2/2"), "{log}");
+    assert!(!stage.join("output").exists() && !stage.join(".partial").exists());
+}
+
+/// As by kill -9: the process is gone in the middle, nothing cleans up, the next build works.
+#[test]
+fn a_killed_build_leaves_no_file_under_a_final_name() {
+    let scratch = app();
+    for step in ["Container", "Filesystem", "Image"] {
+        release(&scratch.outside("release"), KERNEL);
+        fs::write(scratch.outside("abort at"), step).expect("writes");
+        assert!(!child(scratch.path(), "exec \"$0\" \"$@\"").success());
+        let stage = scratch.path().join("eif-stage");
+        assert!(stage.join(".partial").exists(), "{step}");
+        assert!(!stage.join("output").exists() && !stage.join("boot.json").exists(), "{step}");
+    }
+    let built = build_quietly(&scratch).expect("builds");
+    assert!(built.eif.exists() && !scratch.path().join("eif-stage/.partial").exists());
+}
+
+#[test]
+fn a_commit_that_pins_another_enclaveos_is_refused_with_both() {
+    let scratch = app();
+    let first = build_quietly(&scratch).expect("builds");
+    fs::copy(scratch.path().join("eif-stage/Containerfile.eif"), scratch.path().join("Containerfile.eif"))
+        .expect("copies");
+    scratch.commit();
+    assert_eq!(build_quietly(&scratch).expect("is the pinned one").measurements, first.measurements);
+
+    let other = release(&scratch.outside("other release"), b"another kernel");
+    let error = run(scratch.path(), &other, &|_| {}).expect_err("is another one");
+    let text = error.to_string();
+    for pcr1 in [first.measurements.pcr1, other.reference().pcr1] {
+        assert!(text.contains(&pcr1.to_string()), "{text}");
+    }
+    assert!(
+        error
+            .fix()
+            .is_some_and(|fix| fix.contains(&first.manifest.enclaveos.version) || fix.contains("pinned"))
+    );
+}
+
+#[test]
+fn what_can_be_refused_is_refused_before_anything_is_written() {
+    let scratch = app();
+    scratch.git(&["rm", "-q", "Containerfile"]);
+    scratch.git(&["commit", "-qm", "no Containerfile"]);
+    let error = build_quietly(&scratch).expect_err("has none");
+    assert!(error.to_string().ends_with("has no `Containerfile` or `Dockerfile`."), "{error}");
+
+    scratch.write(
+        "Containerfile",
+        &format!("FROM scratch\nFROM stagex/core-filesystem@sha256:{}\n", "5".repeat(63)),
+    );
+    scratch.commit();
+    let error = build_quietly(&scratch).expect_err("has a short digest");
+    assert!(matches!(error, BuildError::BaseDigest { line: 2, found: 63, .. }), "{error}");
+
+    fs::write(scratch.path().join("Containerfile"), b"FROM scratch\n# \xff\n").expect("writes");
+    scratch.commit();
+    assert!(matches!(build_quietly(&scratch), Err(BuildError::ContainerfileNotText(_))));
+    assert!(!scratch.path().join("eif-stage").exists());
+}
+
+#[test]
+fn a_release_whose_files_changed_after_it_was_loaded_is_refused() {
+    let scratch = app();
+    let release = release(&scratch.outside("release"), KERNEL);
+    fs::write(release.kernel_path(), "another kernel").expect("writes");
+    let error = run(scratch.path(), &release, &|_| {}).expect_err("measures something else");
+    assert!(matches!(error, BuildError::EnclaveOsChanged { .. }), "{error}");
+    assert!(!scratch.path().join("eif-stage/output").exists());
+}
+
+#[test]
+fn files_that_are_no_image_of_ours_have_no_boot_plan() {
+    let scratch = app();
+    let path = scratch.outside("x.eif");
+    assert!(matches!(boot_plan_of(&path), Err(BuildError::Inspect(crate::InspectError::Io { .. }))));
+    fs::write(&path, "x").expect("writes");
+    assert!(matches!(boot_plan_of(&path), Err(BuildError::Inspect(crate::InspectError::Eif { .. }))));
+}
+
+#[test]
+fn sizes_are_shown_with_a_unit() {
+    assert_eq!([size(812), size(2048), size(3_250_586)], ["812 bytes", "2.0 KiB", "3.1 MiB"]);
+}
+
+#[test]
+fn unpinned_images_are_warned_about_with_line_and_digest() {
+    let warning = |text: &str, digest| {
+        let image = containerfile::parse(text).images.remove(0);
+        let replacement = pin::replacement(&image, digest);
+        match unpinned("Containerfile", &image, replacement) {
+            Progress::Warning { message, fix } => (message, fix),
+            other => panic!("{other:?}"),
+        }
+    };
+    let digest = Sha256Digest::new([0xcd; 32]);
+    let (message, fix) = warning("\nFROM debian:12 AS a\n", Some(digest));
+    assert_eq!(message, "Containerfile:2: `debian:12` is not pinned; the next build may differ");
+    assert_eq!(fix, Some(format!("write debian@sha256:{digest}")));
+    let (message, fix) = warning("FROM localhost/x\n", None);
+    assert!(message.contains("image of this machine") && fix.is_none(), "{message}");
+}
+
+/// Runs [`build_here`] in its own process, in `folder`, through a line of shell.
+fn child(folder: &Path, shell: &str) -> std::process::ExitStatus {
+    let this = std::env::current_exe().expect("is running");
+    Command::new("/bin/sh")
+        .args(["-c", shell])
+        .arg(this)
+        .args(["build::tests::build_here", "--exact", "--ignored", "--quiet"])
+        .current_dir(folder)
+        .output()
+        .expect("runs")
+        .status
+}
+
+/// Builds the repository it runs in, with the release beside it; aborts when the step begins that
+/// the file `abort at` beside it names.
+#[test]
+#[ignore = "run by the tests that need a process of their own"]
+fn build_here() {
+    let root = std::env::current_dir().expect("is somewhere");
+    let beside = |name: &str| root.parent().expect("is in a folder").join(name);
+    // `cargo test -- --include-ignored` starts it where there is nothing to build; those who need it
+    // look at what it built.
+    if !beside("release").exists() {
+        return;
+    }
+    let release = Release::load(&beside("release")).expect("is a release");
+    let abort_at = fs::read_to_string(beside("abort at")).unwrap_or_default();
+    run(&root, &release, &|progress| {
+        if let Progress::Started(step) = progress
+            && format!("{step:?}") == abort_at
+        {
+            std::process::abort();
+        }
+    })
+    .expect("builds");
+}
