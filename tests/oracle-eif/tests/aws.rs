@@ -1,0 +1,176 @@
+//! PCRs, checksum and metadata of our images, as the AWS crate sees them; and of its images, as we do.
+
+use aws_nitro_enclaves_image_format::defs::{EifBuildInfo, EifIdentityInfo};
+use aws_nitro_enclaves_image_format::utils::EifBuilder;
+use aws_nitro_enclaves_image_format::utils::eif_reader::EifReader;
+use caution_eif::{Arch, HeaderOptions, Limits, Metadata, Writer, Written, read};
+use caution_measure::Measurements;
+use caution_rootfs::cpio::{self, Entry, EntryKind};
+use caution_rootfs::gzip::GzipWriter;
+use sha2::Sha384;
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+const CMDLINE: &str = "reboot=k panic=1 pci=off nomodules console=ttyS0";
+
+struct Parts {
+    kernel: Vec<u8>,
+    ramdisks: Vec<Vec<u8>>,
+}
+
+fn parts(ramdisks: usize) -> Parts {
+    let noise = |length: usize, seed: usize| {
+        (0..length).map(move |i| (i.wrapping_mul(i) / 7 + i * 31 + seed).to_le_bytes()[0]).collect()
+    };
+    Parts {
+        kernel: noise(300_000, 1),
+        ramdisks: (0..ramdisks).map(|n| noise(400_000 + n * 1_500_000, n)).collect(),
+    }
+}
+
+/// Our image of these parts, in a file.
+fn ours(parts: &Parts, path: &Path) -> Written {
+    let file =
+        std::fs::File::options().read(true).write(true).create(true).truncate(true).open(path).unwrap();
+    let mut writer = Writer::new(file, HeaderOptions::default()).unwrap();
+    writer.kernel(parts.kernel.as_slice()).unwrap();
+    writer.cmdline(CMDLINE).unwrap();
+    writer.metadata(&Metadata::new("6.12.1")).unwrap();
+    for ramdisk in &parts.ramdisks {
+        writer.ramdisk(ramdisk.as_slice()).unwrap();
+    }
+    writer.finish().unwrap().1
+}
+
+fn assert_same(measurements: &Measurements, aws: &BTreeMap<String, String>) {
+    for (register, pcr) in measurements.iter() {
+        assert_eq!(pcr.to_string(), aws[&register.to_string()], "{register}");
+    }
+}
+
+fn aws_reader(path: &Path) -> EifReader {
+    EifReader::from_eif(path.display().to_string()).unwrap()
+}
+
+#[test]
+fn the_aws_reader_measures_our_images_as_we_do() {
+    let folder = tempfile::tempdir().unwrap();
+    for ramdisks in [1, 2, 3] {
+        let path = folder.path().join("ours.eif");
+        let written = ours(&parts(ramdisks), &path);
+        let mut reader = aws_reader(&path);
+        assert!(reader.check_crc());
+        assert_same(&written.measurements, &reader.get_measurements().unwrap());
+        let metadata = reader.get_metadata().unwrap();
+        assert_eq!(metadata.build_info.img_kernel, "6.12.1");
+        assert_eq!(metadata.build_info.build_time, "1970-01-01T00:00:00+00:00");
+        let header = reader.get_header();
+        assert_eq!((header.default_mem, header.default_cpus, header.version), (1 << 30, 2, 4));
+        assert_eq!(usize::from(header.num_sections), 3 + ramdisks);
+    }
+}
+
+#[test]
+fn the_aws_builder_and_ours_write_the_same_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| -> PathBuf { folder.path().join(name) };
+    for ramdisks in [1, 2] {
+        let parts = parts(ramdisks);
+        let written = ours(&parts, &at("ours.eif"));
+        std::fs::write(at("kernel"), &parts.kernel).unwrap();
+        let metadata: EifIdentityInfo = serde_json::from_slice(&Metadata::new("6.12.1").to_json()).unwrap();
+        let EifBuildInfo { build_tool, .. } = &metadata.build_info;
+        assert_eq!(build_tool, "caution");
+        let mut builder = EifBuilder::new(
+            &at("kernel"),
+            CMDLINE.to_owned(),
+            None,
+            <Sha384 as sha2::Digest>::new(),
+            0,
+            metadata,
+        );
+        for (number, ramdisk) in parts.ramdisks.iter().enumerate() {
+            let path = at(&format!("ramdisk{number}"));
+            std::fs::write(&path, ramdisk).unwrap();
+            builder.add_ramdisk(&path);
+        }
+        let mut file = std::fs::File::options()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .open(at("aws.eif"))
+            .unwrap();
+        let pcrs = builder.write_to(&mut file);
+        assert_same(&written.measurements, &pcrs);
+        assert!(std::fs::read(at("aws.eif")).unwrap() == std::fs::read(at("ours.eif")).unwrap());
+    }
+}
+
+#[test]
+fn we_measure_an_image_of_the_aws_builder_as_it_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| -> PathBuf { folder.path().join(name) };
+    let parts = parts(2);
+    std::fs::write(at("kernel"), &parts.kernel).unwrap();
+    let mut metadata: EifIdentityInfo = serde_json::from_slice(&Metadata::default().to_json()).unwrap();
+    metadata.custom_info = serde_json::json!({"any": ["thing"]});
+    let arm = aws_nitro_enclaves_image_format::defs::EIF_HDR_ARCH_ARM64;
+    let mut builder = EifBuilder::new(
+        &at("kernel"),
+        CMDLINE.to_owned(),
+        None,
+        <Sha384 as sha2::Digest>::new(),
+        arm,
+        metadata,
+    );
+    for (number, ramdisk) in parts.ramdisks.iter().enumerate() {
+        let path = at(&format!("ramdisk{number}"));
+        std::fs::write(&path, ramdisk).unwrap();
+        builder.add_ramdisk(&path);
+    }
+    let mut file = std::fs::File::options()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .open(at("aws.eif"))
+        .unwrap();
+    let pcrs = builder.write_to(&mut file);
+    let image = read(std::fs::File::open(at("aws.eif")).unwrap(), &Limits::default()).unwrap();
+    assert_same(&image.measurements, &pcrs);
+    assert_eq!(image.cmdline, CMDLINE);
+    assert_eq!(image.header.options.arch, Arch::Aarch64);
+}
+
+#[test]
+fn cpio_and_gzip_streamed_into_the_image_measure_alike() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("streamed.eif");
+    let file =
+        std::fs::File::options().read(true).write(true).create(true).truncate(true).open(&path).unwrap();
+    let mut writer = Writer::new(file, HeaderOptions::default()).unwrap();
+    writer.kernel(&b"kernel"[..]).unwrap();
+    writer.cmdline(CMDLINE).unwrap();
+    writer.metadata(&Metadata::default()).unwrap();
+    writer.ramdisk(&b"EnclaveOS"[..]).unwrap();
+    // The path of a build: no temporary file between the archive and the image.
+    let mut archive = cpio::Writer::new(GzipWriter::new(writer.ramdisk_writer().unwrap()).unwrap());
+    let content = vec![b'x'; 3_000_000];
+    let entry = Entry {
+        path: b"file".to_vec(),
+        kind: EntryKind::File { size: content.len() as u64 },
+        mode: 0o644,
+        uid: 0,
+        gid: 0,
+    };
+    archive.append(&entry, &mut content.as_slice()).unwrap();
+    let mut section = archive.finish().unwrap().finish().unwrap();
+    section.flush().unwrap();
+    section.finish().unwrap();
+    let (_, written) = writer.finish().unwrap();
+    let mut reader = aws_reader(&path);
+    assert!(reader.check_crc());
+    assert_same(&written.measurements, &reader.get_measurements().unwrap());
+}
