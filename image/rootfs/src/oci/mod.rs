@@ -9,8 +9,6 @@ mod error;
 mod layer;
 mod select;
 mod source;
-#[cfg(test)]
-mod tests;
 
 use crate::limits::Limits;
 use caution_measure::Sha256Digest;

@@ -317,6 +317,11 @@ impl Merge {
     }
 
     fn whiteout(&mut self, layer: usize, parent: &[u8], hidden: &[u8]) -> Result<(), EntryError> {
+        // aufs kept files of its own under `.wh..wh.`; no specification gives them a meaning.
+        let means_nothing = matches!(hidden, b"" | b"." | b"..") || hidden.starts_with(WHITEOUT);
+        if hidden != OPAQUE && means_nothing {
+            return Err(EntryError::Whiteout);
+        }
         let directory = match self.tree.lookup(parent, true)? {
             Found::Node(node) => node,
             // Nothing there to be hidden.
@@ -325,10 +330,6 @@ impl Merge {
         if hidden == OPAQUE {
             self.hide_below(layer, directory);
             return Ok(());
-        }
-        // aufs kept files of its own under `.wh..wh.`; no specification gives them a meaning.
-        if matches!(hidden, b"" | b"." | b"..") || hidden.starts_with(WHITEOUT) {
-            return Err(EntryError::Whiteout);
         }
         self.hide(layer, directory, hidden);
         Ok(())
