@@ -61,10 +61,10 @@ impl Layout {
     }
 
     /// Stores configuration and manifest; returns the manifest's descriptor.
-    pub(crate) fn image(&self, layers: Vec<(Value, String)>, run: Value) -> Value {
+    pub(crate) fn image(&self, layers: Vec<(Value, String)>, run: impl Into<Value>) -> Value {
         let (descriptors, diff_ids): (Vec<Value>, Vec<String>) = layers.into_iter().unzip();
         let config = json!({
-            "architecture": "amd64", "os": "linux", "config": run,
+            "architecture": "amd64", "os": "linux", "config": run.into(),
             "rootfs": {"type": "layers", "diff_ids": diff_ids}, "history": [{"created": "ignored"}],
         });
         let config = self.blob(CONFIG, config.to_string().as_bytes());

@@ -92,7 +92,7 @@ fn linux_amd64_is_taken_from_several_platforms() {
     provenance["annotations"] = json!({"vnd.docker.reference.type": "attestation-manifest"});
     let inner = json!({"schemaVersion": 2, "manifests": [arm, provenance, wanted]});
     let inner = layout.blob(INDEX, inner.to_string().as_bytes());
-    layout.index(&[inner.clone()]);
+    layout.index(std::slice::from_ref(&inner));
     assert_eq!(paths(&tree_of(layout.path(), &Limits::default()).unwrap()), ["x"]);
     // The same image under two names is one image.
     let mut tagged = inner.clone();
