@@ -10,7 +10,7 @@ MAKEFLAGS += --no-print-directory
 # git, make and a rustup toolchain are assumed; one that is missing is named.
 missing := $(strip $(foreach tool,git rustup cargo,$(if $(shell command -v $(tool) 2>/dev/null),,$(tool))))
 ifneq ($(missing),)
-$(error This machine has no $(missing). Install git with `apt-get install git`, rustup and cargo from https://rustup.rs)
+$(error Missing on this machine: $(missing). Fix: `apt-get install git` for git, https://rustup.rs for rustup and cargo)
 endif
 
 target := $(abspath $(or $(CARGO_TARGET_DIR),target))
