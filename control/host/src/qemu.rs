@@ -106,7 +106,7 @@ fn arguments(machine: Machine<'_>) -> Vec<OsString> {
     };
     let mut arguments: Vec<OsString> = [
         "-M",
-        &format!("microvm,memory-backend=memory,acpi=off,rtc=off,isa-serial={serial}"),
+        &format!("microvm,memory-backend=memory,acpi=off,rtc=on,isa-serial={serial}"),
         "-accel",
         accelerator,
         "-cpu",

@@ -37,6 +37,7 @@ pub(super) struct Device {
     next_lingering: u64,
     next_port: u32,
     epoll: Epoll,
+    pub(super) max_connections: usize,
 }
 
 /// Tokens of lingering streams have this bit; guest ports of connections never do, see [`token`].
@@ -57,6 +58,7 @@ impl Device {
             next_lingering: 0,
             next_port: FIRST_EPHEMERAL,
             epoll: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?,
+            max_connections: MAX_CONNECTIONS,
         })
     }
 
@@ -260,7 +262,7 @@ impl Device {
     }
 
     fn full(&self) -> bool {
-        self.connections.len() + self.lingering.len() >= MAX_CONNECTIONS
+        self.connections.len() + self.lingering.len() >= self.max_connections
     }
 }
 

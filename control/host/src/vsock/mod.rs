@@ -14,6 +14,8 @@ mod connection;
 mod device;
 mod packet;
 mod stream;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use device::Services;
 pub(crate) use stream::HostStream;

@@ -1,0 +1,349 @@
+//! The device against a guest that is played by the test: packets in, packets out.
+
+use super::connection::BUFFER;
+use super::device::{Device, GUEST_CID, Services};
+use super::packet::{HOST_CID, Header, Op, SHUTDOWN_RECEIVE, SHUTDOWN_SEND, TYPE_STREAM};
+use super::stream::HostStream;
+use std::io::{Read as _, Write as _};
+use std::net::Shutdown;
+use std::os::unix::net::UnixStream;
+use std::sync::mpsc::{Receiver, channel};
+
+const SERVICE: u32 = 9000;
+const GUEST_PORT: u32 = 1000;
+const ROOM: u32 = 1000;
+
+/// The guest's side of one connection.
+struct Guest {
+    device: Device,
+    accepted: Receiver<UnixStream>,
+    /// (host port, guest port)
+    key: (u32, u32),
+    taken: u32,
+}
+
+impl Guest {
+    fn new() -> Self {
+        let (service, accepted) = channel();
+        let device = Device::new(Services::from([(SERVICE, service)])).unwrap();
+        Self { device, accepted, key: (SERVICE, GUEST_PORT), taken: 0 }
+    }
+
+    /// A connection from the guest, open, and the service's end of it.
+    fn connected() -> (Self, UnixStream) {
+        let mut guest = Self::new();
+        guest.send(Op::Request, 0, b"");
+        assert_eq!(guest.expect_packet().0.op, Op::Response);
+        let service = guest.accepted.recv().unwrap();
+        (guest, service)
+    }
+
+    /// A connection from the host to port 8080 of the guest that the guest has not answered yet.
+    fn asked() -> (Self, UnixStream) {
+        let mut guest = Self::new();
+        let (ours, theirs) = HostStream::pair().unwrap();
+        guest.device.connect(8080, ours);
+        let (request, _) = guest.expect_packet();
+        assert_eq!((request.op, request.dst_port), (Op::Request, 8080));
+        guest.key = (request.src_port, 8080);
+        (guest, theirs)
+    }
+
+    fn header(&self, op: Op, flags: u32, len: usize) -> Header {
+        Header {
+            src_cid: GUEST_CID,
+            dst_cid: HOST_CID,
+            src_port: self.key.1,
+            dst_port: self.key.0,
+            len: u32::try_from(len).unwrap(),
+            socket_type: TYPE_STREAM,
+            op,
+            flags,
+            buf_alloc: ROOM,
+            fwd_cnt: self.taken,
+        }
+    }
+
+    fn send(&mut self, op: Op, flags: u32, data: &[u8]) {
+        let header = self.header(op, flags, data.len());
+        self.device.receive(&header, data);
+    }
+
+    fn packet(&mut self) -> Option<(Header, Vec<u8>)> {
+        self.device.poll_streams();
+        let mut space = vec![0; 4096];
+        let (header, len) = self.device.next(&mut space)?;
+        assert_eq!(header.len as usize, len);
+        space.truncate(len);
+        Some((header, space))
+    }
+
+    #[track_caller]
+    fn expect_packet(&mut self) -> (Header, Vec<u8>) {
+        self.packet().expect("the device has a packet")
+    }
+
+    #[track_caller]
+    fn expect_op(&mut self, op: Op) -> Header {
+        let (header, _) = self.expect_packet();
+        assert_eq!(header.op, op);
+        header
+    }
+
+    #[track_caller]
+    fn expect_silence(&mut self) {
+        assert_eq!(self.packet(), None);
+    }
+}
+
+fn read_all(mut stream: &UnixStream) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes).unwrap();
+    bytes
+}
+
+#[test]
+fn a_port_nobody_serves_is_refused_at_once() {
+    let mut guest = Guest::new();
+    guest.key.0 = SERVICE + 1;
+    guest.send(Op::Request, 0, b"");
+    let reset = guest.expect_op(Op::Reset);
+    assert_eq!((reset.src_port, reset.dst_port), (SERVICE + 1, GUEST_PORT));
+    guest.expect_silence();
+}
+
+#[test]
+fn a_connection_the_guest_refuses_ends() {
+    let (mut guest, stream) = Guest::asked();
+    guest.send(Op::Reset, 0, b"");
+    assert_eq!(read_all(&stream), b"");
+    guest.expect_silence();
+}
+
+#[test]
+fn bytes_pass_both_ways() {
+    let (mut guest, mut service) = Guest::connected();
+    guest.send(Op::Data, 0, b"to the host");
+    let mut bytes = [0; 11];
+    service.read_exact(&mut bytes).unwrap();
+    assert_eq!(&bytes, b"to the host");
+    service.write_all(b"to the guest").unwrap();
+    let (header, data) = guest.expect_packet();
+    assert_eq!((header.op, data.as_slice(), header.fwd_cnt), (Op::Data, &b"to the guest"[..], 11));
+    guest.expect_silence();
+}
+
+#[test]
+fn nothing_is_sent_before_the_guest_accepts() {
+    let (mut guest, mut client) = Guest::asked();
+    client.write_all(b"early").unwrap();
+    guest.expect_silence();
+    guest.send(Op::Response, 0, b"");
+    assert_eq!(guest.expect_packet().1, b"early");
+}
+
+#[test]
+fn the_guests_credit_is_never_exceeded() {
+    let (mut guest, mut service) = Guest::connected();
+    service.write_all(&[1; 2500]).unwrap();
+    assert_eq!(guest.expect_packet().1.len(), ROOM as usize);
+    guest.expect_op(Op::CreditRequest);
+    guest.expect_silence();
+    guest.taken = 400;
+    guest.send(Op::CreditUpdate, 0, b"");
+    assert_eq!(guest.expect_packet().1.len(), 400);
+    guest.taken = 1400;
+    guest.send(Op::CreditUpdate, 0, b"");
+    let rest: usize = std::iter::from_fn(|| guest.packet()).map(|(_, data)| data.len()).sum();
+    assert_eq!(rest, 1000);
+}
+
+#[test]
+fn a_claim_to_have_taken_more_than_was_sent_gives_no_credit() {
+    let (mut guest, mut service) = Guest::connected();
+    guest.taken = 5000;
+    guest.send(Op::CreditUpdate, 0, b"");
+    service.write_all(b"x").unwrap();
+    guest.expect_op(Op::CreditRequest);
+    guest.expect_silence();
+}
+
+#[test]
+fn a_slow_service_stops_the_guest_and_loses_nothing() {
+    let (mut guest, service) = Guest::connected();
+    let chunk: Vec<u8> = (0..=255).cycle().take(64 * 1024).collect();
+    let (mut sent, mut taken) = (0_u32, 0_u32);
+    // As Linux does: send as long as there is credit.
+    while sent + 65536 - taken <= BUFFER {
+        guest.send(Op::Data, 0, &chunk);
+        sent += 65536;
+        while let Some((header, _)) = guest.packet() {
+            taken = header.fwd_cnt;
+        }
+    }
+    guest.send(Op::Shutdown, SHUTDOWN_SEND | SHUTDOWN_RECEIVE, b"");
+    guest.send(Op::Reset, 0, b"");
+    // The guest is done and gone; its bytes still arrive, all of them.
+    service.set_nonblocking(true).unwrap();
+    let (mut received, mut buffer) = (Vec::new(), vec![0; 10_000]);
+    loop {
+        match (&service).read(&mut buffer) {
+            Ok(0) => break,
+            Ok(length) => received.extend_from_slice(&buffer[..length]),
+            Err(_) => guest.device.poll_streams(),
+        }
+    }
+    assert_eq!(received.len(), sent as usize);
+    assert!(received.chunks(65536).all(|part| part == chunk));
+}
+
+#[test]
+fn sending_without_credit_ends_the_connection() {
+    let (mut guest, service) = Guest::connected();
+    let mut reset = false;
+    for _ in 0..64 {
+        guest.send(Op::Data, 0, &[0; 65536]);
+        while let Some((header, _)) = guest.packet() {
+            reset |= header.op == Op::Reset;
+        }
+    }
+    assert!(reset);
+    drop(service);
+}
+
+#[test]
+fn the_hosts_half_close_leaves_the_other_direction_open() {
+    let (mut guest, mut service) = Guest::connected();
+    service.write_all(b"question").unwrap();
+    service.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(guest.expect_packet().1, b"question");
+    assert_eq!(guest.expect_op(Op::Shutdown).flags, SHUTDOWN_SEND);
+    guest.send(Op::Data, 0, b"answer");
+    guest.send(Op::Shutdown, SHUTDOWN_SEND, b"");
+    assert_eq!(read_all(&service), b"answer");
+    guest.expect_silence();
+    // Both directions ended: the guest's last word finds no connection and is answered at once.
+    guest.send(Op::Shutdown, SHUTDOWN_SEND | SHUTDOWN_RECEIVE, b"");
+    guest.expect_op(Op::Reset);
+}
+
+#[test]
+fn the_guests_half_close_leaves_the_other_direction_open() {
+    let (mut guest, mut service) = Guest::connected();
+    guest.send(Op::Data, 0, b"question");
+    guest.send(Op::Shutdown, SHUTDOWN_SEND, b"");
+    assert_eq!(read_all(&service), b"question");
+    service.write_all(b"answer").unwrap();
+    assert_eq!(guest.expect_packet().1, b"answer");
+    drop(service);
+    assert_eq!(guest.expect_op(Op::Shutdown).flags & SHUTDOWN_SEND, SHUTDOWN_SEND);
+}
+
+#[test]
+fn a_full_close_by_the_guest_is_answered_with_a_reset() {
+    let (mut guest, service) = Guest::connected();
+    guest.send(Op::Shutdown, SHUTDOWN_SEND | SHUTDOWN_RECEIVE, b"");
+    guest.expect_op(Op::Reset);
+    assert_eq!(read_all(&service), b"");
+}
+
+#[test]
+fn a_service_that_vanished_is_announced_and_its_last_bytes_arrive() {
+    let (mut guest, mut service) = Guest::connected();
+    service.write_all(b"last words").unwrap();
+    drop(service);
+    guest.send(Op::Data, 0, b"into the void");
+    let mut received = Vec::new();
+    let mut flags = 0;
+    while let Some((header, data)) = guest.packet() {
+        received.extend(data);
+        if header.op == Op::Shutdown {
+            flags |= header.flags;
+        }
+    }
+    assert_eq!(received, b"last words");
+    assert_eq!(flags, SHUTDOWN_SEND | SHUTDOWN_RECEIVE);
+}
+
+#[test]
+fn violations_of_the_protocol_end_the_connection() {
+    type Violation = fn(&mut Guest);
+    let violations: [Violation; 5] = [
+        |guest| guest.send(Op::Request, 0, b""),
+        |guest| guest.send(Op::Response, 0, b""),
+        |guest| guest.send(Op::Unknown(77), 0, b""),
+        |guest| {
+            guest.send(Op::Shutdown, SHUTDOWN_SEND, b"");
+            guest.send(Op::Data, 0, b"more");
+        },
+        |guest| {
+            let header = Header { socket_type: 2, ..guest.header(Op::Data, 0, 0) };
+            guest.device.receive(&header, b"");
+        },
+    ];
+    for violate in violations {
+        let (mut guest, _service) = Guest::connected();
+        violate(&mut guest);
+        guest.expect_op(Op::Reset);
+    }
+}
+
+#[test]
+fn packets_with_other_addresses_reach_no_connection() {
+    let (mut guest, service) = Guest::connected();
+    for header in [
+        Header { src_cid: 99, ..guest.header(Op::Data, 0, 1) },
+        Header { dst_cid: 99, ..guest.header(Op::Data, 0, 1) },
+        Header { src_port: 1, ..guest.header(Op::Data, 0, 1) },
+    ] {
+        guest.device.receive(&header, b"x");
+        guest.expect_op(Op::Reset);
+    }
+    service.set_nonblocking(true).unwrap();
+    assert!((&service).read(&mut [0]).is_err());
+}
+
+#[test]
+fn a_flood_of_refusals_pauses_the_guest_and_resets_are_not_answered() {
+    let mut guest = Guest::new();
+    guest.send(Op::Reset, 0, b"");
+    guest.expect_silence();
+    while !guest.device.input_paused() {
+        guest.send(Op::Data, 0, b"");
+    }
+    guest.expect_op(Op::Reset);
+    assert!(!guest.device.input_paused());
+}
+
+#[test]
+fn connections_are_capped() {
+    let mut guest = Guest::new();
+    guest.device.max_connections = 2;
+    let mut services = Vec::new();
+    for (port, expected) in [(1, Op::Response), (2, Op::Response), (3, Op::Reset)] {
+        guest.key.1 = port;
+        guest.send(Op::Request, 0, b"");
+        guest.expect_op(expected);
+        services.extend(guest.accepted.try_recv());
+    }
+    assert_eq!(services.len(), 2);
+    let (ours, theirs) = HostStream::pair().unwrap();
+    guest.device.connect(8080, ours);
+    assert_eq!(read_all(&theirs), b"");
+}
+
+#[test]
+fn an_enclave_that_dies_does_not_look_like_an_orderly_end() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let mut guest = Guest::new();
+    guest.device.connect(8080, HostStream::tcp(listener.accept().unwrap().0).unwrap());
+    let (request, _) = guest.expect_packet();
+    guest.key = (request.src_port, 8080);
+    guest.send(Op::Response, 0, b"");
+    guest.send(Op::Data, 0, b"half");
+    let mut half = [0; 4];
+    client.read_exact(&mut half).unwrap();
+    drop(guest);
+    assert_eq!(client.read(&mut half).unwrap_err().kind(), std::io::ErrorKind::ConnectionReset);
+}

@@ -1,0 +1,69 @@
+//! The application of these tests: one TCP service a port. Compiled by the tests, not by Cargo.
+//!
+//! | port | does |
+//! |---|---|
+//! | 8001 | sends back what it gets, and `END` after the end of file |
+//! | 8002 | reads to the end of file, then says how many bytes and their sum came |
+//! | 8003 | sends 32 MiB of a pattern and closes |
+//! | 8004 | says `hello`, ends its direction, then reads to the end of file |
+//! | 8005 | exits with the status it is sent as a decimal line |
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+
+fn main() {
+    println!("the app says this on its standard output");
+    let services: [(u16, fn(TcpStream) -> std::io::Result<()>); 5] =
+        [(8001, echo), (8002, count), (8003, source), (8004, hello), (8005, exit)];
+    let threads = services.map(|(port, serve)| {
+        let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                std::thread::spawn(move || serve(stream));
+            }
+        })
+    });
+    for thread in threads {
+        thread.join().unwrap();
+    }
+}
+
+fn echo(mut stream: TcpStream) -> std::io::Result<()> {
+    std::io::copy(&mut stream.try_clone()?, &mut stream)?;
+    stream.write_all(b"END")
+}
+
+fn count(mut stream: TcpStream) -> std::io::Result<()> {
+    let (mut bytes, mut sum, mut buffer) = (0, 0_u64, vec![0; 65536]);
+    loop {
+        let length = stream.read(&mut buffer)?;
+        if length == 0 {
+            return write!(stream, "{bytes} {sum}");
+        }
+        bytes += length;
+        sum = buffer[..length].iter().fold(sum, |sum, byte| sum.wrapping_mul(31).wrapping_add(u64::from(*byte)));
+    }
+}
+
+fn source(mut stream: TcpStream) -> std::io::Result<()> {
+    let block: Vec<u8> = (0..=250).cycle().take(251 * 1024).collect();
+    let mut left = 32 << 20;
+    while left > 0 {
+        let length = block.len().min(left);
+        stream.write_all(&block[..length])?;
+        left -= length;
+    }
+    Ok(())
+}
+
+fn hello(mut stream: TcpStream) -> std::io::Result<()> {
+    stream.write_all(b"hello")?;
+    stream.shutdown(Shutdown::Write)?;
+    std::io::copy(&mut stream, &mut std::io::sink()).map(drop)
+}
+
+fn exit(stream: TcpStream) -> std::io::Result<()> {
+    let mut status = String::new();
+    stream.take(8).read_to_string(&mut status)?;
+    std::process::exit(status.trim().parse().unwrap_or(99));
+}

@@ -1,0 +1,201 @@
+//! An image with the test application, folders, and eyes for what is left behind.
+
+use caution_abi::boot_plan::{App, BootPlan, PATH, ROOTFS_DIR, Readiness, Restart, RestartPolicy};
+use caution_abi::ports::AppPort;
+use caution_eif::{HeaderOptions, Metadata, Writer};
+use caution_enclaveos::Release;
+use caution_host::{Dirs, PublishedPort, RunConfig};
+use caution_rootfs::cpio::{self, Entry, EntryKind};
+use caution_rootfs::gzip::GzipWriter;
+use std::fs::File;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+use tempfile::TempDir;
+
+/// Ports of the application.
+pub(crate) const PORTS: [u16; 5] = [8001, 8002, 8003, 8004, 8005];
+
+/// Folders of one test.
+pub(crate) struct Place {
+    root: TempDir,
+    pub(crate) dirs: Dirs,
+}
+
+impl Place {
+    pub(crate) fn new() -> Self {
+        let root = tempfile::tempdir().unwrap();
+        let at = |name| root.path().join(name);
+        // The probe of KVM is kept for all tests of this run.
+        let dirs = Dirs { state: at("state"), runtime: at("run"), cache: images().join("cache") };
+        Self { root, dirs }
+    }
+
+    /// A run of the image `eif` on free ports.
+    pub(crate) fn config(&self, eif: &Path) -> RunConfig {
+        let ports = PORTS.map(|enclave| PublishedPort { enclave, host: Some(0) });
+        RunConfig {
+            name: "test".to_owned(),
+            eif: eif.to_owned(),
+            manifest: None,
+            checkout: None,
+            ports: ports.to_vec(),
+            attestation_port: Some(0),
+            cpus: 1,
+            memory_mib: 256,
+            debug: false,
+        }
+    }
+
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.root.path().join(name)
+    }
+
+    /// Names in the runtime folder, but for its lock.
+    pub(crate) fn left_in_runtime(&self) -> Vec<String> {
+        let Ok(entries) = std::fs::read_dir(&self.dirs.runtime) else { return Vec::new() };
+        let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names.filter(|name| name != ".lock").collect()
+    }
+
+    /// Processes that belong to runs of this place, by what marks them.
+    pub(crate) fn processes(&self) -> Vec<(i32, String)> {
+        let wanted = format!("CAUTION_ENCLAVE_RUN={}/", self.dirs.runtime.display());
+        let pids = std::fs::read_dir("/proc")
+            .unwrap()
+            .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+        pids.filter_map(|pid: i32| {
+            let environment = std::fs::read(format!("/proc/{pid}/environ")).ok()?;
+            let marked = environment.split(|b| *b == 0).any(|v| v.starts_with(wanted.as_bytes()));
+            let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
+            marked.then(|| (pid, name.trim().to_owned()))
+        })
+        .collect()
+    }
+
+    /// Nothing of any run is left, now or within seconds.
+    pub(crate) fn assert_clean(&self) {
+        eventually("everything is cleaned up", || {
+            self.left_in_runtime().is_empty() && self.processes().is_empty()
+        });
+    }
+}
+
+/// Waits for something that another process does.
+pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    for _ in 0..1000 {
+        if holds() {
+            return;
+        }
+        #[expect(clippy::disallowed_methods, reason = "a strange process's end cannot be waited for")]
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    panic!("not within 10 s: {what}");
+}
+
+/// What real boots need; `None`, loudly, where this machine lacks it.
+pub(crate) fn release() -> Option<Release> {
+    if Command::new("qemu-system-x86_64").arg("--version").output().is_err() {
+        println!("SKIPPED: QEMU is not installed (apt-get install qemu-system-x86)");
+        return None;
+    }
+    let release = caution_enclaveos::default_release(&cache());
+    release.inspect_err(|e| println!("SKIPPED: no EnclaveOS release (caution enclaveos build): {e}")).ok()
+}
+
+/// The command line tool's cache, where releases lie.
+fn cache() -> PathBuf {
+    #[expect(clippy::disallowed_methods, reason = "the same folder as client/cli/src/config.rs")]
+    let variable = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    variable("CAUTION_WORKDIR").unwrap_or_else(|| {
+        let cache = variable("XDG_CACHE_HOME");
+        cache.or_else(|| Some(variable("HOME")?.join(".cache"))).unwrap_or_default().join("caution")
+    })
+}
+
+/// A folder that lives as long as this test program, with what all tests share.
+fn images() -> &'static Path {
+    static IMAGES: OnceLock<PathBuf> = OnceLock::new();
+    IMAGES.get_or_init(|| {
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("host-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        folder
+    })
+}
+
+/// The image of the test application on `release`.
+pub(crate) fn image(release: &Release) -> &'static Path {
+    static IMAGE: OnceLock<PathBuf> = OnceLock::new();
+    IMAGE.get_or_init(|| {
+        let app = images().join("app");
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/enclave/app.rs");
+        let mut rustc = Command::new("rustc");
+        rustc
+            .args(["--edition", "2024", "-O", "-C", "target-feature=+crt-static", "-o"])
+            .arg(&app)
+            .arg(source);
+        assert!(rustc.status().unwrap().success());
+        write_image("app.eif", release, &ramdisk(&std::fs::read(app).unwrap()))
+    })
+}
+
+/// An image of `release` with these bytes as ramdisk 1.
+pub(crate) fn write_image(name: &str, release: &Release, ramdisk: &[u8]) -> PathBuf {
+    let path = images().join(name);
+    let platform = std::fs::read(release.ramdisk_path()).unwrap();
+    write_ramdisks(&path, release, &[&platform, ramdisk]);
+    path
+}
+
+/// An image of this kernel with any ramdisks.
+pub(crate) fn write_ramdisks(path: &Path, release: &Release, ramdisks: &[&[u8]]) {
+    let mut writer = Writer::new(File::create_new(path).unwrap(), HeaderOptions::default()).unwrap();
+    writer.kernel(File::open(release.kernel_path()).unwrap()).unwrap();
+    writer.cmdline(release.cmdline()).unwrap();
+    writer.metadata(&Metadata::new("6.12")).unwrap();
+    for ramdisk in ramdisks {
+        writer.ramdisk(*ramdisk).unwrap();
+    }
+    writer.finish().unwrap();
+}
+
+fn ramdisk(app: &[u8]) -> Vec<u8> {
+    let ports: Vec<AppPort> = PORTS.iter().map(|port| AppPort::try_from(*port).unwrap()).collect();
+    let plan = BootPlan {
+        version: BootPlan::VERSION,
+        app: App {
+            argv: vec!["/app".to_owned()],
+            env: std::collections::BTreeMap::new(),
+            cwd: "/".to_owned(),
+            uid: 1000,
+            gid: 1000,
+            groups: Vec::new(),
+        },
+        http_port: None,
+        readiness: Readiness::Tcp { port: ports[0], timeout_s: 60 },
+        ports,
+        restart: Restart { policy: RestartPolicy::Never, max_restarts: 0, backoff_ms: 1, backoff_max_ms: 1 },
+    };
+    archive(&[
+        (PATH, 0o644, Some(&plan.to_bytes())),
+        (ROOTFS_DIR, 0o755, None),
+        (&format!("{ROOTFS_DIR}/app"), 0o755, Some(app)),
+    ])
+}
+
+/// A gzipped archive of files (with content) and directories.
+pub(crate) fn archive(entries: &[(&str, u32, Option<&[u8]>)]) -> Vec<u8> {
+    let mut writer = cpio::Writer::new(GzipWriter::new(Vec::new()).unwrap());
+    for (path, mode, content) in entries {
+        let kind = match content {
+            Some(bytes) => EntryKind::File { size: bytes.len() as u64 },
+            None => EntryKind::Directory,
+        };
+        let entry = Entry { path: path.as_bytes().to_vec(), kind, mode: *mode, uid: 0, gid: 0 };
+        writer.append(&entry, &mut content.unwrap_or_default()).unwrap();
+    }
+    let mut gzip = writer.finish().unwrap();
+    gzip.flush().unwrap();
+    gzip.finish().unwrap()
+}
