@@ -5,6 +5,7 @@
 
 mod content;
 mod emit;
+mod hide;
 mod lookup;
 mod merge;
 #[cfg(test)]
