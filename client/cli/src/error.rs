@@ -69,16 +69,18 @@ impl CliError {
 
     /// An error whose words are a library error's, with its chain of causes.
     pub(crate) fn from_error(exit: Exit, error: &(dyn Error + 'static)) -> Self {
-        let mut causes = Vec::new();
+        // Errors that only pass another one on say the same words again.
+        let mut said = vec![error.to_string()];
         let mut source = error.source();
         while let Some(cause) = source {
             let text = cause.to_string();
-            if causes.last() != Some(&text) {
-                causes.push(text);
+            if said.last() != Some(&text) {
+                said.push(text);
             }
             source = cause.source();
         }
-        Self { exit, message: sentence(&error.to_string()), causes, hint: None }
+        let message = sentence(&said.remove(0));
+        Self { exit, message, causes: said, hint: None }
     }
 
     /// A file operation that failed.
