@@ -4,6 +4,7 @@
 mod image;
 mod lies;
 mod lifecycle;
+mod machines;
 mod verify;
 
 use caution_system_tests::command::{Machine, free_port};

@@ -189,7 +189,7 @@ fn other_release() -> tempfile::TempDir {
 
 /// The cache of tools and releases that `make test` filled.
 #[expect(clippy::disallowed_methods, reason = "the same variables as the program under test")]
-fn cache() -> PathBuf {
+pub(crate) fn cache() -> PathBuf {
     let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|p: &PathBuf| p.is_absolute());
     absolute("CAUTION_WORKDIR")
         .or_else(|| absolute("XDG_CACHE_HOME").map(|c| c.join("caution")))
