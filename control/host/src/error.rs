@@ -82,7 +82,8 @@ pub enum HostError {
     /// The enclave has too little memory for its image.
     #[error(
         "The enclave has {memory_mib} MiB of memory but needs at least {needed_mib} MiB: \
-         {packed_mib} MiB image + {unpacked_mib} MiB unpacked + {system_mib} MiB for EnclaveOS."
+         {packed_mib} MiB image + {unpacked_mib} MiB unpacked{} + {system_mib} MiB for EnclaveOS.",
+        kept_free_text(*.kept_free_mib)
     )]
     EnclaveMemory {
         /// Configured.
@@ -93,6 +94,8 @@ pub enum HostError {
         packed_mib: u64,
         /// Ramdisks unpacked; a lower bound when `unpacked_is_minimum`.
         unpacked_mib: u64,
+        /// What the kernel does not let unpacked files take.
+        kept_free_mib: u64,
         /// The rest.
         system_mib: u64,
         /// Counting ended early because it was already too much.
@@ -196,7 +199,7 @@ pub enum HostError {
     #[error("No enclave named `{0}` runs here.")]
     NotRunning(String),
     /// Several match.
-    #[error("`{name}` names {count} enclaves; use an id.")]
+    #[error("`{name}` names {count} enclaves.")]
     Ambiguous {
         /// The name.
         name: String,
@@ -212,8 +215,8 @@ impl HostError {
     /// What to do about it, as a command or a sentence.
     pub fn fix(&self) -> Option<String> {
         let text = match self {
-            Self::QemuMissing { .. } => "sudo apt-get install qemu-system-x86".to_owned(),
-            Self::SetprivMissing => "sudo apt-get install util-linux".to_owned(),
+            Self::QemuMissing { .. } => "apt-get install qemu-system-x86".to_owned(),
+            Self::SetprivMissing => "apt-get install util-linux".to_owned(),
             Self::GuestReset { debug: false, .. }
             | Self::QemuEnded { debug: false, .. }
             | Self::BootTimeout { debug: false, .. } => "run it with --debug to see the console".to_owned(),
@@ -222,7 +225,7 @@ impl HostError {
                 format!("`memory: {suggestion}` in Procfile, or a smaller base image")
             }
             Self::HostMemory { .. } => {
-                "stop another enclave (caution ps), or declare less `memory`".to_owned()
+                "stop another enclave (caution apps ps), or declare less `memory`".to_owned()
             }
             Self::Disk { path, .. } => format!("make room on the file system of {}", path.display()),
             Self::PortTaken { enclave, .. } if *enclave == caution_abi::ports::ATTESTATION => {
@@ -236,14 +239,14 @@ impl HostError {
             }
             Self::RuntimePath { .. } => "set XDG_RUNTIME_DIR to a short path".to_owned(),
             Self::Supervisor { advice, .. } => return advice.clone(),
-            Self::NotRunning(_) | Self::Ambiguous { .. } => "caution ps".to_owned(),
+            Self::NotRunning(_) | Self::Ambiguous { .. } => {
+                "caution apps ps      (then name it, or its id)".to_owned()
+            }
             _ => return None,
         };
         Some(text)
     }
-}
 
-impl HostError {
     /// The message with its causes, outermost first, as one line.
     pub(crate) fn with_causes(&self) -> String {
         let mut text = self.to_string();
@@ -253,6 +256,13 @@ impl HostError {
             cause = inner.source();
         }
         text
+    }
+}
+
+fn kept_free_text(mib: u64) -> String {
+    match mib {
+        0 => String::new(),
+        mib => format!(" + {mib} MiB that the kernel keeps free of unpacked files"),
     }
 }
 

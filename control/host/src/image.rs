@@ -53,6 +53,7 @@ impl BootImage {
             caution_eif::read_with(file, &Limits::default(), |section, bytes| parts.add(section, bytes))
                 .map_err(|cause| HostError::Image { path: path.to_owned(), cause })?;
         parts.end_ramdisk();
+        parts.size.half_is_kept_free = admission::unpacks_into_tmpfs(&image.cmdline);
         Ok(Self {
             measurements: image.measurements,
             sha256: image.sha256,

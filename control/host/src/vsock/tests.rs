@@ -202,7 +202,7 @@ fn sending_without_credit_ends_the_connection() {
     let (mut guest, service) = Guest::connected();
     let mut reset = false;
     for _ in 0..64 {
-        guest.send(Op::Data, 0, &[0; 65536]);
+        guest.send(Op::Data, 0, &vec![0; 65536]);
         while let Some((header, _)) = guest.packet() {
             reset |= header.op == Op::Reset;
         }

@@ -41,7 +41,9 @@ fn count(mut stream: TcpStream) -> std::io::Result<()> {
             return write!(stream, "{bytes} {sum}");
         }
         bytes += length;
-        sum = buffer[..length].iter().fold(sum, |sum, byte| sum.wrapping_mul(31).wrapping_add(u64::from(*byte)));
+        sum = buffer[..length]
+            .iter()
+            .fold(sum, |sum, byte| sum.wrapping_mul(31).wrapping_add(u64::from(*byte)));
     }
 }
 

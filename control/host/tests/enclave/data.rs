@@ -1,7 +1,7 @@
 //! Bytes through published ports: exact, in both directions, each ending on its own.
 
 use crate::Running;
-use crate::support::{Place, image, release};
+use crate::support::{Place, config, image, release};
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
 
@@ -25,7 +25,7 @@ fn read_all(stream: &mut TcpStream) -> Vec<u8> {
 fn published_ports_are_byte_exact() {
     let Some(release) = release() else { return };
     let place = Place::new();
-    let running = Running::ready(&place.dirs, &place.config(image(&release)));
+    let running = Running::ready(&place.dirs, &config(image(&release)));
     half_closes(&running);
     both_ways_at_once(&running);
     a_slow_reader_gets_everything(&running);
@@ -96,7 +96,7 @@ fn many_connections(running: &Running) {
 fn an_open_transfer_breaks_visibly_when_the_enclave_is_stopped() {
     let Some(release) = release() else { return };
     let place = Place::new();
-    let running = Running::ready(&place.dirs, &place.config(image(&release)));
+    let running = Running::ready(&place.dirs, &config(image(&release)));
     let mut stream = running.connect(8001);
     stream.write_all(b"x").unwrap();
     stream.read_exact(&mut [0]).unwrap();

@@ -1,6 +1,6 @@
 //! Every way a run can end, and that nothing is left after it.
 
-use crate::support::{Place, archive, eventually, image, release, write_image, write_ramdisks};
+use crate::support::{Place, archive, config, eventually, image, release, write_image, write_ramdisks};
 use crate::{Running, agent};
 use caution_abi::control::Exit;
 use caution_host::{
@@ -19,7 +19,7 @@ fn signal(pid: i32, name: &str) {
 }
 
 fn detach(place: &Place, eif: &Path) -> Record {
-    run_detached(&place.dirs, &place.config(eif), Path::new(AGENT), &mut |_| {}).unwrap()
+    run_detached(&place.dirs, &config(eif), Path::new(AGENT), &mut |_| {}).unwrap()
 }
 
 fn last_event(place: &Place) -> HostEvent {
@@ -37,7 +37,7 @@ fn a_detached_enclave_is_listed_stopped_and_its_log_stays() {
     let Some(release) = release() else { return };
     let place = Place::new();
     let record = detach(&place, image(&release));
-    assert_eq!(list(&place.dirs).unwrap(), [record.clone()]);
+    assert_eq!(list(&place.dirs).unwrap(), std::slice::from_ref(&record));
     assert_eq!(find(&place.dirs, &record.id).unwrap(), record);
     assert_eq!(stop(&place.dirs, &record.id).unwrap(), Ending::Stopped);
     assert_eq!(list(&place.dirs).unwrap(), []);
@@ -70,7 +70,7 @@ fn sigterm_ends_an_agent_in_order() {
 fn killing_qemu_is_reported_and_leaves_nothing() {
     let Some(release) = release() else { return };
     let place = Place::new();
-    let mut running = Running::ready(&place.dirs, &place.config(image(&release)));
+    let mut running = Running::ready(&place.dirs, &config(image(&release)));
     signal(qemu(&place), "KILL");
     let error = running.outcome().unwrap_err();
     assert!(matches!(&error, HostError::QemuEnded { progress: Progress::Phase(_), .. }), "{error}");
@@ -83,7 +83,7 @@ fn killing_qemu_is_reported_and_leaves_nothing() {
 fn an_app_that_ends_says_how() {
     let Some(release) = release() else { return };
     let place = Place::new();
-    let mut running = Running::ready(&place.dirs, &place.config(image(&release)));
+    let mut running = Running::ready(&place.dirs, &config(image(&release)));
     let mut stream = running.connect(8005);
     stream.write_all(b"7\n").unwrap();
     stream.shutdown(std::net::Shutdown::Write).unwrap();
@@ -101,7 +101,7 @@ fn an_app_that_ends_says_how() {
 fn a_stop_during_boot_is_heeded() {
     let Some(release) = release() else { return };
     let place = Place::new();
-    let mut running = Running::start(&place.dirs, &place.config(image(&release)));
+    let mut running = Running::start(&place.dirs, &config(image(&release)));
     running.wait_for(|event| *event == HostEvent::Booting);
     assert_eq!(running.stop().unwrap(), Ending::Stopped);
     place.assert_clean();
@@ -113,7 +113,7 @@ fn a_guest_without_init_is_named_with_how_far_it_came() {
     let place = Place::new();
     let eif = place.file("bare.eif");
     write_ramdisks(&eif, &release, &[&archive(&[("empty", 0o755, None)])]);
-    let error = Running::start(&place.dirs, &place.config(&eif)).outcome().unwrap_err();
+    let error = Running::start(&place.dirs, &config(&eif)).outcome().unwrap_err();
     assert!(matches!(error, HostError::GuestReset { progress: Progress::Powered, debug: false }), "{error}");
     assert_eq!(error.fix().unwrap(), "run it with --debug to see the console");
     place.assert_clean();
@@ -129,7 +129,7 @@ fn a_silent_guest_is_given_up() {
     write_ramdisks(&eif, &release, &[&archive(&[("init", 0o755, Some(&app))])]);
     let options =
         Options { agent: agent(), stop: StopHandle::default(), heartbeat_limit: Duration::from_millis(300) };
-    let error = run_with(&place.dirs, &place.config(&eif), &options, &mut |_| {}).unwrap_err();
+    let error = run_with(&place.dirs, &config(&eif), &options, &mut |_| {}).unwrap_err();
     assert!(matches!(error, HostError::BootTimeout { progress: Progress::Powered, .. }), "{error}");
     place.assert_clean();
 }
@@ -139,7 +139,7 @@ fn an_image_without_a_boot_plan_says_so_from_inside() {
     let Some(release) = release() else { return };
     let place = Place::new();
     let eif = write_image("planless.eif", &release, &archive(&[("rootfs", 0o755, None)]));
-    match Running::start(&place.dirs, &place.config(&eif)).outcome().unwrap() {
+    match Running::start(&place.dirs, &config(&eif)).outcome().unwrap() {
         Ending::PoweredOff { reason, .. } => assert!(reason.contains("boot"), "{reason}"),
         other => panic!("{other:?}"),
     }
@@ -156,13 +156,13 @@ fn images_that_cannot_boot_are_refused_before_anything_starts() {
     let broken = place.file("broken.eif");
     std::fs::write(&broken, &bytes).unwrap();
     let refusal = |config: &RunConfig| Running::start(&place.dirs, config).outcome().unwrap_err();
-    assert!(matches!(refusal(&place.config(&broken)), HostError::Image { .. }));
-    assert!(matches!(refusal(&place.config(&place.file("absent"))), HostError::File { .. }));
-    let small = RunConfig { memory_mib: 40, ..place.config(image(&release)) };
-    assert!(matches!(refusal(&small), HostError::EnclaveMemory { memory_mib: 40, .. }));
-    let many = RunConfig { cpus: 65, ..place.config(image(&release)) };
+    assert!(matches!(refusal(&config(&broken)), HostError::Image { .. }));
+    assert!(matches!(refusal(&config(&place.file("absent"))), HostError::File { .. }));
+    let small = RunConfig { memory_mib: 36, ..config(image(&release)) };
+    assert!(matches!(refusal(&small), HostError::EnclaveMemory { memory_mib: 36, .. }));
+    let many = RunConfig { cpus: 65, ..config(image(&release)) };
     assert!(matches!(refusal(&many), HostError::Cpus(65)));
-    let odd = RunConfig { name: "../x".to_owned(), ..place.config(image(&release)) };
+    let odd = RunConfig { name: "../x".to_owned(), ..config(image(&release)) };
     assert!(matches!(refusal(&odd), HostError::Name(_)));
     place.assert_clean();
 }
@@ -170,7 +170,7 @@ fn images_that_cannot_boot_are_refused_before_anything_starts() {
 #[test]
 fn an_error_of_a_detached_run_reaches_its_starter() {
     let place = Place::new();
-    let config = place.config(&place.file("absent"));
+    let config = config(&place.file("absent"));
     let error = run_detached(&place.dirs, &config, Path::new(AGENT), &mut |_| {}).unwrap_err();
     assert!(matches!(&error, HostError::Supervisor { .. }), "{error}");
     assert!(error.to_string().contains("absent"), "{error}");

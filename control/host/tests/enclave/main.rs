@@ -1,4 +1,5 @@
 //! Real enclaves under real QEMU: EnclaveOS, a small application, and everything that can be killed.
+#![expect(clippy::unwrap_used, reason = "a failed step is a failed test, in helpers too")]
 
 mod data;
 mod endings;
@@ -14,7 +15,7 @@ use std::path::Path;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
-use support::{Place, image, release};
+use support::{Place, config, image, release};
 
 /// A running enclave.
 struct Running {
@@ -121,7 +122,7 @@ fn an_enclave_boots_and_attests_what_was_measured() {
     let Some(release) = release() else { return };
     let place = Place::new();
     let manifest = b"{\"version\":\"2\"}".to_vec();
-    let config = RunConfig { manifest: Some(manifest.clone()), ..place.config(image(&release)) };
+    let config = RunConfig { manifest: Some(manifest.clone()), ..config(image(&release)) };
     let mut running = Running::ready(&place.dirs, &config);
     let nonce = Nonce::new([0x5a; 32]);
     let (status, response) = attest(&running, &nonce);
@@ -147,7 +148,7 @@ fn an_enclave_boots_and_attests_what_was_measured() {
 fn debug_mode_opens_the_console_and_attests_zeros() {
     let Some(release) = release() else { return };
     let place = Place::new();
-    let config = RunConfig { debug: true, ..place.config(image(&release)) };
+    let config = RunConfig { debug: true, ..config(image(&release)) };
     let mut running = Running::ready(&place.dirs, &config);
     let (_, response) = attest(&running, &Nonce::new([1; 32]));
     assert!(response.manifest.is_none());
@@ -169,7 +170,7 @@ fn debug_mode_opens_the_console_and_attests_zeros() {
 fn phases_come_in_order_and_readiness_comes_from_inside() {
     let Some(release) = release() else { return };
     let place = Place::new();
-    let running = Running::ready(&place.dirs, &place.config(image(&release)));
+    let running = Running::ready(&place.dirs, &config(image(&release)));
     let phases: Vec<Phase> = running
         .seen
         .iter()

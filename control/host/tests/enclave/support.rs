@@ -32,22 +32,6 @@ impl Place {
         Self { root, dirs }
     }
 
-    /// A run of the image `eif` on free ports.
-    pub(crate) fn config(&self, eif: &Path) -> RunConfig {
-        let ports = PORTS.map(|enclave| PublishedPort { enclave, host: Some(0) });
-        RunConfig {
-            name: "test".to_owned(),
-            eif: eif.to_owned(),
-            manifest: None,
-            checkout: None,
-            ports: ports.to_vec(),
-            attestation_port: Some(0),
-            cpus: 1,
-            memory_mib: 256,
-            debug: false,
-        }
-    }
-
     pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.root.path().join(name)
     }
@@ -79,6 +63,22 @@ impl Place {
         eventually("everything is cleaned up", || {
             self.left_in_runtime().is_empty() && self.processes().is_empty()
         });
+    }
+}
+
+/// A run of the image `eif` on free ports.
+pub(crate) fn config(eif: &Path) -> RunConfig {
+    let ports = PORTS.map(|enclave| PublishedPort { enclave, host: Some(0) });
+    RunConfig {
+        name: "test".to_owned(),
+        eif: eif.to_owned(),
+        manifest: None,
+        checkout: None,
+        ports: ports.to_vec(),
+        attestation_port: Some(0),
+        cpus: 1,
+        memory_mib: 256,
+        debug: false,
     }
 }
 
@@ -118,7 +118,15 @@ fn cache() -> PathBuf {
 fn images() -> &'static Path {
     static IMAGES: OnceLock<PathBuf> = OnceLock::new();
     IMAGES.get_or_init(|| {
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("host-{}", std::process::id()));
+        let all = Path::new(env!("CARGO_TARGET_TMPDIR")).join("host-enclaves");
+        std::fs::create_dir_all(&all).unwrap();
+        // Statics are never dropped: each run of the tests removes what the ones before left.
+        for old in std::fs::read_dir(&all).unwrap().map(|entry| entry.unwrap().path()) {
+            if !Path::new("/proc").join(old.file_name().unwrap()).exists() {
+                std::fs::remove_dir_all(old).unwrap();
+            }
+        }
+        let folder = all.join(std::process::id().to_string());
         std::fs::create_dir_all(&folder).unwrap();
         folder
     })
