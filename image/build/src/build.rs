@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 /// Everything that can be refused is refused before the engine starts. Nothing appears under a final
 /// name (but `build.log`) until the whole build has succeeded; the image appears last.
 pub fn build(request: &Request<'_>) -> Result<Built, BuildError> {
-    let (_, config) = load_config(request.repo, request.commit)?;
+    let spec = load_config(request.repo, request.commit)?;
     let in_use = Pin { id: request.release.id(), pcr1: request.release.reference().pcr1 };
     match enclaveos_pin(request.repo, request.commit)? {
         Some(pinned) if pinned != in_use => {
@@ -32,10 +32,10 @@ pub fn build(request: &Request<'_>) -> Result<Built, BuildError> {
         }
         _ => {}
     }
-    let file = Chosen::find(request, &config.spec)?;
+    let file = Chosen::find(request, &spec)?;
     let engine = request.engine.find()?;
     let stage = Stage::open(request.output)?;
-    let mut build = Build { request, spec: config.spec, file, in_use, stage, engine, timings: Vec::new() };
+    let mut build = Build { request, spec, file, in_use, stage, engine, timings: Vec::new() };
     build.source()?;
     let container = build.container()?;
     let filesystem = build.filesystem(&container.image)?;

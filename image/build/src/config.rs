@@ -1,7 +1,7 @@
 //! The app's configuration, from the commit and from nowhere else.
 
 use crate::git::{CommitId, GitError, Repository};
-use caution_appspec::{Config, ConfigErrors, ConfigFile, MAX_BYTES, parse};
+use caution_appspec::{AppSpec, ConfigErrors, ConfigFile, MAX_BYTES, parse};
 
 /// Why a commit's configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -50,18 +50,14 @@ impl ConfigError {
 /// # Errors
 /// - [`ConfigError::None`] when the commit has neither file
 /// - [`ConfigError::Problems`] with every error at once, or with everything that is not supported yet
-pub(crate) fn load_config(repo: &Repository, commit: &CommitId) -> Result<(ConfigFile, Config), ConfigError> {
+pub(crate) fn load_config(repo: &Repository, commit: &CommitId) -> Result<AppSpec, ConfigError> {
     for file in ConfigFile::BY_PRECEDENCE {
         let name = file.file_name();
         let Some(bytes) = repo.read_file(commit, name, MAX_BYTES as u64)? else { continue };
         let text = String::from_utf8(bytes)
             .map_err(|_| ConfigError::NotText { file: name, commit: commit.clone() })?;
         let config = parse(file, &text).map_err(ConfigError::Problems)?;
-        if !config.not_supported_yet.is_empty() {
-            let problems = config.not_supported_yet;
-            return Err(ConfigError::Problems(ConfigErrors { file, problems }));
-        }
-        return Ok((file, config));
+        return config.into_supported(file).map_err(ConfigError::Problems);
     }
     let in_work_tree = ConfigFile::BY_PRECEDENCE.iter().any(|f| repo.root().join(f.file_name()).exists());
     Err(ConfigError::None { commit: commit.clone(), in_work_tree })
@@ -72,7 +68,7 @@ mod tests {
     use super::*;
     use crate::testing::Scratch;
 
-    fn load(scratch: &Scratch) -> Result<(ConfigFile, Config), ConfigError> {
+    fn load(scratch: &Scratch) -> Result<AppSpec, ConfigError> {
         let repository = Repository::discover(scratch.path())?;
         load_config(&repository, &repository.head()?)
     }
@@ -83,9 +79,7 @@ mod tests {
         scratch.write("Procfile", "run: /app/server\nports: 8080\n");
         scratch.commit();
         scratch.write("caution.hcl", "not committed");
-        let (file, config) = load(&scratch).expect("loads");
-        assert_eq!(file, ConfigFile::Procfile);
-        assert_eq!(config.spec.network.ports.len(), 1);
+        assert_eq!(load(&scratch).expect("is the Procfile").network.ports.len(), 1);
 
         scratch.write("caution.hcl", "not = valid = hcl");
         scratch.commit();

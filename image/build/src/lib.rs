@@ -34,7 +34,7 @@ pub use request::{Built, Progress, Request, Step};
 pub use stage::StageError;
 
 use caution_abi::boot_plan::BootPlan;
-use caution_appspec::{Config, ConfigFile};
+use caution_appspec::AppSpec;
 use git::{CommitId, Repository};
 use std::path::Path;
 
@@ -43,7 +43,7 @@ use std::path::Path;
 /// # Errors
 /// - [`ConfigError::None`] when the commit has neither file
 /// - [`ConfigError::Problems`] with every error at once, or with everything that is not supported yet
-pub fn load_config(repo: &Repository, commit: &CommitId) -> Result<(ConfigFile, Config), BuildError> {
+pub fn load_config(repo: &Repository, commit: &CommitId) -> Result<AppSpec, BuildError> {
     Ok(config::load_config(repo, commit)?)
 }
 

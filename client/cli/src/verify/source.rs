@@ -39,10 +39,10 @@ pub(super) fn review(
     let Some(commit) = commit(&repo, expected, manifest, verdict)? else { return Ok(None) };
     verdict.commit = Some(commit.to_string());
 
-    let (_, config) = caution_build::load_config(&repo, &commit)
+    let spec = caution_build::load_config(&repo, &commit)
         .map_err(|e| CliError::from(e).with_exit(Exit::CannotReproduce))?;
     let release = expected_release(context, &repo, &commit)?;
-    let reviewed = Reviewed { repo, commit, release, spec: config.spec };
+    let reviewed = Reviewed { repo, commit, release, spec };
     if !reviewed.check_claims(None, manifest, verdict) {
         return Ok(None);
     }

@@ -98,13 +98,13 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<u8, CliError> {
 
 fn from_build(context: &Context, args: &Args, repo: &Repository) -> Result<Image, CliError> {
     let (built, _) = build::build_image(context, &args.build, repo)?;
-    let (_, config) = caution_build::load_config(repo, &built.commit)?;
+    let spec = caution_build::load_config(repo, &built.commit)?;
     Ok(Image {
         eif: built.eif,
         manifest: Some(built.manifest.to_bytes()),
-        cpus: config.spec.resources.cpus,
-        memory_mib: config.spec.resources.memory_mib,
-        debug: config.spec.debug.enabled,
+        cpus: spec.resources.cpus,
+        memory_mib: spec.resources.memory_mib,
+        debug: spec.debug.enabled,
     })
 }
 
