@@ -4,14 +4,18 @@
 //! |---|---|---|
 //! | [`ports`] | – | vsock and TCP port numbers |
 //! | [`boot_plan`] | builder → enclave, measured into PCR2 | canonical JSON |
+//! | [`cmdline`] | builder → enclave, measured into PCR1 | text |
+//! | [`seal`] | builder → enclave, measured into PCR2 | canonical JSON |
 //! | [`manifest`] | builder → host → enclave → verifier, *not* measured, bound by `user_data` | canonical JSON |
 //! | [`control`] | enclave → host | one JSON object a line |
 //! | [`nsm`] | enclave → NSM device or emulator | CBOR |
 //! | [`evidence`] | verifier ↔ enclave | JSON over HTTP, and the CBOR inside `user_data` |
 
 pub mod boot_plan;
+pub mod cmdline;
 pub mod control;
 pub mod evidence;
 pub mod manifest;
 pub mod nsm;
 pub mod ports;
+pub mod seal;
