@@ -35,7 +35,7 @@ pub fn build(options: &BuildOptions<'_>) -> Result<Release, EnclaveOsError> {
     let (rustc, toolchain) = tools(&context, &lock)?;
     let kernel = kernel::build(&context, &kernel_lock, &toolchain)?;
     let program = userland::build(&context, &lock, &rustc, &toolchain)?;
-    let ramdisk = ramdisk::build(&program)?;
+    let ramdisk = ramdisk::build(&program, &lock.cmdline)?;
     let parts = Parts {
         version: &lock.version,
         kernel_version: &kernel_lock.version,
@@ -53,7 +53,8 @@ pub fn build_ramdisk(options: &BuildOptions<'_>) -> Result<Vec<u8>, EnclaveOsErr
     let lock = EnclaveOsLock::read(&context.source)?;
     let _turn = Turn::wait(&context)?;
     let (rustc, toolchain) = tools(&context, &lock)?;
-    Ok(ramdisk::build(&userland::build(&context, &lock, &rustc, &toolchain)?)?)
+    let program = userland::build(&context, &lock, &rustc, &toolchain)?;
+    Ok(ramdisk::build(&program, &lock.cmdline)?)
 }
 
 /// Builds the kernel alone.

@@ -1,5 +1,7 @@
-//! Ramdisk 0: `/init`, the folders it mounts over, and the two devices it needs before that.
+//! Ramdisk 0: `/init`, the command line it checks, the folders it mounts over, and the two devices it
+//! needs before that.
 
+use caution_abi::cmdline;
 use caution_rootfs::cpio::{CpioError, Entry, EntryKind, Writer};
 use caution_rootfs::gzip::GzipWriter;
 
@@ -15,24 +17,26 @@ pub enum RamdiskError {
     Compression(#[from] std::io::Error),
 }
 
-/// The compressed ramdisk around a program.
-pub(crate) fn build(program: &[u8]) -> Result<Vec<u8>, RamdiskError> {
+/// The compressed ramdisk around a program and the kernel's command line.
+pub(crate) fn build(program: &[u8], command_line: &str) -> Result<Vec<u8>, RamdiskError> {
     let mut archive = Writer::new(GzipWriter::new(Vec::new())?);
-    let size = program.len() as u64;
+    let file = |content: &[u8]| EntryKind::File { size: content.len() as u64 };
     for (path, kind, mode) in [
+        (cmdline::PATH, file(command_line.as_bytes()), 0o444),
         ("dev", EntryKind::Directory, 0o755),
         // The kernel opens it as PID 1's standard streams, before devtmpfs is there.
         ("dev/console", EntryKind::CharDevice { major: 5, minor: 1 }, 0o600),
         ("dev/null", EntryKind::CharDevice { major: 1, minor: 3 }, 0o666),
         ("etc", EntryKind::Directory, 0o755),
-        ("init", EntryKind::File { size }, 0o755),
+        ("init", file(program), 0o755),
         ("proc", EntryKind::Directory, 0o755),
         ("run", EntryKind::Directory, 0o755),
         ("sys", EntryKind::Directory, 0o755),
         ("tmp", EntryKind::Directory, 0o1777),
     ] {
         let entry = Entry { path: path.into(), kind, mode, uid: 0, gid: 0 };
-        archive.append(&entry, &mut &*program)?;
+        let content = if path == cmdline::PATH { command_line.as_bytes() } else { program };
+        archive.append(&entry, &mut &*content)?;
     }
     Ok(archive.finish()?.finish()?)
 }
@@ -43,18 +47,27 @@ mod tests {
     use std::io::Read as _;
 
     #[test]
-    fn it_holds_the_program_and_nothing_of_the_machine() {
-        let bytes = build(b"program").unwrap();
-        assert_eq!(bytes, build(b"program").unwrap());
+    fn it_holds_program_and_command_line_and_nothing_of_the_machine() {
+        let bytes = build(b"program", "reboot=k").unwrap();
+        assert_eq!(bytes, build(b"program", "reboot=k").unwrap());
         assert_eq!(&bytes[..3], b"\x1f\x8b\x08");
         let mut archive = Vec::new();
         flate2::read::GzDecoder::new(bytes.as_slice()).read_to_end(&mut archive).unwrap();
         let mut reader = caution_rootfs::cpio::Reader::new(archive.as_slice());
-        let mut names = Vec::new();
+        let (mut names, mut files) = (Vec::new(), Vec::new());
         while let Some(entry) = reader.next_entry().unwrap() {
             assert_eq!((entry.mtime, entry.entry.uid, entry.entry.gid), (0, 0, 0));
+            if let EntryKind::File { .. } = entry.entry.kind {
+                let mut content = String::new();
+                reader.read_to_string(&mut content).unwrap();
+                files.push(content);
+            }
             names.push(String::from_utf8(entry.entry.path).unwrap());
         }
-        assert_eq!(names, ["dev", "dev/console", "dev/null", "etc", "init", "proc", "run", "sys", "tmp"]);
+        assert_eq!(files, ["reboot=k", "program"]);
+        assert_eq!(
+            names,
+            ["cmdline", "dev", "dev/console", "dev/null", "etc", "init", "proc", "run", "sys", "tmp"]
+        );
     }
 }
