@@ -3,6 +3,7 @@
 use crate::error::BuildError;
 use crate::stage::{Stage, StageError, create_new};
 use caution_abi::boot_plan::{self, BootPlan};
+use caution_abi::seal::{self, Seal};
 use caution_eif::{HeaderOptions, Metadata, Writer, Written};
 use caution_enclaveos::Release;
 use caution_rootfs::Tree;
@@ -34,8 +35,9 @@ pub(crate) fn pack(
     let raw_failed = || StageError::io(&raw_path);
     let both = TeeWriter { to: section, copy: &mut raw };
     let gzip = GzipWriter::new(both).map_err(raw_failed())?;
-    let bytes = plan.to_bytes();
-    let gzip = tree.write_cpio(boot_plan::ROOTFS_DIR, &[(boot_plan::PATH, &bytes)], gzip)?;
+    let (plan, seal) = (plan.to_bytes(), Seal::new(tree.len() as u64).to_bytes());
+    let beside: [(&str, &[u8]); 2] = [(boot_plan::PATH, &plan), (seal::PATH, &seal)];
+    let gzip = tree.write_cpio(boot_plan::ROOTFS_DIR, &beside, gzip)?;
     gzip.finish().map_err(raw_failed())?.to.finish()?;
     raw.sync_all().map_err(raw_failed())?;
 

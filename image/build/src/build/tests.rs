@@ -4,11 +4,14 @@ use super::*;
 use crate::git::Repository;
 use crate::testing::Scratch;
 use crate::{EngineChoice, boot_plan_of};
+use caution_abi::boot_plan;
 use caution_abi::manifest::EnclaveOsRef;
+use caution_abi::seal::{self, Seal};
 use caution_enclaveos::{FileInfo, Release, ReleaseInfo, Toolchain};
 use caution_measure::{Measurements, PcrHasher};
 use std::cell::RefCell;
 use std::fs;
+use std::io::Read as _;
 use std::path::Path;
 use std::process::Command;
 
@@ -152,6 +155,32 @@ fn a_commit_becomes_an_image_and_its_companions() {
 
     let repository = Repository::discover(scratch.path()).expect("is a repository");
     assert_eq!(repository.dirty().expect("asks"), Vec::<String>::new());
+}
+
+/// EnclaveOS takes the last file's presence and number for the proof that all the others are there.
+#[test]
+fn the_seal_comes_last_and_counts_the_names_of_the_root() {
+    let scratch = app();
+    scratch.write("tree/zz/behind everything", "");
+    scratch.commit();
+    build_quietly(&scratch).expect("builds");
+    let ramdisks = fs::File::open(scratch.path().join("eif-stage/output/rootfs.cpio.gz")).expect("is there");
+    let mut ramdisks = std::io::BufReader::new(ramdisks);
+    // The first ramdisk of this test is no archive.
+    ramdisks.seek_relative(i64::try_from(RAMDISK.len()).expect("fits")).expect("seeks");
+    let mut reader = caution_rootfs::cpio::Reader::new(flate2::read::GzDecoder::new(ramdisks));
+    let (mut names, mut last) = (Vec::new(), Vec::new());
+    while let Some(found) = reader.next_entry().expect("is an archive") {
+        names.push(String::from_utf8(found.entry.path).expect("is text"));
+        last.clear();
+        reader.read_to_end(&mut last).expect("reads");
+    }
+    assert_eq!(names.first().map(String::as_str), Some(boot_plan::PATH));
+    assert_eq!(names.last().map(String::as_str), Some(seal::PATH));
+    assert!(names.is_sorted());
+    let below = names.iter().filter(|name| name.starts_with("rootfs/")).count();
+    assert_eq!((below, names.len()), (8, 11));
+    assert_eq!(Seal::from_bytes(&last).expect("is a seal"), Seal::new(8));
 }
 
 /// Another folder, umask, locale, time zone and two CPUs or one; and no cached layer the second time.

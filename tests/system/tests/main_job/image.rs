@@ -35,7 +35,7 @@ fn the_documented_manual_path_yields_the_app() {
     );
     let mut top: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
     top.sort();
-    assert_eq!(top, ["boot.json", "rootfs"]);
+    assert_eq!(top, ["boot.json", "rootfs", "sealed.json"]);
     assert_eq!(
         fs::read(dir.path().join("boot.json")).unwrap(),
         fs::read(hello.repository.stage("boot.json")).unwrap()
