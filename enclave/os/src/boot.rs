@@ -2,8 +2,10 @@
 
 use crate::app::{App, AppError};
 use crate::attestd::{self, Attestd};
+use crate::cmdline::{self, CmdlineError};
 use crate::control::Control;
 use crate::manifest::{self, Manifest, ManifestError};
+use crate::seal::{self, UnpackError};
 use crate::supervise::Supervisor;
 use crate::{end, forward, heartbeat, serve};
 use caution_abi::boot_plan::{self, BootPlan, BootPlanError};
@@ -48,9 +50,15 @@ pub(crate) enum BootError {
         #[source]
         source: io::Error,
     },
+    /// Another command line than the released one.
+    #[error(transparent)]
+    Cmdline(#[from] CmdlineError),
     /// No security module, no identity.
     #[error(transparent)]
     Nsm(#[from] NsmError),
+    /// A part of the application is missing.
+    #[error(transparent)]
+    Unpack(#[from] UnpackError),
     /// The boot plan is absent.
     #[error("the boot plan /{} could not be read", boot_plan::PATH)]
     ReadPlan(#[source] io::Error),
@@ -78,12 +86,15 @@ pub(crate) fn boot(control: &Arc<Control>) -> Result<Supervisor, BootError> {
     start_control(control)?;
     let parent = nsm::parent_cid();
     heartbeat::start(parent);
+    // The host listens by now, and nothing was trusted yet.
+    cmdline::check(Path::new("/"))?;
     let nsm = nsm::open()?;
     let debug = nsm.describe_pcr(0)?.is_zero();
     control.open(debug);
     seed_entropy(nsm.as_ref())?;
     network::loopback_up().map_err(step("bringing the loopback interface up"))?;
     network::open_low_ports().map_err(step("opening ports below 1024 to every user"))?;
+    seal::check(Path::new("/"), Path::new(ROOT))?;
     let plan = read_plan()?;
     let manifest = manifest::fetch(parent)?;
     app_root::prepare(Path::new(ROOT))?;

@@ -6,6 +6,7 @@
 mod app;
 mod attestd;
 mod boot;
+mod cmdline;
 mod control;
 mod env_file;
 mod forward;
@@ -14,6 +15,7 @@ mod http;
 mod logs;
 mod manifest;
 mod phase;
+mod seal;
 mod serve;
 mod supervise;
 
