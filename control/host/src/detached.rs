@@ -115,6 +115,7 @@ pub(crate) fn main() -> ExitCode {
     match run_with(&dirs, &config, &options, &mut tell) {
         Ok(_) => ExitCode::SUCCESS,
         Err(error) => {
+            // Told twice where the run told it already; the starter hears the first one only.
             tell(HostEvent::Failed { message: error.with_causes(), fix: error.fix() });
             ExitCode::FAILURE
         }

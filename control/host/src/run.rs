@@ -20,7 +20,7 @@ use crate::watcher::{Signals, Watcher};
 use caution_abi::control::Event;
 use caution_devnsm::{DevNsm, DevRoot};
 use std::process::ExitStatus;
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -121,12 +121,20 @@ pub fn run_with(
         log.write(&event);
         on_event(event);
     };
-    let outcome = supervise(dirs, config, options, &mut tell);
-    tell(match &outcome {
-        Ok(ending) => HostEvent::Ended(ending.clone()),
-        Err(error) => HostEvent::Failed { message: error.with_causes(), fix: error.fix() },
-    });
+    let (messages, received) = channel();
+    let home = Home::open(dirs, options, &messages).inspect_err(|error| tell(failure(error)))?;
+    let outcome = Run { dirs, config, options, home: &home, messages }.supervise(&received, &mut tell);
+    match &outcome {
+        Ok(ending) => tell(HostEvent::Ended(ending.clone())),
+        Err(error) => tell(failure(error)),
+    }
+    // Whoever asked for the end waits for the home to vanish: by then the log is complete.
+    home.watcher.answer(outcome.as_ref().unwrap_or(&Ending::Stopped));
     outcome
+}
+
+fn failure(error: &HostError) -> HostEvent {
+    HostEvent::Failed { message: error.with_causes(), fix: error.fix() }
 }
 
 /// The development root's certificate, DER; the root is made on first use.
@@ -134,71 +142,88 @@ pub fn dev_root_der(dirs: &Dirs) -> Result<Vec<u8>, HostError> {
     Ok(dev_root(dirs)?.root_der().to_vec())
 }
 
-/// The folder of a run and who removes it; the janitor is let go last.
+/// Where a run lives: who may end it, its folder, and who removes that. Given up in this order.
 struct Home {
+    watcher: Watcher,
     dir: RunDir,
     _janitor: Janitor,
+    _signals: Signals,
 }
 
-fn supervise(
-    dirs: &Dirs,
-    config: &RunConfig,
-    options: &Options,
-    tell: &mut dyn FnMut(HostEvent),
-) -> Result<Ending, HostError> {
-    let began = Instant::now();
-    let listeners = Listeners::open(config)?;
-    admission::host_memory(config.memory_mib)?;
-    let mut signals = Signals::block()?;
-    let (messages, received) = channel();
-    options.stop.attach(&messages);
-    let dir = RunDir::create(dirs)?;
-    let home = Home { _janitor: Janitor::start(&options.agent, dir.path())?, dir };
-    let run = home.dir.path();
-    let watcher = Watcher::start(&run.join("agent"), &mut signals, messages.clone())?;
+impl Home {
+    fn open(dirs: &Dirs, options: &Options, messages: &Sender<Message>) -> Result<Self, HostError> {
+        let mut signals = Signals::block()?;
+        options.stop.attach(messages);
+        let dir = RunDir::create(dirs)?;
+        let janitor = Janitor::start(&options.agent, dir.path())?;
+        let watcher = Watcher::start(&dir.path().join("agent"), &mut signals, messages.clone())?;
+        Ok(Self { watcher, dir, _janitor: janitor, _signals: signals })
+    }
+}
 
-    let image = BootImage::read(&config.eif, dirs, config.memory_mib)?;
-    tell(HostEvent::Measured(image.measurements));
-    admission::enclave_memory(&image.size, config.memory_mib)?;
-    let accelerator = accelerator::choose(dirs, &image, run)?;
-    tell(HostEvent::Accelerator(accelerator.clone()));
+/// One run, with a home.
+struct Run<'a> {
+    dirs: &'a Dirs,
+    config: &'a RunConfig,
+    options: &'a Options,
+    home: &'a Home,
+    messages: Sender<Message>,
+}
 
-    let now_ms = || u64::try_from(now_since_epoch().as_millis()).unwrap_or(u64::MAX);
-    let module = format!("i-{0}-enc{0}", home.dir.id());
-    let root = dev_root(dirs)?;
-    let nsm = DevNsm::new(&root, image.measurements, config.debug, module, now_ms)
-        .map_err(|cause| HostError::DevRoot { path: dirs.dev_root(), cause })?;
-    let services = services::start(nsm, config.manifest.clone(), messages.clone())?;
-    let socket = run.join("vsock");
-    let vsock = Vsock::start(&socket, services)?;
-    let record = first_record(config, &home.dir, &image, &listeners, &accelerator)?;
-    record.save(run)?;
-    raise_descriptor_limit();
-    let published = listeners.serve(vsock.connector())?;
-    let machine = Machine {
-        accelerator: &accelerator,
-        cpus: config.cpus,
-        memory_mib: config.memory_mib,
-        debug: config.debug,
-        vsock: &socket,
-    };
-    // Declared after what it talks to, so that it ends first.
-    let qemu = Qemu::start(machine, &image, run, &messages)?;
-    tell(HostEvent::Booting);
-    let boot = Boot {
-        run,
-        record,
-        published: &published,
-        connector: vsock.connector(),
-        messages,
-        began,
-        debug: config.debug,
-        heartbeat_limit: options.heartbeat_limit,
-        qemu,
-    };
-    let outcome = boot.watch(&received, tell);
-    watcher.answer(outcome.as_ref().unwrap_or(&Ending::Stopped));
-    outcome
+impl Run<'_> {
+    /// From the image to the ending; nothing runs any more when this returns.
+    fn supervise(
+        &self,
+        received: &Receiver<Message>,
+        tell: &mut dyn FnMut(HostEvent),
+    ) -> Result<Ending, HostError> {
+        let began = Instant::now();
+        let (config, run) = (self.config, self.home.dir.path());
+        let listeners = Listeners::open(config)?;
+        admission::host_memory(config.memory_mib)?;
+        let image = BootImage::read(&config.eif, self.dirs, config.memory_mib)?;
+        tell(HostEvent::Measured(image.measurements));
+        admission::enclave_memory(&image.size, config.memory_mib)?;
+        let accelerator = accelerator::choose(self.dirs, &image, run)?;
+        tell(HostEvent::Accelerator(accelerator.clone()));
+
+        let services =
+            services::start(self.security_module(&image)?, config.manifest.clone(), self.messages.clone())?;
+        let socket = run.join("vsock");
+        let vsock = Vsock::start(&socket, services)?;
+        let record = first_record(config, &self.home.dir, &image, &listeners, &accelerator)?;
+        record.save(run)?;
+        raise_descriptor_limit();
+        let published = listeners.serve(vsock.connector())?;
+        let machine = Machine {
+            accelerator: &accelerator,
+            cpus: config.cpus,
+            memory_mib: config.memory_mib,
+            debug: config.debug,
+            vsock: &socket,
+        };
+        let qemu = Qemu::start(machine, &image, run, &self.messages)?;
+        tell(HostEvent::Booting);
+        let boot = Boot {
+            run,
+            record,
+            published: &published,
+            connector: vsock.connector(),
+            messages: self.messages.clone(),
+            began,
+            debug: config.debug,
+            heartbeat_limit: self.options.heartbeat_limit,
+            qemu,
+        };
+        boot.watch(received, tell)
+    }
+
+    fn security_module(&self, image: &BootImage) -> Result<DevNsm, HostError> {
+        let now_ms = || u64::try_from(now_since_epoch().as_millis()).unwrap_or(u64::MAX);
+        let module = format!("i-{0}-enc{0}", self.home.dir.id());
+        DevNsm::new(&dev_root(self.dirs)?, image.measurements, self.config.debug, module, now_ms)
+            .map_err(|cause| HostError::DevRoot { path: self.dirs.dev_root(), cause })
+    }
 }
 
 fn check(config: &RunConfig) -> Result<(), HostError> {
