@@ -32,10 +32,13 @@ test-long: install-long build enclaveos base-images ## every test, those that ta
 	@tools/stage "QEMU's nitro-enclave machine" tools/qemu-nitro
 	@$(run_tests) -- --include-ignored
 
-# Crates, then the AWS image tools as a judge of ours, then the whole system.
+# Crates, the example, the AWS image tools as a judge of ours, then the whole system. What stands
+# outside the workspace has its own lock file, and its own folder below the shared one.
 define run_tests
 tests() { \
 	tools/stage "crates" cargo test --locked --workspace --exclude caution-system-tests "$$@"; \
+	tools/stage "examples/hello" cargo test --locked --manifest-path examples/hello/Cargo.toml \
+		--target-dir $(target)/hello "$$@"; \
 	tools/stage "AWS image tools" cargo test --locked --manifest-path tests/oracle-eif/Cargo.toml \
 		--target-dir $(target)/oracle-eif "$$@"; \
 	cargo test --locked --package caution-system-tests "$$@"; \
