@@ -57,6 +57,6 @@ fn console_until_exit(command: &mut Command) -> String {
 }
 
 /// Far more than a boot takes on a loaded machine; it ends a machine that hangs.
-const PATIENCE: Duration = Duration::from_secs(180);
+const PATIENCE: Duration = Duration::from_mins(3);
 /// A boot prints 20 KiB.
 const CONSOLE_LIMIT: u64 = 1024 * 1024;
