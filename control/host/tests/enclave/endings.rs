@@ -1,8 +1,11 @@
 //! Every way a run can end, and that nothing is left after it.
 
-use crate::support::{Place, archive, config, eventually, image, release, write_image, write_ramdisks};
+use crate::support::{
+    Place, archive, config, eventually, image, release, write_image, write_parts, write_ramdisks,
+};
 use crate::{Running, agent};
 use caution_abi::control::Exit;
+use caution_abi::seal::{self, Seal};
 use caution_host::{
     Ending, HostError, HostEvent, LogEntry, Options, Progress, Record, RunConfig, StopHandle, find, list,
     logs, run_detached, run_with, stop,
@@ -138,11 +141,73 @@ fn a_silent_guest_is_given_up() {
 fn an_image_without_a_boot_plan_says_so_from_inside() {
     let Some(release) = release() else { return };
     let place = Place::new();
-    let eif = write_image("planless.eif", &release, &archive(&[("rootfs", 0o755, None)]));
-    match Running::start(&place.dirs, &config(&eif)).outcome().unwrap() {
-        Ending::PoweredOff { reason, .. } => assert!(reason.contains("boot"), "{reason}"),
+    let seal = Seal::new(0).to_bytes();
+    let ramdisk = archive(&[("rootfs", 0o755, None), (seal::PATH, 0o444, Some(&seal))]);
+    let reason = reason_of(&place, &config(&write_image("planless.eif", &release, &ramdisk)));
+    assert!(reason.contains("the boot plan /boot.json could not be read"), "{reason}");
+    place.assert_clean();
+}
+
+/// Why the enclave says that it does not run.
+fn reason_of(place: &Place, config: &RunConfig) -> String {
+    match Running::start(&place.dirs, config).outcome().unwrap() {
+        Ending::PoweredOff { reason, .. } => reason,
         other => panic!("{other:?}"),
     }
+}
+
+/// An image that is admitted, as its bytes fit; but each file takes a page and an inode of its own. The
+/// kernel runs out of the one in the middle of a file and stops unpacking, and skips what it has no more
+/// of the other for.
+#[test]
+fn an_app_that_memory_was_too_small_for_says_so_from_inside() {
+    let Some(release) = release() else { return };
+    for content in [&b"x"[..], b""] {
+        let place = Place::new();
+        let names: Vec<String> = (0..20_000).map(|file| format!("rootfs/{file:05}")).collect();
+        let seal = Seal::new(names.len() as u64).to_bytes();
+        let mut entries = vec![("rootfs", 0o755, None)];
+        entries.extend(names.iter().map(|name| (name.as_str(), 0o644, Some(content))));
+        entries.push((seal::PATH, 0o444, Some(&seal)));
+        let eif = write_image(&format!("many-{}.eif", content.len()), &release, &archive(&entries));
+        let reason = reason_of(&place, &RunConfig { memory_mib: 64, ..config(&eif) });
+        assert!(reason.contains("files were not unpacked completely: "), "{reason}");
+        assert!(reason.contains("The enclave has too little memory; give it more (`memory`)"), "{reason}");
+        place.assert_clean();
+    }
+}
+
+#[test]
+fn an_app_with_a_name_missing_says_how_many_there_are() {
+    let Some(release) = release() else { return };
+    let place = Place::new();
+    let seal = Seal::new(2).to_bytes();
+    let ramdisk = archive(&[
+        ("rootfs", 0o755, None),
+        ("rootfs/one", 0o755, Some(b"")),
+        (seal::PATH, 0o444, Some(&seal)),
+    ]);
+    let reason = reason_of(&place, &config(&write_image("one.eif", &release, &ramdisk)));
+    assert!(reason.contains("only 1 of 2 names are there"), "{reason}");
+    place.assert_clean();
+}
+
+/// PCRs cover the parts of an image in a row and not where one ends: the first option at the end of the
+/// kernel measures the same, and is no option any more.
+#[test]
+fn an_option_that_was_moved_into_the_kernel_is_missed_from_inside() {
+    let Some(release) = release() else { return };
+    let place = Place::new();
+    let kernel = std::fs::read(release.kernel_path()).unwrap();
+    let platform = std::fs::read(release.ramdisk_path()).unwrap();
+    let (first, rest) = release.cmdline().split_once(' ').unwrap();
+    let moved = [&kernel, first.as_bytes(), b" "].concat();
+    let eif = place.file("moved.eif");
+    write_parts(&eif, &moved, rest, &[&platform, &archive(&[("rootfs", 0o755, None)])]);
+    let image = caution_eif::read(std::fs::File::open(&eif).unwrap(), &caution_eif::Limits::default());
+    assert_eq!(image.unwrap().measurements.pcr1, release.reference().pcr1);
+    let reason = reason_of(&place, &config(&eif));
+    assert!(reason.contains(&format!("the kernel was started with the command line `{rest}")), "{reason}");
     place.assert_clean();
 }
 

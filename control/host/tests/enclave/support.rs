@@ -2,6 +2,7 @@
 
 use caution_abi::boot_plan::{App, BootPlan, PATH, ROOTFS_DIR, Readiness, Restart, RestartPolicy};
 use caution_abi::ports::AppPort;
+use caution_abi::seal::{self, Seal};
 use caution_eif::{HeaderOptions, Metadata, Writer};
 use caution_enclaveos::Release;
 use caution_host::{Dirs, PublishedPort, RunConfig};
@@ -158,9 +159,15 @@ pub(crate) fn write_image(name: &str, release: &Release, ramdisk: &[u8]) -> Path
 
 /// An image of this kernel with any ramdisks.
 pub(crate) fn write_ramdisks(path: &Path, release: &Release, ramdisks: &[&[u8]]) {
+    let kernel = std::fs::read(release.kernel_path()).unwrap();
+    write_parts(path, &kernel, release.cmdline(), ramdisks);
+}
+
+/// An image of any parts.
+pub(crate) fn write_parts(path: &Path, kernel: &[u8], cmdline: &str, ramdisks: &[&[u8]]) {
     let mut writer = Writer::new(File::create_new(path).unwrap(), HeaderOptions::default()).unwrap();
-    writer.kernel(File::open(release.kernel_path()).unwrap()).unwrap();
-    writer.cmdline(release.cmdline()).unwrap();
+    writer.kernel(kernel).unwrap();
+    writer.cmdline(cmdline).unwrap();
     writer.metadata(&Metadata::new("6.12")).unwrap();
     for ramdisk in ramdisks {
         writer.ramdisk(*ramdisk).unwrap();
@@ -189,6 +196,7 @@ fn ramdisk(app: &[u8]) -> Vec<u8> {
         (PATH, 0o644, Some(&plan.to_bytes())),
         (ROOTFS_DIR, 0o755, None),
         (&format!("{ROOTFS_DIR}/app"), 0o755, Some(app)),
+        (seal::PATH, 0o444, Some(&Seal::new(1).to_bytes())),
     ])
 }
 
