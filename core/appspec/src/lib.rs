@@ -22,7 +22,7 @@ mod value;
 mod write;
 
 pub use command::shell_join;
-pub use problem::{ConfigErrors, Problem, printable};
+pub use problem::{ConfigErrors, Problem, excerpt, printable};
 pub use spec::*;
 pub use write::{template, to_hcl};
 

@@ -168,10 +168,14 @@ fn push_bounded(problems: &mut Vec<Problem>, mut problem: Problem) {
     }
 }
 
-/// A text from a file as messages show it: [`printable`], at most 80 characters of it.
+/// A text from a file as messages show it.
 pub(crate) fn shown(text: &str) -> String {
-    const LONGEST: usize = 80;
-    match text.char_indices().nth(LONGEST) {
+    excerpt(text, 80)
+}
+
+/// [`printable`] of at most `longest` characters; `…` stands for the rest.
+pub fn excerpt(text: &str, longest: usize) -> String {
+    match text.char_indices().nth(longest) {
         None => printable(text),
         Some((end, _)) => printable(&text[..end]) + "…",
     }

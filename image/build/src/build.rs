@@ -7,11 +7,10 @@ use crate::error::BuildError;
 use crate::log::Log;
 use crate::packing::pack;
 use crate::pin::{self, Pin, enclaveos_pin};
-use crate::process::printable;
 use crate::request::{Built, Progress, Request, Step};
 use crate::stage::Stage;
 use caution_abi::boot_plan::BootPlan;
-use caution_appspec::AppSpec;
+use caution_appspec::{AppSpec, excerpt};
 use caution_measure::Sha256Digest;
 use caution_plan::{ImageConfig, SourceIdentity, boot_plan, manifest};
 use caution_rootfs::oci::Image;
@@ -76,7 +75,7 @@ impl Chosen {
                 return Err(BuildError::BaseDigest {
                     file: self.name.clone(),
                     line: image.line,
-                    image: printable(&image.written, 200),
+                    image: excerpt(&image.written, 200),
                     found: digits.chars().count(),
                 });
             }
@@ -149,7 +148,7 @@ impl Build<'_> {
         let digests = self.pins()?;
         let stages = self.file.parsed.stages;
         let noun = if stages == 1 { "stage" } else { "stages" };
-        let detail = format!("{} · {} · {stages} {noun}", self.engine.name(), printable(&self.file.name, 60));
+        let detail = format!("{} · {} · {stages} {noun}", self.engine.name(), excerpt(&self.file.name, 60));
         self.done(Step::Container, started, detail);
         Ok(Container { image, digests })
     }
@@ -253,7 +252,7 @@ impl Build<'_> {
 
 fn unpinned(file: &str, image: &ImageUse, replacement: Option<String>) -> Progress<'static> {
     let (line, name) = (image.line, image.reference.as_deref().unwrap_or(&image.written));
-    let name = printable(name, 200);
+    let name = excerpt(name, 200);
     if name.starts_with("localhost/") {
         return Progress::Warning {
             message: format!(
@@ -281,7 +280,7 @@ fn left_out(xattrs: &[String]) -> Option<Progress<'static>> {
 }
 
 fn xattr(dropped: &caution_rootfs::DroppedXattr) -> String {
-    let shown = |bytes: &[u8]| printable(&String::from_utf8_lossy(bytes), 200);
+    let shown = |bytes: &[u8]| excerpt(&String::from_utf8_lossy(bytes), 200);
     format!("{}: {}", shown(&dropped.path), shown(&dropped.name))
 }
 

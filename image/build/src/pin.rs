@@ -2,7 +2,7 @@
 
 use crate::containerfile::{Containerfile, ImageUse};
 use crate::git::{CommitId, GitError, Repository};
-use crate::process::printable;
+use caution_appspec::excerpt;
 use caution_measure::{Pcr, Sha256Digest};
 
 /// The file's name in the repository's root and in `eif-stage/`.
@@ -76,7 +76,7 @@ pub(crate) fn enclaveos_pin(repo: &Repository, commit: &CommitId) -> Result<Opti
             },
             _ => None,
         };
-        let parsed = parsed.ok_or_else(|| PinError::Malformed { line, found: printable(found, 80) })?;
+        let parsed = parsed.ok_or_else(|| PinError::Malformed { line, found: excerpt(found, 80) })?;
         if pin.replace(parsed).is_some() {
             return Err(PinError::Twice { line });
         }

@@ -3,7 +3,8 @@
 use super::stream::{Ended, run};
 use super::{BuildRequest, ContainerEngine, EngineError, HEREDOC, ImageRef, LineSink, offline};
 use crate::containerfile::{self, Containerfile};
-use crate::process::{command_with_fixed_umask, find_program, printable};
+use crate::process::{command_with_fixed_umask, find_program};
+use caution_appspec::excerpt;
 use caution_measure::Sha256Digest;
 use std::ffi::OsString;
 use std::io::Read as _;
@@ -95,7 +96,7 @@ impl Buildah {
             command.args(["pull", "--quiet", "--", name]);
             let ended = run(command, sink).map_err(process)?;
             if !ended.status.success() {
-                let step = Some(format!("FROM {}", printable(name, 200)));
+                let step = Some(format!("FROM {}", excerpt(name, 200)));
                 return Err(EngineError::Build { step, last: ended.last });
             }
         }
@@ -113,7 +114,7 @@ impl Buildah {
             Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
         } else {
             let text = String::from_utf8_lossy(&output.stderr);
-            let last = text.lines().rev().take(5).map(|line| printable(line, 300)).collect::<Vec<_>>();
+            let last = text.lines().rev().take(5).map(|line| excerpt(line, 300)).collect::<Vec<_>>();
             Err(EngineError::Failed { engine: NAME, action, last: last.into_iter().rev().collect() })
         }
     }

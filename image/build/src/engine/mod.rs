@@ -84,7 +84,7 @@ impl std::str::FromStr for EngineChoice {
         match name {
             "auto" => Ok(Self::Automatic),
             "buildah" => Ok(Self::Buildah),
-            _ => Err(EngineError::Unknown(crate::process::printable(name, 40))),
+            _ => Err(EngineError::Unknown(caution_appspec::excerpt(name, 40))),
         }
     }
 }

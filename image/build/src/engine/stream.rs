@@ -1,7 +1,7 @@
 //! A child's output as lines while it runs.
 
 use super::LineSink;
-use crate::process::printable;
+use caution_appspec::{excerpt, printable};
 use std::collections::VecDeque;
 use std::io::{BufRead as _, BufReader, Read};
 use std::process::{Command, ExitStatus, Stdio};
@@ -28,10 +28,10 @@ pub(super) fn run(mut command: Command, sink: &mut LineSink<'_>) -> std::io::Res
     for line in lines {
         sink(&line);
         if is_step(&line) {
-            step = Some(printable(&line, 120));
+            step = Some(excerpt(&line, 120));
             last.clear();
         } else if !line.trim().is_empty() {
-            last.push_back(printable(&line, 300));
+            last.push_back(excerpt(&line, 300));
             if last.len() > LAST_LINES {
                 last.pop_front();
             }
@@ -61,7 +61,7 @@ fn reader(
             // Progress bars overwrite their line: what counts is its last state.
             let text = text.trim_end_matches(['\n', '\r']);
             let text = text.rsplit('\r').next().unwrap_or_default();
-            if sender.send(printable(&without_colour(text), usize::MAX)).is_err() {
+            if sender.send(printable(&without_colour(text).replace('\t', "    "))).is_err() {
                 return;
             }
         }
@@ -111,11 +111,11 @@ mod tests {
     fn lines_stream_and_the_last_step_is_kept() {
         let (ended, lines) = shell(
             "echo '[1/2] STEP 1/2: FROM a'; echo pulled; echo '[1/2] STEP 2/2: RUN x'; \
-             printf '\\033[31mred\\033[0m\\007\\n'; printf '10%%\\r99%%\\n'; exit 3",
+             printf '\\033[31mred\\033[0m\\007\\n'; printf '10%%\\r\\t99%%\\n'; exit 3",
         );
         assert_eq!(ended.status.code(), Some(3));
         assert_eq!(ended.step.as_deref(), Some("[1/2] STEP 2/2: RUN x"));
-        assert_eq!(ended.last, ["red\\u{7}", "99%"]);
+        assert_eq!(ended.last, ["red\\u{7}", "    99%"]);
         assert_eq!(lines.len(), 5);
     }
 

@@ -265,9 +265,9 @@ fn show_enclave(terminal: Terminal, event: &Event) {
     }
 }
 
-/// A line from inside the enclave, without control characters.
+/// A line from inside the enclave, which must not steer the terminal.
 fn printable_line(line: &str) -> String {
-    line.chars().map(|c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c }).collect()
+    caution_appspec::printable(&line.replace('\t', "    "))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "one decimal is shown")]

@@ -7,6 +7,7 @@ use crate::commands::verify::read_pcrs;
 use crate::error::{CliError, Exit};
 use crate::terminal::Look;
 use crate::verify::target::roots_from_file;
+use caution_appspec::printable;
 use caution_attest::{Blame, Evidence, Policy, RootKind, Roots, Verified, VerifyError};
 use caution_measure::Measurements;
 use std::fmt::Write as _;
@@ -101,7 +102,7 @@ fn to_text(args: &Args, verified: &Verified, expected: Option<&Measurements>, wo
     let mut text = format!("{word}  signed by {}\n\n", root_words(verified.root()));
     let _ = writeln!(text, "  made at      {}", verified.timestamp());
     let _ = writeln!(text, "  leaf until   {}", verified.leaf_valid_until());
-    let _ = writeln!(text, "  module       {}", crate::verify::fetch::printable(verified.module_id()));
+    let _ = writeln!(text, "  module       {}", printable(verified.module_id()));
     let nonce = if args.nonce.is_some() { "answers yours" } else { "not checked (--nonce HEX)" };
     let _ = writeln!(text, "  nonce        {nonce}");
     let identity = if expected.is_some() {
