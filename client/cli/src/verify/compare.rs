@@ -17,13 +17,13 @@ pub(super) fn platform(
     if let Some(claim) = manifest.map(|m| &m.enclaveos).filter(|claim| claim.pcr1 != attested.pcr1) {
         let detail = "the manifest names another EnclaveOS release than the one that runs";
         let line = format!("claimed {}  running {}", claim.pcr1, attested.pcr1);
-        verdict.failed(Exit::SourceMismatch, CheckName::Platform, detail, vec![line]);
+        verdict.failed(Exit::SourceMismatch, CheckName::Platform, detail, &[line]);
         return false;
     }
     if expected.pcr1 != attested.pcr1 {
         let detail = format!("PCR1 differs: not EnclaveOS {} as built here", expected.version);
         let line = format!("expected {}  running {}", expected.pcr1, attested.pcr1);
-        verdict.failed(Exit::MeasurementMismatch, CheckName::Platform, detail, vec![line]);
+        verdict.failed(Exit::MeasurementMismatch, CheckName::Platform, detail, &[line]);
         return false;
     }
     let detail = format!("EnclaveOS {} (PCR1 {})", expected.version, expected.pcr1.abbreviated());
@@ -50,11 +50,11 @@ pub(super) fn build(expected: &Measurements, attested: &Measurements, how: &str,
         (true, true) => "PCR1 and PCR2 differ: EnclaveOS and the application",
         (false, false) => "PCR0 differs although both layers are equal: these values are not of one image",
     };
-    let lines = differing
+    let lines: Vec<String> = differing
         .into_iter()
         .map(|(index, expected, attested)| format!("{index}  expected {expected}  running {attested}"))
         .collect();
-    verdict.failed(Exit::MeasurementMismatch, CheckName::Build, layer, lines);
+    verdict.failed(Exit::MeasurementMismatch, CheckName::Build, layer, &lines);
 }
 
 /// Nothing ties the connection to the enclave yet, and the verdict says so.

@@ -68,7 +68,7 @@ fn refused(refusal: &VerifyError, verdict: &mut Verdict) {
     } else {
         (Exit::EvidenceInvalid, "The evidence is not valid, so nothing is known about what runs.")
     };
-    verdict.failed(exit, CheckName::Evidence, refusal.to_string(), causes(refusal));
+    verdict.failed(exit, CheckName::Evidence, refusal.to_string(), &causes(refusal));
     verdict.conclude(headline);
 }
 
@@ -86,14 +86,14 @@ impl Authenticated {
             None => Some("the document was not made by EnclaveOS: its user_data has another form"),
         };
         if let Some(problem) = problem {
-            verdict.failed(Exit::SourceMismatch, CheckName::Source, problem, Vec::new());
+            verdict.failed(Exit::SourceMismatch, CheckName::Source, problem, &[]);
             verdict.conclude("The answer does not belong to the evidence in it.");
             return None;
         }
         match sent.map(|text| Manifest::from_bytes(text.as_bytes())).transpose() {
             Ok(manifest) => Some(manifest),
             Err(cause) => {
-                verdict.failed(Exit::SourceMismatch, CheckName::Source, cause.to_string(), causes(&cause));
+                verdict.failed(Exit::SourceMismatch, CheckName::Source, cause.to_string(), &causes(&cause));
                 verdict.conclude("The enclave's manifest cannot be read.");
                 None
             }

@@ -2,6 +2,7 @@
 
 use crate::error::{CliError, Exit};
 use caution_abi::evidence::{ErrorResponse, MAX_RESPONSE, PATH, Request, Response};
+use caution_appspec::excerpt;
 use caution_measure::Nonce;
 use data_encoding::BASE64;
 use std::time::Duration;
@@ -18,6 +19,8 @@ pub(crate) struct Fetched {
 
 /// Longest wait for the whole exchange. A cold NSM signs in well under a second; slow links are slow.
 const TIMEOUT: Duration = Duration::from_mins(1);
+/// The longest text of a stranger that is repeated to the user, in characters.
+pub(super) const MAX_SHOWN: usize = 300;
 
 /// Requests evidence from `url`, following no redirects, reading at most 1 MiB.
 pub(crate) fn fetch(url: &str) -> Result<Fetched, CliError> {
@@ -46,7 +49,7 @@ pub(crate) fn fetch(url: &str) -> Result<Fetched, CliError> {
     if status != 200 {
         let said = serde_json::from_slice::<ErrorResponse>(&bytes)
             .map_or_else(|_| "no explanation".to_owned(), |e| e.errors.join(" "));
-        return Err(unreachable(&url, &format!("it answered HTTP {status}: {}", printable(&said))));
+        return Err(unreachable(&url, &format!("it answered HTTP {status}: {}", excerpt(&said, MAX_SHOWN))));
     }
     let response: Response =
         serde_json::from_slice(&bytes).map_err(|cause| malformed(&url, &cause.to_string()))?;
@@ -95,14 +98,9 @@ fn malformed(url: &str, cause: &str) -> CliError {
     CliError {
         exit: Exit::EvidenceInvalid,
         message: format!("The answer of {url} is not an attestation response."),
-        causes: vec![printable(cause)],
+        causes: vec![excerpt(cause, MAX_SHOWN)],
         hint: Some("is this the application's /attestation address?".into()),
     }
-}
-
-/// Remote text without control characters, at most 300 of them: it must not paint the terminal.
-pub(crate) fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(300).collect()
 }
 
 #[cfg(test)]
@@ -121,6 +119,9 @@ mod tests {
 
     #[test]
     fn remote_text_cannot_move_the_cursor() {
-        assert_eq!(printable("a\x1b[2Jb\n"), "a [2Jb ");
+        assert_eq!(
+            malformed("https://a.b/attestation", "a\x1b[2Jb\n\u{202e}").causes,
+            [r"a\u{1b}[2Jb\u{a}\u{202e}"]
+        );
     }
 }

@@ -58,6 +58,7 @@ pub(crate) fn verify(context: &Context, request: &Request) -> Result<Verdict, Cl
 /// Compares with given registers; says that the source was not looked at.
 fn against_pcrs(name: &str, expected: &Measurements, enclave: &Authenticated, verdict: &mut Verdict) {
     verdict.not_checked(CheckName::Source, "not asked for: compared with the given PCR values instead");
+    verdict.not_checked(CheckName::Platform, "not by itself: PCR1 is one of the given values");
     verdict.expected = Some(*expected);
     compare::build(expected, &enclave.measurements, "the given PCR values", verdict);
     compare::note_channel(verdict);
@@ -94,7 +95,7 @@ fn against_source(
         Err(cause) => {
             let mut lines = cause.causes;
             lines.extend(cause.hint.map(|hint| format!("fix: {hint}")));
-            verdict.failed(Exit::CannotReproduce, CheckName::Build, cause.message, lines);
+            verdict.failed(Exit::CannotReproduce, CheckName::Build, cause.message, &lines);
             verdict.conclude(format!("Commit {short} cannot be rebuilt on this machine."));
             return Ok(());
         }

@@ -1,13 +1,13 @@
 //! The reviewed commit, and every claim of the manifest that it decides.
 
-use super::fetch::printable;
+use super::fetch::MAX_SHOWN;
 use super::verdict::{CheckName, Verdict};
 use crate::Context;
 use crate::commands::apps::build::release;
 use crate::error::{CliError, Exit};
 use caution_abi::boot_plan::BootPlan;
 use caution_abi::manifest::Manifest;
-use caution_appspec::AppSpec;
+use caution_appspec::{AppSpec, excerpt};
 use caution_build::git::{CommitId, Repository};
 use caution_enclaveos::Release;
 use std::path::Path;
@@ -46,7 +46,7 @@ pub(super) fn review(
     if !reviewed.check_claims(None, manifest, verdict) {
         return Ok(None);
     }
-    let subject = printable(&reviewed.repo.subject(&reviewed.commit)?);
+    let subject = reviewed.repo.subject(&reviewed.commit)?;
     let mut detail = format!("{} \"{subject}\" from this checkout", reviewed.commit.short());
     if reviewed.repo.head().is_ok_and(|head| head != reviewed.commit) {
         detail.push_str(" (not its HEAD)");
@@ -69,9 +69,10 @@ fn commit(
     let expected = expected.map(|revision| repo.resolve(revision)).transpose()?;
     match (expected, claimed) {
         (Some(expected), Some(claimed)) if claimed != expected.to_string() => {
-            let lines = vec![format!("expected  {expected}"), format!("claimed   {}", printable(claimed))];
+            let lines =
+                [format!("expected  {expected}"), format!("claimed   {}", excerpt(claimed, MAX_SHOWN))];
             let detail = "the enclave says it runs another commit";
-            verdict.failed(Exit::SourceMismatch, CheckName::Source, detail, lines);
+            verdict.failed(Exit::SourceMismatch, CheckName::Source, detail, &lines);
             verdict.conclude(format!("{} is not the commit the enclave claims to run.", expected.short()));
             Ok(None)
         }
@@ -79,9 +80,10 @@ fn commit(
         (None, Some(claimed)) => {
             let known = known_commit(repo, claimed)?;
             if known.is_none() {
-                let detail = format!("commit {} does not exist in this checkout", printable(claimed));
+                let detail =
+                    format!("commit {} does not exist in this checkout", excerpt(claimed, MAX_SHOWN));
                 let fix = "fix: git fetch --all      (or verify from the checkout that has it)";
-                verdict.failed(Exit::SourceMismatch, CheckName::Source, detail, vec![fix.into()]);
+                verdict.failed(Exit::SourceMismatch, CheckName::Source, detail, &[fix.into()]);
                 verdict.conclude("The enclave claims to run a commit that this checkout does not have.");
             }
             Ok(known)
@@ -127,7 +129,7 @@ impl Reviewed {
         if disagreements.is_empty() {
             return true;
         }
-        let lines = disagreements
+        let lines: Vec<String> = disagreements
             .iter()
             .flat_map(|d| {
                 [
@@ -137,7 +139,7 @@ impl Reviewed {
             })
             .collect();
         let detail = format!("the enclave's manifest disagrees with commit {}", self.commit.short());
-        verdict.failed(Exit::SourceMismatch, CheckName::Source, detail, lines);
+        verdict.failed(Exit::SourceMismatch, CheckName::Source, detail, &lines);
         verdict.conclude("The enclave claims to run something else than the reviewed source says.");
         false
     }

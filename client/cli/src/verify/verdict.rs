@@ -2,6 +2,7 @@
 
 use crate::error::Exit;
 use crate::terminal::{Look, Terminal};
+use caution_appspec::printable;
 use caution_measure::Measurements;
 use serde::Serialize;
 use std::fmt::Write as _;
@@ -116,12 +117,12 @@ impl Verdict {
 
     /// Notes a check that held.
     pub(crate) fn ok(&mut self, name: CheckName, detail: impl Into<String>) {
-        self.push(name, Status::Ok, detail.into(), Vec::new());
+        self.push(name, Status::Ok, &detail.into(), &[]);
     }
 
     /// Notes a check that was not made.
     pub(crate) fn not_checked(&mut self, name: CheckName, detail: impl Into<String>) {
-        self.push(name, Status::NotChecked, detail.into(), Vec::new());
+        self.push(name, Status::NotChecked, &detail.into(), &[]);
     }
 
     /// Notes a check that failed; the first failure decides the exit code.
@@ -130,19 +131,27 @@ impl Verdict {
         exit: Exit,
         name: CheckName,
         detail: impl Into<String>,
-        lines: Vec<String>,
+        lines: &[String],
     ) {
         self.failure.get_or_insert(exit);
-        self.push(name, Status::Failed, detail.into(), lines);
+        self.push(name, Status::Failed, &detail.into(), lines);
     }
 
-    fn push(&mut self, name: CheckName, status: Status, detail: String, lines: Vec<String>) {
-        self.checks.push(Check { name, status, detail, lines });
+    /// Words of a manifest or document reach the verdict inside details and lines: none of them may
+    /// steer a terminal.
+    fn push(&mut self, name: CheckName, status: Status, detail: &str, lines: &[String]) {
+        let lines = lines.iter().map(|line| printable(line)).collect();
+        self.checks.push(Check { name, status, detail: printable(detail), lines });
     }
 
     /// Draws the conclusion: verified when no check failed. Every path that could not make a check
-    /// that was due notes it as failed first.
+    /// that was due notes it as failed first; what comes after that one is noted as not made.
     pub(crate) fn conclude(&mut self, headline: impl Into<String>) {
+        for name in CheckName::IN_ORDER {
+            if self.failure.is_some() && self.checks.iter().all(|check| check.name != name) {
+                self.not_checked(name, "not reached: an earlier check failed");
+            }
+        }
         self.verified = self.failure.is_none();
         self.exit_code = self.failure.map_or(0, Exit::code);
         self.headline = headline.into();
@@ -190,6 +199,9 @@ impl Verdict {
 }
 
 impl CheckName {
+    /// As they are made and shown.
+    const IN_ORDER: [Self; 5] = [Self::Evidence, Self::Source, Self::Platform, Self::Build, Self::Channel];
+
     const fn word(self) -> &'static str {
         match self {
             Self::Evidence => "evidence",
@@ -198,5 +210,32 @@ impl CheckName {
             Self::Build => "build",
             Self::Channel => "channel",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_failure_left_unchecked_is_said() {
+        let mut verdict = Verdict::new();
+        verdict.ok(CheckName::Evidence, "fresh");
+        verdict.failed(Exit::SourceMismatch, CheckName::Source, "another commit", &[]);
+        verdict.conclude("No.");
+        let statuses: Vec<_> = verdict.checks.iter().map(|check| (check.name, check.status)).collect();
+        let expected =
+            [Status::Ok, Status::Failed, Status::NotChecked, Status::NotChecked, Status::NotChecked];
+        assert_eq!(statuses, CheckName::IN_ORDER.into_iter().zip(expected).collect::<Vec<_>>());
+        assert_eq!((verdict.verified, verdict.exit_code), (false, 13));
+    }
+
+    #[test]
+    fn words_of_the_enclave_cannot_steer_the_terminal() {
+        let mut verdict = Verdict::new();
+        let line = "claimed \u{1b}[2J".to_owned();
+        verdict.failed(Exit::SourceMismatch, CheckName::Source, "version `\u{202e}`", &[line]);
+        assert_eq!(verdict.checks[0].detail, r"version `\u{202e}`");
+        assert_eq!(verdict.checks[0].lines, [r"claimed \u{1b}[2J"]);
     }
 }
