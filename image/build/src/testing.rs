@@ -48,6 +48,21 @@ impl Scratch {
         assert!(status.success(), "git {arguments:?}");
     }
 
+    /// What a git command prints, without the final newline.
+    pub(crate) fn ask(&self, arguments: &[&str]) -> String {
+        self.ask_with(arguments, b"")
+    }
+
+    /// The same, with standard input.
+    pub(crate) fn ask_with(&self, arguments: &[&str], input: &[u8]) -> String {
+        let mut child =
+            self.command(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("git runs");
+        child.stdin.take().expect("is piped").write_all(input).expect("git reads");
+        let output = child.wait_with_output().expect("git ends");
+        assert!(output.status.success(), "git {arguments:?}");
+        String::from_utf8(output.stdout).expect("git prints text").trim_end().to_owned()
+    }
+
     /// A commit of a tree whose entries are `(mode, name, content)`, written byte by byte; a
     /// `040000` entry is a folder with one empty file of the content's name.
     pub(crate) fn commit_tree(&self, entries: &[(&str, &str, &str)]) -> CommitId {
@@ -69,16 +84,7 @@ impl Scratch {
     }
 
     fn object(&self, kind: &str, content: &[u8]) -> String {
-        let mut child = self
-            .command(&["hash-object", "-t", kind, "--literally", "-w", "--stdin"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("git runs");
-        child.stdin.take().expect("is piped").write_all(content).expect("git reads");
-        let output = child.wait_with_output().expect("git ends");
-        assert!(output.status.success());
-        String::from_utf8(output.stdout).expect("git prints ids").trim().to_owned()
+        self.ask_with(&["hash-object", "-t", kind, "--literally", "-w", "--stdin"], content)
     }
 
     fn command(&self, arguments: &[&str]) -> Command {

@@ -43,6 +43,14 @@ pub enum GitError {
         /// The commit it belongs to.
         commit: CommitId,
     },
+    /// An object does not have the content its id stands for.
+    #[error(
+        "Object {object} of this repository is not what its id says: it is damaged, or somebody changed it."
+    )]
+    Forged {
+        /// The object's id.
+        object: String,
+    },
     /// The commit holds submodules.
     #[error("Commit {commit} holds {}, which a build from this commit alone cannot see.", listed("submodule", .paths))]
     Submodules {
@@ -137,6 +145,9 @@ impl GitError {
             Self::UnknownRevision { shallow: true, .. } => "git fetch --unshallow".into(),
             Self::UnknownRevision { .. } => "git fetch, or check the name with `git log`".into(),
             Self::MissingObject { .. } => "git fetch --refetch, or `git fsck` to see what is damaged".into(),
+            Self::Forged { .. } => {
+                "`git fsck` shows the damage; clone the repository anew from where you trust it".into()
+            }
             Self::Submodules { .. } => {
                 "commit the files themselves (git rm --cached PATH, remove PATH/.git, git add PATH)".into()
             }

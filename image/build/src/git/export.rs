@@ -1,22 +1,22 @@
 //! A commit's tree as files, exactly.
 
-use super::objects::{Kind, Objects, TreeEntry};
-use super::plumbing::{Git, stderr_of};
+use super::objects::{Description, Kind, Objects, TreeEntry};
+use super::plumbing::Git;
 use super::{CommitId, GitError};
-use crate::process::printable;
+use caution_appspec::excerpt;
 use nix::sys::stat::{UtimensatFlags, utimensat};
 use nix::sys::time::TimeSpec;
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Component, Path, PathBuf};
-use std::process::Stdio;
 
 /// Most files and links a commit may have.
 const MAX_FILES: u64 = 500_000;
+/// Most folders, empty ones included.
+const MAX_FOLDERS: u64 = 100_000;
 /// Most bytes all files together may have.
 const MAX_TOTAL_BYTES: u64 = 16 << 30;
 /// Longest path, in bytes (Linux `PATH_MAX`, with room for where the export lies).
@@ -26,23 +26,24 @@ const MAX_PATH_BYTES: usize = 3_500;
 const MODIFIED_S: i64 = 315_619_200;
 
 pub(super) fn export(git: &Git, commit: &CommitId, into: &Path) -> Result<usize, GitError> {
-    let entries = list(git, commit)?;
+    let mut objects = Objects::open(git)?;
+    let entries = list(&mut objects, commit)?;
     let plan = Plan::check(commit, &entries)?;
     fs::create_dir(into).map_err(|source| io(into, source))?;
     for folder in &plan.folders {
         let path = into.join(folder);
         fs::create_dir(&path).map_err(|source| io(&path, source))?;
     }
-    let mut writer = Writer { objects: Objects::open(git)?, commit, into, lfs: Vec::new() };
+    let mut writer = Writer { objects, commit, into, total: 0, lfs: Vec::new() };
     for entry in &entries {
-        if let Kind::File { executable, size } = entry.kind {
-            writer.file(entry, executable, size)?;
+        if let Kind::File { executable } = entry.kind {
+            writer.file(entry, executable)?;
         }
     }
     // Links last: while files are written no link exists that a path could lead through.
     for entry in &entries {
-        if let Kind::Symlink { size } = entry.kind {
-            writer.link(entry, size)?;
+        if entry.kind == Kind::Symlink {
+            writer.link(entry)?;
         }
     }
     if !writer.lfs.is_empty() {
@@ -57,53 +58,36 @@ pub(super) fn export(git: &Git, commit: &CommitId, into: &Path) -> Result<usize,
     Ok(entries.len())
 }
 
-/// Every leaf of the commit's tree, with limits on their number and size.
-fn list(git: &Git, commit: &CommitId) -> Result<Vec<TreeEntry>, GitError> {
-    let mut command = git.command("ls-tree");
-    command.args(["-r", "-z", "--long", "--full-tree", commit.as_str()]).stdout(Stdio::piped());
-    let mut child = command.spawn().map_err(GitError::Process)?;
-    let listing = child.stdout.take().ok_or(GitError::Answer("ls-tree"))?;
-    let entries = read_listing(commit, BufReader::new(listing));
-    if entries.is_err() {
-        let _ = child.kill();
-    }
-    let stderr = stderr_of(&mut child);
-    let status = child.wait().map_err(GitError::Process)?;
-    let entries = entries?;
-    if status.success() { Ok(entries) } else { Err(git.failure("ls-tree", &stderr)) }
-}
-
-fn read_listing(
-    commit: &CommitId,
-    mut listing: BufReader<std::process::ChildStdout>,
-) -> Result<Vec<TreeEntry>, GitError> {
+/// Every leaf of the commit's tree, with limits on their number and on that of folders.
+fn list(objects: &mut Objects, commit: &CommitId) -> Result<Vec<TreeEntry>, GitError> {
     let too_much = |what, limit| GitError::TooMuch { commit: commit.clone(), what, limit };
-    let (mut entries, mut total) = (Vec::new(), 0u64);
-    let mut record = Vec::new();
-    loop {
-        record.clear();
-        let limit = MAX_PATH_BYTES + 200;
-        (&mut listing).take(limit as u64).read_until(0, &mut record).map_err(GitError::Process)?;
-        match record.pop() {
-            None => return Ok(entries),
-            Some(0) => {}
-            Some(_) if record.len() + 1 == limit => {
+    let missing = || GitError::MissingObject { object: commit.to_string(), commit: commit.clone() };
+    let mut leaves = Vec::new();
+    let mut folders = vec![(PathBuf::new(), objects.tree_of(commit)?.ok_or_else(missing)?)];
+    // Small trees can name each other so that they unfold to more folders than there are atoms.
+    let mut unfolded = 0u64;
+    while let Some((prefix, id)) = folders.pop() {
+        unfolded += 1;
+        if unfolded + folders.len() as u64 > MAX_FOLDERS {
+            return Err(too_much("folders", MAX_FOLDERS));
+        }
+        for entry in objects.tree(commit, &id)? {
+            let path = prefix.join(&entry.path);
+            if path.as_os_str().len() > MAX_PATH_BYTES {
                 return Err(too_much("bytes in one path", MAX_PATH_BYTES as u64));
             }
-            Some(_) => return Err(GitError::Answer("ls-tree")),
-        }
-        let entry = TreeEntry::parse(&record)?;
-        if let Kind::File { size, .. } | Kind::Symlink { size } = entry.kind {
-            total = total.saturating_add(size);
-        }
-        entries.push(entry);
-        if entries.len() as u64 > MAX_FILES {
-            return Err(too_much("files", MAX_FILES));
-        }
-        if total > MAX_TOTAL_BYTES {
-            return Err(too_much("bytes", MAX_TOTAL_BYTES));
+            if entry.kind == Kind::Tree {
+                folders.push((path, entry.id));
+            } else {
+                leaves.push(TreeEntry { path, ..entry });
+            }
+            if leaves.len() as u64 > MAX_FILES {
+                return Err(too_much("files", MAX_FILES));
+            }
         }
     }
+    leaves.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(leaves)
 }
 
 /// The folders to make, once every path is known to be harmless.
@@ -120,8 +104,7 @@ impl Plan {
             check_path(&entry.path).map_err(|why| refuse(&entry.path, why))?;
             match entry.kind {
                 Kind::Submodule => submodules.push(shown(&entry.path)),
-                Kind::Tree => return Err(GitError::Answer("ls-tree")),
-                Kind::File { .. } | Kind::Symlink { .. } => {}
+                Kind::Tree | Kind::File { .. } | Kind::Symlink => {}
             }
             if !leaves.insert(entry.path.clone()) {
                 return Err(refuse(&entry.path, "it stands in the tree twice"));
@@ -165,28 +148,29 @@ struct Writer<'a> {
     objects: Objects,
     commit: &'a CommitId,
     into: &'a Path,
+    /// Bytes announced so far.
+    total: u64,
     lfs: Vec<String>,
 }
 
 impl Writer<'_> {
-    fn file(&mut self, entry: &TreeEntry, executable: bool, size: u64) -> Result<(), GitError> {
+    fn file(&mut self, entry: &TreeEntry, executable: bool) -> Result<(), GitError> {
         let path = self.into.join(&entry.path);
-        self.ask(entry, size)?;
+        let found = self.ask(entry)?;
         let mut file = fs::OpenOptions::new()
             .write(true)
             .create_new(true)
             .mode(0o600)
             .open(&path)
             .map_err(|source| io(&path, source))?;
-        if size <= MAX_LFS_POINTER_BYTES {
-            let mut content = Vec::new();
-            self.objects.copy(size, &mut content).map_err(GitError::Process)?;
+        if found.size <= MAX_LFS_POINTER_BYTES {
+            let content = self.objects.take(&found, MAX_LFS_POINTER_BYTES)?;
             if is_lfs_pointer(&content) {
                 self.lfs.push(shown(&entry.path));
             }
             std::io::Write::write_all(&mut file, &content).map_err(|source| io(&path, source))?;
         } else {
-            self.objects.copy(size, &mut file).map_err(|source| io(&path, source))?;
+            self.objects.copy(&found, &mut file, |source| io(&path, source))?;
         }
         let mode = if executable { 0o755 } else { 0o644 };
         file.set_permissions(fs::Permissions::from_mode(mode)).map_err(|source| io(&path, source))?;
@@ -194,29 +178,34 @@ impl Writer<'_> {
         set_time(&path)
     }
 
-    fn link(&mut self, entry: &TreeEntry, size: u64) -> Result<(), GitError> {
+    fn link(&mut self, entry: &TreeEntry) -> Result<(), GitError> {
         let path = self.into.join(&entry.path);
+        let found = self.ask(entry)?;
         let refuse = |why| GitError::BadPath { commit: self.commit.clone(), path: shown(&entry.path), why };
         // Linux refuses link targets of 4096 bytes and more.
-        if size == 0 || size >= 4096 {
+        if found.size == 0 || found.size >= 4096 {
             return Err(refuse("its link target is empty or longer than 4095 bytes"));
         }
-        self.ask(entry, size)?;
-        let mut target = Vec::new();
-        self.objects.copy(size, &mut target).map_err(GitError::Process)?;
+        let target = self.objects.take(&found, 4095)?;
         if target.contains(&0) {
-            let why = "its link target holds a NUL byte";
-            return Err(GitError::BadPath { commit: self.commit.clone(), path: shown(&entry.path), why });
+            return Err(refuse("its link target holds a NUL byte"));
         }
         std::os::unix::fs::symlink(OsStr::from_bytes(&target), &path).map_err(|source| io(&path, source))?;
         set_time(&path)
     }
 
-    fn ask(&mut self, entry: &TreeEntry, size: u64) -> Result<(), GitError> {
-        match self.objects.ask(&entry.id)? {
-            Some(found) if found.size == size => Ok(()),
-            _ => Err(GitError::MissingObject { object: entry.id.clone(), commit: self.commit.clone() }),
+    fn ask(&mut self, entry: &TreeEntry) -> Result<Description, GitError> {
+        let found = self.objects.ask(&entry.id)?.filter(|found| found.kind == "blob");
+        let found = found.ok_or_else(|| GitError::MissingObject {
+            object: entry.id.clone(),
+            commit: self.commit.clone(),
+        })?;
+        self.total = self.total.saturating_add(found.size);
+        if self.total > MAX_TOTAL_BYTES {
+            let (commit, limit) = (self.commit.clone(), MAX_TOTAL_BYTES);
+            return Err(GitError::TooMuch { commit, what: "bytes", limit });
         }
+        Ok(found)
     }
 }
 
@@ -235,7 +224,7 @@ fn set_time(path: &Path) -> Result<(), GitError> {
 }
 
 fn shown(path: &Path) -> String {
-    printable(&path.to_string_lossy(), 300)
+    excerpt(&path.to_string_lossy(), 300)
 }
 
 fn io(path: &Path, source: std::io::Error) -> GitError {

@@ -10,7 +10,8 @@ mod plumbing;
 
 pub use error::GitError;
 
-use objects::{Kind, Objects, TreeEntry};
+use caution_appspec::excerpt;
+use objects::{Kind, Objects};
 use plumbing::Git;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -39,7 +40,7 @@ impl std::str::FromStr for CommitId {
         if hex && matches!(text.len(), 40 | 64) {
             Ok(Self(text.to_owned()))
         } else {
-            Err(GitError::CommitId(crate::process::printable(text, 80)))
+            Err(GitError::CommitId(excerpt(text, 80)))
         }
     }
 }
@@ -93,30 +94,24 @@ impl Repository {
         self.commit(rev)?.ok_or_else(|| self.unknown(rev))
     }
 
-    /// Whether the commit's object is here.
+    /// Whether the commit is here. Another object's id, an annotated tag's for example, is no commit's.
     pub fn contains(&self, commit: &CommitId) -> Result<bool, GitError> {
-        let mut objects = Objects::open(&self.git)?;
-        Ok(objects.describe(&format!("{commit}^{{commit}}"))?.is_some())
+        Ok(Objects::open(&self.git)?.commit(commit)?.is_some())
     }
 
     /// The id of the commit's tree: equal trees mean equal source.
     pub fn tree_id(&self, commit: &CommitId) -> Result<String, GitError> {
-        let mut objects = Objects::open(&self.git)?;
-        match objects.describe(&format!("{commit}^{{tree}}"))? {
-            Some(found) => Ok(found.id),
-            None => Err(self.unknown(commit.as_str())),
-        }
+        Objects::open(&self.git)?.tree_of(commit)?.ok_or_else(|| self.unknown(commit.as_str()))
     }
 
     /// The first line of the commit's message, without control characters, at most 200 characters.
     pub fn subject(&self, commit: &CommitId) -> Result<String, GitError> {
-        let mut objects = Objects::open(&self.git)?;
-        let name = format!("{commit}^{{commit}}");
-        let bytes = objects.read(&name, MAX_COMMIT_BYTES)?.ok_or_else(|| self.unknown(commit.as_str()))?;
+        let bytes = Objects::open(&self.git)?.commit(commit)?;
+        let bytes = bytes.ok_or_else(|| self.unknown(commit.as_str()))?;
         let text = String::from_utf8_lossy(&bytes);
         let message = text.split_once("\n\n").map_or("", |(_, message)| message);
         let line = message.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
-        Ok(crate::process::printable(line.trim(), 200))
+        Ok(excerpt(line.trim(), 200))
     }
 
     /// The branch that is checked out; `None` when HEAD is detached.
@@ -128,16 +123,17 @@ impl Repository {
     /// Paths that differ from the checked-out commit: modified, staged, or untracked and not
     /// ignored. What caution itself writes (`eif-stage/`, `.caution/`) is left out.
     pub fn dirty(&self) -> Result<Vec<String>, GitError> {
-        // Porcelain v1 with -z and without renames: `XY path NUL`, one record a path.
+        // Porcelain v1 with -z and without renames: `XY path NUL`, one record a path. Inside submodules git
+        // would run with their configuration; commits that hold any are refused later.
         let arguments =
-            ["--porcelain=v1", "-z", "--no-renames", "--untracked-files=normal", "--ignore-submodules=none"];
-        let records = self.git.bytes("status", &arguments)?;
+            ["--porcelain=v1", "-z", "--no-renames", "--untracked-files=normal", "--ignore-submodules=dirty"];
+        let records = self.git.status(&arguments)?;
         let mut paths = Vec::new();
         for record in records.split(|&b| b == 0).filter(|record| !record.is_empty()) {
             let path = record.get(3..).ok_or(GitError::Answer("status"))?;
             let ours = [&b"eif-stage/"[..], b".caution/"].iter().any(|folder| path.starts_with(folder));
             if !ours {
-                paths.push(crate::process::printable(&String::from_utf8_lossy(path), 4096));
+                paths.push(excerpt(&String::from_utf8_lossy(path), 4096));
             }
         }
         Ok(paths)
@@ -149,29 +145,23 @@ impl Repository {
     /// - [`GitError::FileTooBig`] when it has more than `max` bytes
     /// - [`GitError::NotAFile`] when the path is a link, folder or submodule
     pub fn read_file(&self, commit: &CommitId, path: &str, max: u64) -> Result<Option<Vec<u8>>, GitError> {
-        let listing = self.git.bytes(
-            "ls-tree",
-            &["-z", "--long", "--full-tree", commit.as_str(), "--", path.trim_end_matches('/')],
-        );
-        let listing = match listing {
-            Err(GitError::Failed { .. }) if !self.contains(commit)? => {
-                return Err(self.unknown(commit.as_str()));
+        let mut objects = Objects::open(&self.git)?;
+        let mut tree = objects.tree_of(commit)?.ok_or_else(|| self.unknown(commit.as_str()))?;
+        let not_a_file = || GitError::NotAFile { commit: commit.clone(), path: path.to_owned() };
+        let mut names = path.split('/').filter(|name| !matches!(*name, "" | ".")).peekable();
+        while let Some(name) = names.next() {
+            let found = objects.tree(commit, &tree)?.into_iter().find(|entry| entry.path == Path::new(name));
+            let Some(entry) = found else { return Ok(None) };
+            match (entry.kind, names.peek()) {
+                (Kind::Tree, Some(_)) => tree = entry.id,
+                (Kind::File { .. }, None) => {
+                    return read_blob(&mut objects, commit, (path, &entry.id), max).map(Some);
+                }
+                (_, None) => return Err(not_a_file()),
+                (_, Some(_)) => return Ok(None),
             }
-            other => other?,
-        };
-        let Some(record) = listing.split(|&b| b == 0).find(|record| !record.is_empty()) else {
-            return Ok(None);
-        };
-        let entry = TreeEntry::parse(record)?;
-        let (commit, path) = (commit.clone(), path.to_owned());
-        match entry.kind {
-            Kind::File { size, .. } if size > max => Err(GitError::FileTooBig { commit, path, size, max }),
-            Kind::File { .. } => match Objects::open(&self.git)?.read(&entry.id, max)? {
-                Some(bytes) => Ok(Some(bytes)),
-                None => Err(GitError::MissingObject { object: entry.id, commit }),
-            },
-            _ => Err(GitError::NotAFile { commit, path }),
         }
+        Err(not_a_file())
     }
 
     /// Writes the commit's tree into the new folder `into` and counts its files and links.
@@ -197,13 +187,27 @@ impl Repository {
     }
 
     fn unknown(&self, rev: &str) -> GitError {
-        let rev = crate::process::printable(rev, 100);
+        let rev = excerpt(rev, 100);
         GitError::UnknownRevision { rev, root: self.root.clone(), shallow: self.shallow }
     }
 }
 
-/// The longest commit object that is read.
-const MAX_COMMIT_BYTES: u64 = 1 << 20;
+/// The content of one blob, named by its path and id.
+fn read_blob(
+    objects: &mut Objects,
+    commit: &CommitId,
+    (path, id): (&str, &str),
+    max: u64,
+) -> Result<Vec<u8>, GitError> {
+    let commit = commit.clone();
+    match objects.ask(id)?.filter(|found| found.kind == "blob") {
+        Some(found) if found.size > max => {
+            Err(GitError::FileTooBig { commit, path: path.to_owned(), size: found.size, max })
+        }
+        Some(found) => objects.take(&found, max),
+        None => Err(GitError::MissingObject { object: id.to_owned(), commit }),
+    }
+}
 
 #[cfg(test)]
 mod tests;

@@ -1,24 +1,31 @@
-//! Reading objects through one `git cat-file --batch` process, and tree listings.
+//! Reading objects through one `git cat-file --batch` process.
+//!
+//! git checks that an object is what its id says when it fetches it, not when it reads it. A folder that
+//! came in another way, as an archive, can hold anything under any id; so every object is hashed here.
 
-use super::GitError;
 use super::plumbing::Git;
+use super::{CommitId, GitError};
+use sha2::{Digest as _, Sha256};
 use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 
-/// A running `git cat-file --batch-command`-like session: one question, one answer.
+/// A running `git cat-file --batch` session: one question, one answer.
 pub(super) struct Objects {
     child: Child,
     questions: Option<ChildStdin>,
     answers: BufReader<ChildStdout>,
 }
 
-/// What an object is.
+/// What an object says it is.
+#[derive(Debug, Clone)]
 pub(super) struct Description {
     /// Full id.
     pub(super) id: String,
+    /// `commit`, `tree`, `blob` or `tag`.
+    pub(super) kind: String,
     /// Content bytes.
     pub(super) size: u64,
 }
@@ -33,27 +40,41 @@ impl Objects {
         Ok(Self { child, questions, answers: BufReader::with_capacity(256 * 1024, answers) })
     }
 
-    /// The object's full id and size; `None` when there is none.
-    pub(super) fn describe(&mut self, name: &str) -> Result<Option<Description>, GitError> {
-        let found = self.ask(name)?;
-        if let Some(found) = &found {
-            self.copy(found.size, &mut std::io::sink()).map_err(GitError::Process)?;
+    /// The commit object's content; `None` when there is no commit of exactly this id.
+    pub(super) fn commit(&mut self, commit: &CommitId) -> Result<Option<Vec<u8>>, GitError> {
+        let Some(found) = self.ask(commit.as_str())? else { return Ok(None) };
+        if found.kind != "commit" || found.id != commit.as_str() {
+            self.copy(&found, &mut std::io::sink(), GitError::Process)?;
+            return Ok(None);
         }
-        Ok(found)
+        self.take(&found, MAX_COMMIT_BYTES).map(Some)
     }
 
-    /// The object's content, at most `max` bytes; `None` when there is no such object.
-    pub(super) fn read(&mut self, name: &str, max: u64) -> Result<Option<Vec<u8>>, GitError> {
-        let Some(found) = self.ask(name)? else { return Ok(None) };
-        if found.size > max {
-            return Err(GitError::Answer("cat-file"));
-        }
-        let mut bytes = Vec::with_capacity(usize::try_from(found.size).unwrap_or_default());
-        self.copy(found.size, &mut bytes).map_err(GitError::Process)?;
-        Ok(Some(bytes))
+    /// The id of the commit's tree; `None` when there is no such commit.
+    pub(super) fn tree_of(&mut self, commit: &CommitId) -> Result<Option<String>, GitError> {
+        let Some(content) = self.commit(commit)? else { return Ok(None) };
+        // The first line of every commit: `tree <id>`.
+        let line = content.split(|&b| b == b'\n').next().unwrap_or_default();
+        let id = line.strip_prefix(b"tree ").and_then(|id| std::str::from_utf8(id).ok());
+        id.filter(|id| is_id(id)).map(|id| Some(id.to_owned())).ok_or(GitError::Answer("cat-file"))
     }
 
-    /// Asks for one object; its content must be taken with [`Self::copy`] before the next question.
+    /// The entries of one tree; their paths are bare names.
+    pub(super) fn tree(&mut self, commit: &CommitId, id: &str) -> Result<Vec<TreeEntry>, GitError> {
+        let missing = || GitError::MissingObject { object: id.to_owned(), commit: commit.clone() };
+        let found = self.ask(id)?.filter(|found| found.kind == "tree").ok_or_else(missing)?;
+        let content = self.take(&found, MAX_TREE_BYTES)?;
+        let id_bytes = found.id.len() / 2;
+        let (mut entries, mut rest) = (Vec::new(), &content[..]);
+        while !rest.is_empty() {
+            let (entry, after) = TreeEntry::parse(rest, id_bytes).ok_or(GitError::Answer("cat-file"))?;
+            entries.push(entry);
+            rest = after;
+        }
+        Ok(entries)
+    }
+
+    /// Asks for one object; its content must be taken before the next question.
     pub(super) fn ask(&mut self, name: &str) -> Result<Option<Description>, GitError> {
         // A newline would be two questions.
         if name.contains('\n') {
@@ -67,25 +88,54 @@ impl Objects {
         let line = line.strip_suffix('\n').ok_or(GitError::Answer("cat-file"))?;
         let words: Vec<&str> = line.split(' ').collect();
         match words[..] {
-            [id, _, size] if is_id(id) => {
+            [id, kind, size] if is_id(id) => {
                 let size = size.parse().map_err(|_| GitError::Answer("cat-file"))?;
-                Ok(Some(Description { id: id.to_owned(), size }))
+                Ok(Some(Description { id: id.to_owned(), kind: kind.to_owned(), size }))
             }
             [.., "missing" | "ambiguous"] => Ok(None),
             _ => Err(GitError::Answer("cat-file")),
         }
     }
 
-    /// Copies the content just announced, and its final newline, to `sink`.
-    pub(super) fn copy(&mut self, size: u64, sink: &mut dyn std::io::Write) -> std::io::Result<()> {
-        let copied = std::io::copy(&mut (&mut self.answers).take(size), sink)?;
-        let mut newline = [0];
-        self.answers.read_exact(&mut newline)?;
-        if copied == size && newline == *b"\n" {
-            Ok(())
-        } else {
-            Err(std::io::Error::other("git cat-file ended early"))
+    /// The content just announced, if it has at most `max` bytes.
+    pub(super) fn take(&mut self, found: &Description, max: u64) -> Result<Vec<u8>, GitError> {
+        if found.size > max {
+            return Err(GitError::Answer("cat-file"));
         }
+        let mut bytes = Vec::with_capacity(usize::try_from(found.size).unwrap_or_default());
+        self.copy(found, &mut bytes, GitError::Process)?;
+        Ok(bytes)
+    }
+
+    /// Copies the content just announced to `sink`, and refuses it when it is not what its id says.
+    pub(super) fn copy(
+        &mut self,
+        found: &Description,
+        sink: &mut dyn std::io::Write,
+        sink_failed: impl FnOnce(std::io::Error) -> GitError,
+    ) -> Result<(), GitError> {
+        let ended = || GitError::Process(std::io::Error::other("git cat-file ended early"));
+        let mut hasher = IdHasher::new(found);
+        let mut left = found.size;
+        while left > 0 {
+            let chunk = self.answers.fill_buf().map_err(GitError::Process)?;
+            if chunk.is_empty() {
+                return Err(ended());
+            }
+            let length = usize::try_from(left).map_or(chunk.len(), |left| left.min(chunk.len()));
+            hasher.update(&chunk[..length]);
+            if let Err(cause) = sink.write_all(&chunk[..length]) {
+                return Err(sink_failed(cause));
+            }
+            self.answers.consume(length);
+            left -= length as u64;
+        }
+        let mut newline = [0];
+        self.answers.read_exact(&mut newline).map_err(|_| ended())?;
+        if newline != *b"\n" {
+            return Err(ended());
+        }
+        if hasher.is(&found.id) { Ok(()) } else { Err(GitError::Forged { object: found.id.clone() }) }
     }
 }
 
@@ -98,7 +148,42 @@ impl Drop for Objects {
     }
 }
 
-/// One line of a tree listing.
+/// Computes an object's id: the digest of `<kind> <size>\0` and its content.
+enum IdHasher {
+    Sha1(Box<sha1_checked::Sha1>),
+    Sha256(Sha256),
+}
+
+impl IdHasher {
+    fn new(found: &Description) -> Self {
+        let mut hasher = match found.id.len() {
+            64 => Self::Sha256(Sha256::new()),
+            _ => Self::Sha1(Box::default()),
+        };
+        hasher.update(format!("{} {}\0", found.kind, found.size).as_bytes());
+        hasher
+    }
+
+    fn update(&mut self, bytes: &[u8]) {
+        match self {
+            Self::Sha1(hasher) => hasher.update(bytes),
+            Self::Sha256(hasher) => hasher.update(bytes),
+        }
+    }
+
+    /// Whether the digest is `id`, and was not made to collide with another's.
+    fn is(self, id: &str) -> bool {
+        match self {
+            Self::Sha1(hasher) => {
+                let result = hasher.try_finalize();
+                !result.has_collision() && hex(result.hash().as_slice()) == id
+            }
+            Self::Sha256(hasher) => hex(hasher.finalize().as_slice()) == id,
+        }
+    }
+}
+
+/// One entry of a tree.
 #[derive(Debug)]
 pub(super) struct TreeEntry {
     pub(super) kind: Kind,
@@ -109,38 +194,42 @@ pub(super) struct TreeEntry {
 /// What a tree entry is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
-    File { executable: bool, size: u64 },
-    Symlink { size: u64 },
+    File { executable: bool },
+    Symlink,
     Submodule,
     Tree,
 }
 
 impl TreeEntry {
-    /// Reads `<mode> SP <type> SP <id> SP+ <size> TAB <path>`, the form of `ls-tree -z --long`.
-    pub(super) fn parse(record: &[u8]) -> Result<Self, GitError> {
-        let wrong = || GitError::Answer("ls-tree");
-        let tab = record.iter().position(|&b| b == b'\t').ok_or_else(wrong)?;
-        let facts = std::str::from_utf8(&record[..tab]).map_err(|_| wrong())?;
-        let facts: Vec<&str> = facts.split_ascii_whitespace().collect();
-        let [mode, _, id, size] = facts[..] else { return Err(wrong()) };
-        if !is_id(id) {
-            return Err(wrong());
-        }
-        let size = || size.parse::<u64>().map_err(|_| wrong());
+    /// Reads `<mode> SP <name> NUL <id>` from the front of a tree's content; ids are bytes here.
+    fn parse(content: &[u8], id_bytes: usize) -> Option<(Self, &[u8])> {
+        let space = content.iter().take(8).position(|&b| b == b' ')?;
+        let (mode, rest) = (&content[..space], &content[space + 1..]);
+        let nul = rest.iter().position(|&b| b == 0)?;
+        let (name, rest) = (&rest[..nul], &rest[nul + 1..]);
+        let (id, rest) = rest.split_at_checked(id_bytes)?;
         let kind = match mode {
             // 100664 is what very old versions of git wrote.
-            "100644" | "100664" => Kind::File { executable: false, size: size()? },
-            "100755" => Kind::File { executable: true, size: size()? },
-            "120000" => Kind::Symlink { size: size()? },
-            "160000" => Kind::Submodule,
-            "040000" => Kind::Tree,
-            _ => return Err(wrong()),
+            b"100644" | b"100664" => Kind::File { executable: false },
+            b"100755" => Kind::File { executable: true },
+            b"120000" => Kind::Symlink,
+            b"160000" => Kind::Submodule,
+            b"40000" => Kind::Tree,
+            _ => return None,
         };
-        let path = Path::new(OsStr::from_bytes(&record[tab + 1..])).to_owned();
-        Ok(Self { kind, id: id.to_owned(), path })
+        Some((Self { kind, id: hex(id), path: Path::new(OsStr::from_bytes(name)).to_owned() }, rest))
     }
 }
 
 fn is_id(text: &str) -> bool {
-    matches!(text.len(), 40 | 64) && text.bytes().all(|b| b.is_ascii_hexdigit())
+    matches!(text.len(), 40 | 64) && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
 }
+
+fn hex(bytes: &[u8]) -> String {
+    data_encoding::HEXLOWER.encode(bytes)
+}
+
+/// The longest commit object that is read.
+const MAX_COMMIT_BYTES: u64 = 1 << 20;
+/// The longest tree object: 500,000 names of 64 bytes each.
+const MAX_TREE_BYTES: u64 = 64 << 20;

@@ -1,10 +1,10 @@
 //! Running the `git` program with a fixed configuration.
 
 use super::GitError;
-use crate::process::{command, find_program, printable};
+use crate::process::{command, find_program};
+use caution_appspec::excerpt;
 use std::ffi::OsStr;
-use std::io::Read as _;
-use std::os::unix::ffi::OsStringExt as _;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -36,6 +36,8 @@ impl Git {
             "core.untrackedCache=false",
             "core.quotePath=false",
             "core.pager=cat",
+            // A folder of a checkout that looks like a repository, with a configuration of its own.
+            "safe.bareRepository=explicit",
             "protocol.allow=never",
             "gc.auto=0",
         ] {
@@ -45,6 +47,9 @@ impl Git {
         git.env("GIT_CONFIG_NOSYSTEM", "1")
             .env("GIT_NO_REPLACE_OBJECTS", "1")
             .env("GIT_NO_LAZY_FETCH", "1")
+            // Versions before 2.45 do not know the line above, and a repository's own `protocol.ext.allow`
+            // (any command) wins over `protocol.allow`; over this it does not.
+            .env("GIT_ALLOW_PROTOCOL", "none")
             .env("GIT_OPTIONAL_LOCKS", "0")
             .env("GIT_TERMINAL_PROMPT", "0")
             .stdin(Stdio::null())
@@ -94,12 +99,33 @@ impl Git {
         let text = String::from_utf8_lossy(stderr);
         if text.contains("dubious ownership") {
             GitError::DubiousOwnership(quoted_path(&text).unwrap_or_else(|| self.dir.clone()))
+        } else if text.contains("safe.bareRepository") {
+            GitError::Bare(self.dir.clone())
         } else if text.contains("not a git repository") || text.contains("cannot change to") {
             GitError::NotARepository(self.dir.clone())
         } else {
             let line = text.lines().find(|line| !line.trim().is_empty()).unwrap_or("no message");
-            GitError::Failed { command: subcommand, message: printable(line, 300) }
+            GitError::Failed { command: subcommand, message: excerpt(line, 300) }
         }
+    }
+
+    /// Standard output of `git status` without the filters of the repository's configuration: those are
+    /// programs, and a folder that came as an archive brings its own. Files that only a filter makes equal
+    /// to the commit then differ from it, as they do from what is built.
+    pub(super) fn status(&self, arguments: &[&str]) -> Result<Vec<u8>, GitError> {
+        let keys = ["--null", "--name-only", "--get-regexp", "^filter\\."];
+        let keys = self.answer_or_nothing("config", &keys)?.unwrap_or_default();
+        let mut command = self.command("status");
+        let mut count = 0;
+        for key in keys.split(|&b| b == 0).filter(|key| !key.is_empty()) {
+            let off = if key.ends_with(b".required") { "false" } else { "" };
+            command.env(format!("GIT_CONFIG_KEY_{count}"), OsStr::from_bytes(key));
+            command.env(format!("GIT_CONFIG_VALUE_{count}"), off);
+            count += 1;
+        }
+        command.env("GIT_CONFIG_COUNT", count.to_string());
+        let output = command.args(arguments).stdout(Stdio::piped()).output().map_err(GitError::Process)?;
+        if output.status.success() { Ok(output.stdout) } else { Err(self.failure("status", &output.stderr)) }
     }
 
     fn run(&self, subcommand: &'static str, arguments: &[&str]) -> Result<Output, GitError> {
@@ -107,16 +133,6 @@ impl Git {
         command.args(arguments.iter().map(OsStr::new)).stdout(Stdio::piped());
         command.output().map_err(GitError::Process)
     }
-}
-
-/// Reads what a finished child left on its standard error, at most 64 KiB.
-pub(super) fn stderr_of(child: &mut std::process::Child) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    if let Some(stderr) = child.stderr.take() {
-        // A message that cannot be read is an empty message; the failure itself is reported anyway.
-        let _ = stderr.take(64 * 1024).read_to_end(&mut bytes);
-    }
-    bytes
 }
 
 /// The path in `detected dubious ownership in repository at '…'`.

@@ -264,3 +264,122 @@ fn failures_of_git_become_named_errors() {
     assert!(matches!(git.failure("status", b"fatal: odd\x1b[2J\n"),
         GitError::Failed { command: "status", message } if message == "fatal: odd\\u{1b}[2J"));
 }
+
+/// A repository that came as an archive can hold anything under any id; git does not check when it reads.
+#[test]
+fn an_object_that_is_not_what_its_id_says_is_refused() {
+    for what in ["HEAD:a", "HEAD:dir", "HEAD"] {
+        let scratch = Scratch::new();
+        scratch.write("a", "honest");
+        scratch.write("dir/b", "honest too");
+        scratch.commit();
+        let repository = Repository::discover(scratch.path()).expect("is a repository");
+        let head = repository.head().expect("has a head");
+        let real = scratch.ask(&["rev-parse", what]);
+        // Another object of the same kind, stored under the honest one's name.
+        scratch.write("a", "forged");
+        scratch.write("dir/b", "forged too");
+        scratch.commit();
+        let forged = scratch.ask(&["rev-parse", what]);
+        let stored = |id: &str| scratch.path().join(".git/objects").join(&id[..2]).join(&id[2..]);
+        fs::remove_file(stored(&real)).expect("removes");
+        fs::copy(stored(&forged), stored(&real)).expect("copies");
+
+        let exported = repository.export(&head, &scratch.outside("export"));
+        assert!(
+            matches!(&exported, Err(GitError::Forged { object }) if *object == real),
+            "{what}: {exported:?}"
+        );
+        if what == "HEAD:a" {
+            assert!(matches!(repository.read_file(&head, "a", 99), Err(GitError::Forged { .. })));
+        }
+        if what == "HEAD" {
+            assert!(matches!(repository.tree_id(&head), Err(GitError::Forged { .. })));
+        }
+    }
+}
+
+#[test]
+fn ids_of_other_objects_are_no_commits() {
+    let scratch = Scratch::new();
+    scratch.write("a", "x");
+    scratch.commit();
+    scratch.git(&["tag", "-a", "-m", "t", "v1"]);
+    let repository = Repository::discover(scratch.path()).expect("is a repository");
+    for what in ["v1", "HEAD^{tree}", "HEAD:a"] {
+        let id: CommitId = scratch.ask(&["rev-parse", what]).parse().expect("is an id");
+        assert!(!repository.contains(&id).expect("asks"), "{what}");
+        assert!(matches!(repository.tree_id(&id), Err(GitError::UnknownRevision { .. })), "{what}");
+    }
+}
+
+/// Ten folders in each of ten levels, made of ten trees.
+#[test]
+fn trees_that_unfold_without_end_are_refused() {
+    let scratch = Scratch::new();
+    scratch.write("seed", "x");
+    scratch.commit();
+    let mut tree = scratch.ask(&["hash-object", "-t", "tree", "-w", "/dev/null"]);
+    for _ in 0..10 {
+        let entries: String = (0..10).map(|n| format!("040000 tree {tree}\t{n}\n")).collect();
+        tree = scratch.ask_with(&["mktree"], entries.as_bytes());
+    }
+    let commit = scratch.ask_with(&["commit-tree", &tree, "-m", "bomb"], b"");
+    let repository = Repository::discover(scratch.path()).expect("is a repository");
+    let commit = commit.parse().expect("is an id");
+    let exported = repository.export(&commit, &scratch.outside("export"));
+    assert!(matches!(exported, Err(GitError::TooMuch { .. })), "{exported:?}");
+}
+
+/// What a repository's own configuration asks git to run while it answers our questions.
+#[test]
+fn programs_of_the_repositorys_configuration_do_not_run() {
+    let scratch = Scratch::new();
+    scratch.write("a", "1");
+    scratch.write(".gitattributes", "* filter=evil\n");
+    scratch.commit();
+    let trace = scratch.outside("ran");
+    let evil = format!("touch {}; cat", trace.display());
+    for key in
+        ["filter.evil.clean", "filter.evil.process", "filter.evil.smudge", "core.fsmonitor", "diff.external"]
+    {
+        scratch.git(&["config", key, &evil]);
+    }
+    scratch.git(&["config", "filter.evil.required", "true"]);
+    scratch.write("a", "2");
+    let repository = Repository::discover(scratch.path()).expect("is a repository");
+    assert_eq!(repository.dirty().expect("status"), ["a"]);
+
+    // A missing object of a partial clone, to be fetched by a command of its own choice.
+    let blob = scratch.ask(&["rev-parse", "HEAD:a"]);
+    fs::remove_file(scratch.path().join(".git/objects").join(&blob[..2]).join(&blob[2..])).expect("removes");
+    let url = format!("ext::sh -c touch% {}", trace.display());
+    for (key, value) in [
+        ("core.repositoryFormatVersion", "1"),
+        ("extensions.partialClone", "evil"),
+        ("remote.evil.promisor", "true"),
+        ("remote.evil.url", url.as_str()),
+        ("protocol.ext.allow", "always"),
+    ] {
+        scratch.git(&["config", key, value]);
+    }
+    let repository = Repository::discover(scratch.path()).expect("is a repository");
+    let exported = export(&scratch);
+    assert!(
+        matches!(&exported, Err(GitError::MissingObject { object, .. }) if *object == blob),
+        "{exported:?}"
+    );
+    assert_eq!(repository.dirty().expect("status"), ["a"]);
+    assert!(!trace.exists());
+}
+
+/// A folder inside a checkout that looks like a repository of its own, with its own configuration.
+#[test]
+fn a_repository_hidden_in_a_checkout_is_not_used() {
+    let scratch = Scratch::new();
+    let inner = scratch.path().join("assets");
+    scratch.git(&["init", "-q", "--bare", inner.to_str().expect("is text")]);
+    scratch.git(&["--git-dir", inner.to_str().expect("is text"), "config", "core.bare", "false"]);
+    scratch.git(&["--git-dir", inner.to_str().expect("is text"), "config", "core.worktree", ".."]);
+    assert!(Repository::discover(&inner).is_err());
+}
