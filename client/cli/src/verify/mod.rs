@@ -90,7 +90,7 @@ fn against_source(
         verdict.conclude(format!("{name} does not run on the expected EnclaveOS release."));
         return Ok(());
     }
-    let rebuilt = match rebuild::rebuild(context, &reviewed, request.no_cache) {
+    let rebuilt = match rebuild::rebuild(context, &reviewed, &enclave.measurements, request.no_cache) {
         Ok(rebuilt) => rebuilt,
         Err(cause) => {
             let mut lines = cause.causes;

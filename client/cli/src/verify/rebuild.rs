@@ -2,16 +2,19 @@
 //!
 //! The cache is keyed by everything that decides the bytes, and what is read from it is the image
 //! itself: measurements are computed from its bytes each time, never read from a note beside it.
+//! A kept image can confirm an enclave and never accuse it: it may come from a builder of the same
+//! version with other code, so a mismatch is told only after a fresh build.
 
 use super::source::Reviewed;
 use crate::Context;
 use crate::commands::apps::build::{Job, build_commit};
 use crate::error::CliError;
+use crate::terminal::Terminal;
 use caution_abi::boot_plan::BootPlan;
 use caution_build::git::{CommitId, Repository};
 use caution_enclaveos::Release;
 use caution_measure::{Measurements, Sha256Digest};
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::BufReader;
 use std::path::Path;
 use std::time::Instant;
@@ -26,15 +29,22 @@ pub(super) struct Rebuilt {
     pub how: String,
 }
 
-/// Rebuilds the reviewed commit, or reads the image that an earlier rebuild of the same inputs left.
-pub(super) fn rebuild(context: &Context, reviewed: &Reviewed, no_cache: bool) -> Result<Rebuilt, CliError> {
+/// Rebuilds the reviewed commit, unless an earlier rebuild of the same inputs left the image that is
+/// attested.
+pub(super) fn rebuild(
+    context: &Context,
+    reviewed: &Reviewed,
+    attested: &Measurements,
+    no_cache: bool,
+) -> Result<Rebuilt, CliError> {
     let Reviewed { repo, commit, release, .. } = reviewed;
     let folder = context.config.cache.join("reproductions/local").join(key(repo, commit, release)?);
-    if !no_cache && let Some(rebuilt) = cached(&folder) {
-        return Ok(rebuilt);
-    }
     let parent = folder.parent().unwrap_or(&folder);
     fs::create_dir_all(parent).map_err(|e| CliError::io("The cache folder cannot be created", parent, &e))?;
+    let _turn = turn(context.terminal, &folder.with_extension("lock"))?;
+    if !no_cache && let Some(kept) = cached(&folder).filter(|kept| kept.measurements == *attested) {
+        return Ok(kept);
+    }
     context.terminal.note(&format!("rebuilding commit {} here", commit.short()));
     let started = Instant::now();
     let built = build_commit(context.terminal, &Job { repo, commit, release, output: &folder, no_cache })?;
@@ -43,6 +53,20 @@ pub(super) fn rebuild(context: &Context, reviewed: &Reviewed, no_cache: bool) ->
         boot_plan: built.boot_plan,
         how: format!("rebuilt here in {} s", started.elapsed().as_secs_f64().ceil()),
     })
+}
+
+/// The right to use a folder of the cache: whoever verifies the same commit at the same time waits
+/// and finds the work done. Given back when dropped, by the system if need be.
+fn turn(terminal: Terminal, path: &Path) -> Result<File, CliError> {
+    let failed = |e: std::io::Error| CliError::io("The cache cannot be locked", path, &e);
+    let file = File::create(path).map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => return Ok(file),
+        Err(TryLockError::WouldBlock) => terminal.note("waiting for another rebuild of the same commit"),
+        Err(TryLockError::Error(cause)) => return Err(failed(cause)),
+    }
+    file.lock().map_err(failed)?;
+    Ok(file)
 }
 
 /// Names the inputs: the source tree, the EnclaveOS release, the builder.
