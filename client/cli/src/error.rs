@@ -119,13 +119,18 @@ impl CliError {
     }
 }
 
-/// Begins with a capital, as a sentence does; a name in backquotes or a path stays as it is.
+/// Begins with a capital and ends with a full stop, as a sentence does; a name in backquotes or a path
+/// stays as it is, and so does the end of several lines.
 fn sentence(text: &str) -> String {
     let mut chars = text.chars();
-    match chars.next() {
+    let mut sentence = match chars.next() {
         Some(first) if first.is_ascii_lowercase() => first.to_ascii_uppercase().to_string() + chars.as_str(),
         _ => text.to_owned(),
+    };
+    if !sentence.contains('\n') && !sentence.ends_with(['.', '!', '?', ':', '…']) {
+        sentence.push('.');
     }
+    sentence
 }
 
 /// Further lines of a text stand under its first.
@@ -185,6 +190,13 @@ mod tests {
             shown,
             "error: The kernel could not be fetched.\n  because: mirror answered 404\n  fix: line one\n       line two\n"
         );
+    }
+
+    #[test]
+    fn fragments_of_libraries_become_sentences() {
+        assert_eq!(sentence("no ramdisk is in it"), "No ramdisk is in it.");
+        assert_eq!(sentence("`git` is not installed."), "`git` is not installed.");
+        assert_eq!(sentence("It failed:\n\n    why\n"), "It failed:\n\n    why\n");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! `caution apps logs`: what happened to an enclave, live or ended.
 
 use crate::Context;
+use crate::commands::apps::default_name;
 use crate::commands::apps::run::show;
 use crate::error::{CliError, Exit};
 use caution_build::git::Repository;
@@ -23,12 +24,12 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<(), CliError> {
         Some(app) => app.clone(),
         None => pick(&dirs, None).map(|record| record.name).or_else(|error| checkout_name().ok_or(error))?,
     };
-    let mut ended_inside = false;
+    let mut spoke = false;
     for entry in caution_host::logs(&dirs, &name, args.follow)? {
-        ended_inside |= matches!(entry.event, caution_host::HostEvent::Enclave(_));
+        spoke |= matches!(entry.event, caution_host::HostEvent::Enclave(_));
         show(context.terminal, &entry.event);
     }
-    if !ended_inside && !context.terminal.json {
+    if !spoke && !context.terminal.json {
         context.terminal.note("  (the enclave said nothing)");
     }
     Ok(())
@@ -53,8 +54,8 @@ pub(crate) fn pick(dirs: &Dirs, app: Option<&str>) -> Result<Record, CliError> {
     }
 }
 
-/// The folder name of this checkout: what its enclave was called.
+/// What the enclave of this checkout was called.
 fn checkout_name() -> Option<String> {
     let repo = Repository::discover(Path::new(".")).ok()?;
-    repo.root().file_name().map(|name| name.to_string_lossy().into_owned())
+    repo.root().file_name().map(default_name)
 }

@@ -9,6 +9,7 @@ mod stop;
 
 use crate::Context;
 use crate::error::CliError;
+use std::ffi::OsStr;
 
 /// The verb after `caution apps`.
 #[derive(Debug, clap::Subcommand)]
@@ -35,5 +36,28 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<u8, CliError> {
         Command::Logs(args) => logs::run(context, &args).map(|()| 0),
         Command::Stop(args) => stop::run(context, &args).map(|()| 0),
         Command::MigrateProcfile(args) => migrate_procfile::run(context, &args).map(|()| 0),
+    }
+}
+
+/// What an app is called unless its user says so: the checkout's folder or the image's file, in the
+/// letters, digits, `-`, `_` and `.` that the host agent takes.
+fn default_name(of: &OsStr) -> String {
+    let allowed = |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '-' };
+    let name: String = of.to_string_lossy().trim_start_matches('.').chars().map(allowed).take(64).collect();
+    if name.is_empty() { "app".to_owned() } else { name }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::default_name;
+    use std::ffi::OsStr;
+
+    #[test]
+    fn every_folder_gives_a_name_the_host_agent_takes() {
+        let name = |text: &str| default_name(OsStr::new(text));
+        assert_eq!(name("hello"), "hello");
+        assert_eq!(name("my.app v2"), "my.app-v2");
+        assert_eq!(name("..."), "app");
+        assert_eq!(name(&"é".repeat(100)), "-".repeat(64));
     }
 }

@@ -1,7 +1,7 @@
 //! `caution apps run`: boot an enclave image on this machine.
 
 use crate::Context;
-use crate::commands::apps::build;
+use crate::commands::apps::{build, default_name};
 use crate::commands::read_limited;
 use crate::error::{CliError, Exit};
 use crate::terminal::Terminal;
@@ -147,20 +147,10 @@ fn ports(
         .collect())
 }
 
-/// A name of letters, digits, `-`, `_` and `.` from the flag, the checkout or the image.
+/// The flag, else the checkout's folder, else the image's file.
 fn name(args: &Args, checkout: Option<&Path>, eif: &Path) -> String {
-    let stem = |path: &Path| path.file_stem().map(|s| s.to_string_lossy().into_owned());
-    let raw = args.name.clone().or_else(|| checkout.and_then(stem)).or_else(|| stem(eif)).unwrap_or_default();
-    if args.name.is_some() {
-        return raw;
-    }
-    let safe: String = raw
-        .chars()
-        .map(|c| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.') { c } else { '-' })
-        .take(64)
-        .collect();
-    let safe = safe.trim_start_matches('.');
-    if safe.is_empty() { "app".to_owned() } else { safe.to_owned() }
+    let of = || checkout.and_then(Path::file_name).or_else(|| eif.file_stem()).unwrap_or_default();
+    args.name.clone().unwrap_or_else(|| default_name(of()))
 }
 
 fn detached(context: &Context, config: &RunConfig) -> Result<u8, CliError> {
