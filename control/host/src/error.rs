@@ -153,7 +153,7 @@ pub enum HostError {
         cause: caution_devnsm::DevRootError,
     },
     /// The runtime folder's path leaves no room for socket names.
-    #[error("The runtime folder's path is too long for sockets: {path}", path = .path.display())]
+    #[error("The path of the runtime folder {path} is too long for sockets.", path = .path.display())]
     RuntimePath {
         /// The folder.
         path: PathBuf,
