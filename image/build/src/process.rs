@@ -51,30 +51,9 @@ fn inherited(name: &str) -> Option<OsString> {
     std::env::var_os(name)
 }
 
-/// Text from outside, safe to print on a terminal: control characters become `\u{…}` escapes,
-/// and anything longer than `max` characters ends in `…`.
-pub(crate) fn printable(text: &str, max: usize) -> String {
-    let mut out = String::new();
-    for (position, c) in text.chars().enumerate() {
-        if position == max {
-            out.push('…');
-            break;
-        }
-        if c == '\t' || !c.is_control() { out.push(c) } else { out.extend(c.escape_unicode()) }
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn printable_text_holds_no_control_characters() {
-        assert_eq!(printable("a\tb\u{1b}[31mc", 80), "a\tb\\u{1b}[31mc");
-        assert_eq!(printable("abcdef", 3), "abc…");
-        assert_eq!(printable("abc", 3), "abc");
-    }
 
     #[test]
     fn children_see_the_listed_environment_and_a_fixed_umask() {
