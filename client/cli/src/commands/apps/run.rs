@@ -162,7 +162,8 @@ fn detached(context: &Context, config: &RunConfig) -> Result<u8, CliError> {
         config,
         Path::new("/proc/self/exe"),
         &mut |event| {
-            if let HostEvent::Accelerator(_) = &event {
+            // With --json the record alone is the result; it says the same.
+            if matches!(event, HostEvent::Accelerator(_)) && !terminal.json {
                 show(terminal, &event);
             }
         },
