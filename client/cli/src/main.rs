@@ -3,6 +3,7 @@
 mod commands;
 mod config;
 mod error;
+mod own_folder;
 mod terminal;
 mod verify;
 

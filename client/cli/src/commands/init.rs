@@ -2,6 +2,7 @@
 
 use crate::Context;
 use crate::error::{CliError, Exit};
+use crate::own_folder::{self, Found};
 use caution_appspec::ConfigFile;
 use caution_build::git::Repository;
 use std::fs;
@@ -32,8 +33,9 @@ pub(crate) fn run(context: &Context, _args: &Args) -> Result<(), CliError> {
         None => context.terminal.result("a configuration exists already; left as it is\n"),
     }
     context.terminal.result(&format!(
-        "{} this checkout to app {id} (.caution/deployment.json)\n\nnext: caution apps build\n",
-        if linked { "linked" } else { "already linked:" }
+        "{} this checkout to app {} (.caution/deployment.json)\n\nnext: caution apps build\n",
+        if linked { "linked" } else { "already linked:" },
+        caution_appspec::printable(&id),
     ));
     Ok(())
 }
@@ -54,25 +56,24 @@ fn write_template(root: &Path) -> Result<Option<&'static str>, CliError> {
 
 /// The app's id, and whether the link is new.
 fn link(root: &Path) -> Result<(String, bool), CliError> {
-    let folder = root.join(".caution");
-    let path = folder.join("deployment.json");
-    match fs::read(&path) {
-        Ok(bytes) => {
+    let path = own_folder::open(root)?.join("deployment.json");
+    match own_folder::read(&path)? {
+        Found::File(bytes) => {
             let json: Option<serde_json::Value> = serde_json::from_slice(&bytes).ok();
             let id = json.as_ref().and_then(|j| j["resource_id"].as_str());
-            return id.map(|id| (id.to_owned(), false)).ok_or_else(|| {
-                CliError::new(Exit::Other, format!("{} names no `resource_id`.", path.display()))
-                    .hint("rm .caution/deployment.json && caution init")
-            });
+            return id.map(|id| (id.to_owned(), false)).ok_or_else(|| no_link(&path));
         }
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
-        Err(e) => return Err(CliError::io("The link cannot be read", &path, &e)),
+        Found::Other => return Err(no_link(&path)),
+        Found::Nothing => {}
     }
     let id = random_uuid()?;
-    fs::create_dir_all(&folder).map_err(|e| CliError::io("The folder cannot be created", &folder, &e))?;
-    fs::write(&path, format!("{:#}\n", serde_json::json!({ "resource_id": id })))
-        .map_err(|e| CliError::io("The link cannot be written", &path, &e))?;
+    own_folder::write(&path, format!("{:#}\n", serde_json::json!({ "resource_id": id })).as_bytes())?;
     Ok((id, true))
+}
+
+fn no_link(path: &Path) -> CliError {
+    CliError::new(Exit::Other, format!("{} names no `resource_id`.", path.display()))
+        .hint("rm .caution/deployment.json && caution init")
 }
 
 /// A version 4 UUID (RFC 9562 §5.4).

@@ -4,8 +4,8 @@
 //! it. The previous file is kept as `trusted_hashes.<its verified_at>.json`.
 
 use crate::error::CliError;
+use crate::own_folder::{self, Found};
 use caution_measure::Measurements;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 /// File name inside `.caution/`.
@@ -19,10 +19,8 @@ pub(super) fn save(
     measurements: &Measurements,
     verified_at: jiff::Timestamp,
 ) -> Result<PathBuf, CliError> {
-    let folder = checkout.join(".caution");
+    let folder = own_folder::open(checkout)?;
     let path = folder.join(FILE);
-    std::fs::create_dir_all(&folder)
-        .map_err(|e| CliError::io("The folder cannot be created", &folder, &e))?;
     back_up(&folder, &path, measurements)?;
     let text = serde_json::json!({
         "pcr0": measurements.pcr0,
@@ -30,17 +28,13 @@ pub(super) fn save(
         "pcr2": measurements.pcr2,
         "verified_at": format!("{verified_at:.0}"),
     });
-    let io = |e: std::io::Error| CliError::io("The verified hashes cannot be saved", &path, &e);
-    let mut file = tempfile::NamedTempFile::new_in(&folder).map_err(io)?;
-    writeln!(file, "{text:#}").map_err(io)?;
-    file.as_file().sync_all().map_err(io)?;
-    file.persist(&path).map_err(|e| io(e.error))?;
+    own_folder::write(&path, format!("{text:#}\n").as_bytes())?;
     Ok(path)
 }
 
 /// Keeps the previous file when it says something else. An unreadable one is kept under `unreadable`.
 fn back_up(folder: &Path, path: &Path, measurements: &Measurements) -> Result<(), CliError> {
-    let Ok(bytes) = std::fs::read(path) else { return Ok(()) };
+    let Found::File(bytes) = own_folder::read(path)? else { return Ok(()) };
     let stamp = match serde_json::from_slice::<serde_json::Value>(&bytes) {
         Ok(previous) => {
             let same = measurements
@@ -53,10 +47,7 @@ fn back_up(folder: &Path, path: &Path, measurements: &Measurements) -> Result<()
         }
         Err(_) => "unreadable".to_owned(),
     };
-    let backup = folder.join(format!("trusted_hashes.{stamp}.json"));
-    std::fs::copy(path, &backup)
-        .map(|_| ())
-        .map_err(|e| CliError::io("The previous verified hashes cannot be backed up", &backup, &e))
+    own_folder::write(&folder.join(format!("trusted_hashes.{stamp}.json")), &bytes)
 }
 
 /// A time as part of a file name: `2026-11-20T09:12:44Z` → `2026-11-20T09-12-44Z`.
@@ -92,5 +83,21 @@ mod tests {
         let now = read(path);
         assert_eq!(now["pcr2"], "02".repeat(48));
         assert_eq!(now["verified_at"], "2026-11-21T00:00:00Z");
+    }
+
+    /// Both files can come with a checkout that somebody else wrote.
+    #[test]
+    fn a_backup_overwrites_nothing_outside_the_folder() {
+        let dir = tempfile::tempdir().unwrap();
+        let mine = dir.path().join("mine");
+        std::fs::write(&mine, "mine").unwrap();
+        let checkout = dir.path().join("checkout");
+        std::fs::create_dir_all(checkout.join(".caution")).unwrap();
+        std::fs::write(checkout.join(".caution/trusted_hashes.json"), "not JSON, but a script").unwrap();
+        std::os::unix::fs::symlink(&mine, checkout.join(".caution/trusted_hashes.unreadable.json")).unwrap();
+        save(&checkout, &measurements(1), at("2026-11-20T09:12:44Z")).unwrap();
+        assert_eq!(std::fs::read_to_string(&mine).unwrap(), "mine");
+        let kept = std::fs::read_to_string(checkout.join(".caution/trusted_hashes.unreadable.json")).unwrap();
+        assert_eq!(kept, "not JSON, but a script");
     }
 }

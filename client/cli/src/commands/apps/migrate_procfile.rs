@@ -1,6 +1,7 @@
 //! `caution apps migrate-procfile`: the same configuration as HCL.
 
 use crate::Context;
+use crate::commands::read_limited;
 use crate::error::{CliError, Exit};
 use caution_appspec::ConfigFile;
 use std::fs;
@@ -23,8 +24,8 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(context: &Context, args: &Args) -> Result<(), CliError> {
-    let text = fs::read_to_string(&args.procfile)
-        .map_err(|e| CliError::io("The Procfile cannot be read", &args.procfile, &e))?;
+    let text = String::from_utf8(read_limited(&args.procfile, caution_appspec::MAX_BYTES)?)
+        .map_err(|_| CliError::new(Exit::Other, format!("{} is not UTF-8 text.", args.procfile.display())))?;
     let config = caution_appspec::parse(ConfigFile::Procfile, &text)
         .map_err(|e| CliError::from_error(Exit::Other, &e))?;
     let hcl = caution_appspec::to_hcl(&config.spec);

@@ -1,0 +1,103 @@
+//! `.caution/` of a checkout. A checkout is somebody else's work: it can hold links and odd files where
+//! this program reads and writes, so nothing here goes through a link or reads without a limit.
+
+use crate::error::{CliError, Exit};
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+/// The longest file read, in bytes.
+const MAX_BYTES: usize = 64 * 1024;
+
+/// What lies under a name.
+pub(crate) enum Found {
+    /// Nothing.
+    Nothing,
+    /// A file of at most 64 KiB.
+    File(Vec<u8>),
+    /// A longer file, a link, a pipe, a folder.
+    Other,
+}
+
+/// The folder, made when absent.
+pub(crate) fn open(checkout: &Path) -> Result<PathBuf, CliError> {
+    let folder = checkout.join(".caution");
+    match fs::symlink_metadata(&folder) {
+        Ok(found) if found.is_dir() => Ok(folder),
+        Ok(_) => Err(CliError::new(Exit::Other, format!("{} is not a folder.", folder.display()))
+            .hint("look at what it is, then: rm .caution")),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => fs::create_dir(&folder)
+            .map(|()| folder.clone())
+            .map_err(|e| CliError::io("The folder cannot be created", &folder, &e)),
+        Err(e) => Err(CliError::io("The folder cannot be read", &folder, &e)),
+    }
+}
+
+/// Reads a file of the folder.
+pub(crate) fn read(path: &Path) -> Result<Found, CliError> {
+    let io = |e: std::io::Error| CliError::io("The file cannot be read", path, &e);
+    match fs::symlink_metadata(path) {
+        Ok(found) if found.is_file() => {
+            let file = fs::File::open(path).map_err(io)?;
+            let bytes = crate::commands::read_stream_limited(file, MAX_BYTES).map_err(io)?;
+            Ok(bytes.map_or(Found::Other, Found::File))
+        }
+        Ok(_) => Ok(Found::Other),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(Found::Nothing),
+        Err(e) => Err(io(e)),
+    }
+}
+
+/// Writes a whole file of the folder, or nothing; a link under its name is replaced, not followed.
+pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
+    let io = |e: std::io::Error| CliError::io("The file cannot be written", path, &e);
+    let folder = path.parent().unwrap_or(Path::new("."));
+    // 0666 less the umask, as every other file the user writes.
+    let mode = fs::Permissions::from_mode(0o666);
+    let mut file = tempfile::Builder::new().permissions(mode).tempfile_in(folder).map_err(io)?;
+    file.write_all(bytes).map_err(io)?;
+    file.as_file().sync_all().map_err(io)?;
+    file.persist(path).map(drop).map_err(|e| io(e.error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn nothing_is_read_or_written_through_links() {
+        let dir = tempfile::tempdir().unwrap();
+        let (checkout, other) = (dir.path().join("checkout"), dir.path().join("other"));
+        fs::create_dir(&checkout).unwrap();
+        fs::create_dir(&other).unwrap();
+        symlink(&other, checkout.join(".caution")).unwrap();
+        assert!(open(&checkout).unwrap_err().message.contains("is not a folder"));
+
+        fs::remove_file(checkout.join(".caution")).unwrap();
+        let folder = open(&checkout).unwrap();
+        fs::write(other.join("mine"), "mine").unwrap();
+        for target in ["mine", "absent"] {
+            let name = folder.join("file");
+            symlink(other.join(target), &name).unwrap();
+            assert!(matches!(read(&name).unwrap(), Found::Other));
+            write(&name, b"new").unwrap();
+            assert!(matches!(read(&name).unwrap(), Found::File(bytes) if bytes == b"new"));
+            fs::remove_file(&name).unwrap();
+        }
+        assert_eq!(fs::read(other.join("mine")).unwrap(), b"mine");
+        assert!(!other.join("absent").exists());
+    }
+
+    #[test]
+    fn long_and_odd_files_are_not_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let long = dir.path().join("long");
+        fs::write(&long, vec![b' '; MAX_BYTES + 1]).unwrap();
+        assert!(matches!(read(&long).unwrap(), Found::Other));
+        let socket = dir.path().join("socket");
+        let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        assert!(matches!(read(&socket).unwrap(), Found::Other));
+    }
+}
