@@ -150,28 +150,10 @@ macro_rules! from_library_with_fix {
 }
 from_library_with_fix!(
     caution_build::BuildError,
-    caution_build::ConfigError,
-    caution_build::PinError,
     caution_build::git::GitError,
-    caution_host::HostError,
-);
-
-/// Library errors whose sentences hold the advice.
-macro_rules! from_library {
-    ($($error:ty),* $(,)?) => {$(
-        impl From<$error> for CliError {
-            fn from(error: $error) -> Self {
-                Self::from_error(Exit::Other, &error)
-            }
-        }
-    )*};
-}
-from_library!(
-    caution_appspec::ConfigErrors,
-    caution_build::InspectError,
     caution_enclaveos::EnclaveOsError,
     caution_enclaveos::ReleaseError,
-    caution_enclaveos::SourceError,
+    caution_host::HostError,
 );
 
 #[cfg(test)]

@@ -21,12 +21,9 @@ pub enum SourceError {
     File(#[from] FileError),
     /// The archive does not have the locked version any more.
     #[error(
-        "the kernel source {package} {version}, which {KERNEL_LOCK} names, cannot be had from this machine's Debian archive \
-         (it offers {}). Run `apt-get update` first. If the version is gone: to build exactly this release, fetch the \
-         package from Debian's snapshot archive and place it at {}; to move on to the version offered today, run \
-         `caution enclaveos lock` and commit the changed lock (PCR1 changes with it)",
-        shown(offered),
-        place.display()
+        "The kernel source {package} {version}, which {KERNEL_LOCK} names, cannot be had from this machine's Debian archive \
+         (it offers {}).",
+        shown(offered)
     )]
     Gone {
         /// Package of the lock.
@@ -40,8 +37,7 @@ pub enum SourceError {
     },
     /// The package has other bytes than the lock says.
     #[error(
-        "{} has the SHA-256 {actual}, but {KERNEL_LOCK} says {expected}; it was not used. Delete it, and take the package \
-         from a source you trust",
+        "{} has the SHA-256 {actual}, but {KERNEL_LOCK} says {expected}; it was not used.",
         path.display()
     )]
     Digest {
@@ -53,12 +49,12 @@ pub enum SourceError {
         actual: Sha256Digest,
     },
     /// apt downloaded something else than one package.
-    #[error("`apt-get download` left {0} packages instead of one")]
+    #[error("`apt-get download` left {0} packages instead of one.")]
     Download(usize),
     /// The archive does not describe the package in a usable way.
     #[error(
-        "this machine's Debian archive does not offer {package} with a version and a SHA-256; run `apt-get update`. \
-         Kernel sources that it offers: {}",
+        "This machine's Debian archive does not offer {package} with a version and a SHA-256 (kernel sources that it \
+         offers: {}).",
         shown(offered)
     )]
     NotOffered {
@@ -67,6 +63,26 @@ pub enum SourceError {
         /// Kernel source packages of the archive.
         offered: Vec<String>,
     },
+}
+
+impl SourceError {
+    /// What the user can do, most often a command.
+    pub fn fix(&self) -> Option<String> {
+        match self {
+            Self::Tool(error) => error.fix(),
+            Self::Gone { place, .. } => Some(format!(
+                "apt-get update      (then build again)\n\
+                 caution enclaveos lock      (moves on to the version offered today; commit the changed lock, PCR1 changes with it)\n\
+                 or, to build exactly this release, place the package of Debian's snapshot archive at {}",
+                place.display()
+            )),
+            Self::Digest { path, .. } => {
+                Some(format!("rm {}      (then take the package from a source you trust)", path.display()))
+            }
+            Self::NotOffered { .. } => Some("apt-get update".into()),
+            _ => None,
+        }
+    }
 }
 
 /// The locked package in the cache, with its SHA-256 checked just now; downloads it if needed.
@@ -203,9 +219,9 @@ fn shown(offered: &[String]) -> String {
 }
 
 const APT_GET: Tool =
-    Tool { program: "apt-get", remedy: "the kernel's source comes from Debian's archive: build on Debian" };
+    Tool { program: "apt-get", fix: "build on Debian: the kernel's source comes from its archive" };
 const APT_CACHE: Tool =
-    Tool { program: "apt-cache", remedy: "the kernel's source comes from Debian's archive: build on Debian" };
+    Tool { program: "apt-cache", fix: "build on Debian: the kernel's source comes from its archive" };
 
 #[cfg(test)]
 mod tests {
@@ -260,7 +276,8 @@ mod tests {
         let text = error.to_string();
         assert!(text.contains("linux-source-0.0 0.0.0-1~caution"), "{text}");
         assert!(text.contains("it offers none"), "{text}");
-        assert!(text.contains("`caution enclaveos lock`"), "{text}");
+        let fix = error.fix().unwrap();
+        assert!(fix.contains("caution enclaveos lock") && fix.contains(".deb"), "{fix}");
         assert_eq!(fs::read_dir(cache.path().join("sources")).unwrap().count(), 0);
     }
 }

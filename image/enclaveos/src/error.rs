@@ -39,10 +39,24 @@ pub enum EnclaveOsError {
     #[error(transparent)]
     File(#[from] FileError),
     /// Another processor than the enclave's.
-    #[error(
-        "EnclaveOS is built on x86_64 machines, and this one is {0}; build it on x86_64 or use a release from there"
-    )]
+    #[error("EnclaveOS is built on x86_64 machines, and this one is {0}.")]
     Processor(&'static str),
+}
+
+impl EnclaveOsError {
+    /// What the user can do, most often a command.
+    pub fn fix(&self) -> Option<String> {
+        match self {
+            Self::Lock(error) => error.fix(),
+            Self::Toolchain(error) => error.fix(),
+            Self::Source(error) => error.fix(),
+            Self::Kernel(error) => error.fix(),
+            Self::Userland(error) => error.fix(),
+            Self::Release(error) => error.fix(),
+            Self::Processor(_) => Some("build it on x86_64, or use a release from there".into()),
+            Self::Ramdisk(_) | Self::File(_) => None,
+        }
+    }
 }
 
 impl From<ToolError> for EnclaveOsError {

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 #[non_exhaustive]
 pub enum FileError {
     /// Reading failed.
-    #[error("{} cannot be read", path.display())]
+    #[error("{} cannot be read.", path.display())]
     Read {
         /// The file or folder.
         path: PathBuf,
@@ -18,7 +18,7 @@ pub enum FileError {
         source: std::io::Error,
     },
     /// Writing failed.
-    #[error("{} cannot be written", path.display())]
+    #[error("{} cannot be written.", path.display())]
     Write {
         /// The file or folder.
         path: PathBuf,
@@ -26,7 +26,7 @@ pub enum FileError {
         source: std::io::Error,
     },
     /// The file is larger than any such file.
-    #[error("{} is larger than the {limit} bytes that such a file may have", path.display())]
+    #[error("{} is larger than the {limit} bytes that such a file may have.", path.display())]
     TooLarge {
         /// The file.
         path: PathBuf,
@@ -34,7 +34,7 @@ pub enum FileError {
         limit: u64,
     },
     /// The file holds bytes that are not UTF-8.
-    #[error("{} is not UTF-8 text", path.display())]
+    #[error("{} is not UTF-8 text.", path.display())]
     NotText {
         /// The file.
         path: PathBuf,

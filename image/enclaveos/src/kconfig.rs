@@ -12,7 +12,7 @@ pub(crate) struct Fragment(BTreeMap<String, Option<String>>);
 pub enum ConfigError {
     /// A line is neither an option nor a comment.
     #[error(
-        "line {line} of {CONFIG} is neither `CONFIG_X=…`, `# CONFIG_X is not set` nor a comment: `{text}`"
+        "Line {line} of {CONFIG} is neither `CONFIG_X=…`, `# CONFIG_X is not set` nor a comment: `{text}`."
     )]
     Line {
         /// One-based line number.
@@ -21,7 +21,7 @@ pub enum ConfigError {
         text: String,
     },
     /// An option stands there twice.
-    #[error("line {line} of {CONFIG} decides {option} a second time")]
+    #[error("Line {line} of {CONFIG} decides {option} a second time.")]
     Duplicate {
         /// One-based line number of the second one.
         line: usize,
@@ -29,14 +29,21 @@ pub enum ConfigError {
         option: String,
     },
     /// The kernel's own rules changed options: a dependency is missing, or something selects them.
-    #[error(
-        "the kernel's configuration rules overrule {CONFIG}: {}; add what these options depend on, or drop them",
-        lost.join(", ")
-    )]
+    #[error("The kernel's configuration rules overrule {CONFIG}: {}.", lost.join(", "))]
     Lost {
         /// `CONFIG_X=y (is not set)`, wanted first and found in brackets.
         lost: Vec<String>,
     },
+}
+
+impl ConfigError {
+    /// What the user can do, most often a command.
+    pub fn fix(&self) -> Option<String> {
+        match self {
+            Self::Lost { .. } => Some(format!("add what these options depend on to {CONFIG}, or drop them")),
+            _ => None,
+        }
+    }
 }
 
 impl Fragment {

@@ -31,7 +31,7 @@ pub enum KernelError {
     #[error(transparent)]
     File(#[from] FileError),
     /// The disk has too little room.
-    #[error("building the kernel needs {needed_mib} MiB in {}, where {free_mib} MiB are free", path.display())]
+    #[error("Building the kernel needs {needed_mib} MiB in {}, where {free_mib} MiB are free.", path.display())]
     Disk {
         /// Where it would be built.
         path: PathBuf,
@@ -41,7 +41,7 @@ pub enum KernelError {
         free_mib: u64,
     },
     /// The package does not hold the source where Debian puts it.
-    #[error("the package {package} {version} does not hold {missing}")]
+    #[error("The package {package} {version} does not hold {missing}.")]
     Layout {
         /// Package of the lock.
         package: String,
@@ -53,13 +53,28 @@ pub enum KernelError {
     /// People find the application's file system as the second gzip stream of an enclave image; the
     /// kernel must not hold bytes that look like one.
     #[error(
-        "the kernel image holds the bytes 1f 8b 08 at offset {offset}, which tools take for a gzip stream; \
-         change CONFIG_LOCALVERSION in {CONFIG} and build again"
+        "The kernel image holds the bytes 1f 8b 08 at offset {offset}, which tools take for a gzip stream."
     )]
     LooksLikeGzip {
         /// Where in the image.
         offset: usize,
     },
+}
+
+impl KernelError {
+    /// What the user can do, most often a command.
+    pub fn fix(&self) -> Option<String> {
+        match self {
+            Self::Source(error) => error.fix(),
+            Self::Config(error) => error.fix(),
+            Self::Tool(error) => error.fix(),
+            Self::Disk { .. } => Some("make room, or choose another folder with --workdir".into()),
+            Self::LooksLikeGzip { .. } => {
+                Some(format!("change CONFIG_LOCALVERSION in {CONFIG} and build again"))
+            }
+            _ => None,
+        }
+    }
 }
 
 /// The kernel image, from the cache where its inputs did not change.
@@ -86,8 +101,8 @@ pub(crate) fn build(
         context.environment.find(tool)?;
     }
     if !Path::new(LIBELF).exists() {
-        let remedy = "run `apt-get install libelf-dev`";
-        return Err(ToolError::Missing { program: "libelf.h", remedy }.into());
+        let fix = "apt-get install libelf-dev";
+        return Err(ToolError::Missing { program: "libelf.h", fix }.into());
     }
     let package = debian::fetch(&context.environment, &context.cache, lock, context.notify)?;
     files::remove_partial(store.folder())?;
@@ -187,21 +202,20 @@ const NEEDED_MIB: u64 = 2560;
 /// A gzip member with deflate (RFC 1952 §2.3): the only kind there is.
 const GZIP: [u8; 3] = [0x1f, 0x8b, 0x08];
 
-const DPKG_DEB: Tool =
-    Tool { program: "dpkg-deb", remedy: "EnclaveOS is built on Debian or one of its relatives" };
-const TAR: Tool = Tool { program: "tar", remedy: "run `apt-get install tar`" };
-const MAKE: Tool = Tool { program: "make", remedy: "run `apt-get install make`" };
+const DPKG_DEB: Tool = Tool { program: "dpkg-deb", fix: "build on Debian or one of its relatives" };
+const TAR: Tool = Tool { program: "tar", fix: "apt-get install tar" };
+const MAKE: Tool = Tool { program: "make", fix: "apt-get install make" };
 /// What the kernel's makefiles call, checked first: they would fail minutes later and less clearly.
 const TOOLS: [Tool; 9] = [
     DPKG_DEB,
     TAR,
     MAKE,
-    Tool { program: "xz", remedy: "run `apt-get install xz-utils`" },
-    Tool { program: "flex", remedy: "run `apt-get install flex`" },
-    Tool { program: "bison", remedy: "run `apt-get install bison`" },
-    Tool { program: "bc", remedy: "run `apt-get install bc`" },
-    Tool { program: "perl", remedy: "run `apt-get install perl`" },
-    Tool { program: "awk", remedy: "run `apt-get install mawk`" },
+    Tool { program: "xz", fix: "apt-get install xz-utils" },
+    Tool { program: "flex", fix: "apt-get install flex" },
+    Tool { program: "bison", fix: "apt-get install bison" },
+    Tool { program: "bc", fix: "apt-get install bc" },
+    Tool { program: "perl", fix: "apt-get install perl" },
+    Tool { program: "awk", fix: "apt-get install mawk" },
 ];
 /// objtool, which the kernel's build makes for itself, needs it.
 const LIBELF: &str = "/usr/include/libelf.h";
@@ -219,6 +233,7 @@ mod tests {
     #[test]
     fn too_little_room_is_said_in_numbers() {
         let error = KernelError::Disk { path: "/cache".into(), needed_mib: 2560, free_mib: 12 };
-        assert_eq!(error.to_string(), "building the kernel needs 2560 MiB in /cache, where 12 MiB are free");
+        assert_eq!(error.to_string(), "Building the kernel needs 2560 MiB in /cache, where 12 MiB are free.");
+        assert!(error.fix().is_some_and(|fix| fix.contains("--workdir")));
     }
 }

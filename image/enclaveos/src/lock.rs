@@ -58,7 +58,7 @@ pub enum LockError {
     #[error(transparent)]
     File(#[from] FileError),
     /// Not TOML of this shape.
-    #[error("{}, line {line}: {}", path.display(), cause.message())]
+    #[error("{}, line {line}: {}.", path.display(), cause.message())]
     Syntax {
         /// The lock file.
         path: PathBuf,
@@ -68,7 +68,7 @@ pub enum LockError {
         cause: Box<toml::de::Error>,
     },
     /// Another format.
-    #[error("{} has format {found}, and this version of caution reads format 1", path.display())]
+    #[error("{} has format {found}, and this version of caution reads format 1.", path.display())]
     Format {
         /// The lock file.
         path: PathBuf,
@@ -76,7 +76,7 @@ pub enum LockError {
         found: u32,
     },
     /// A value is not what its key needs.
-    #[error("{}: `{key}` is `{value}`, but must be {expected}", path.display())]
+    #[error("{}: `{key}` is `{value}`, but must be {expected}.", path.display())]
     Value {
         /// The lock file.
         path: PathBuf,
@@ -88,7 +88,7 @@ pub enum LockError {
         expected: &'static str,
     },
     /// The digest is malformed.
-    #[error("{}: `sha256` is malformed", path.display())]
+    #[error("{}: `sha256` is malformed.", path.display())]
     Digest {
         /// The lock file.
         path: PathBuf,
@@ -96,15 +96,23 @@ pub enum LockError {
         source: HexError,
     },
     /// The lock and rust-toolchain.toml name different compilers.
-    #[error(
-        "{ENCLAVEOS_LOCK} names Rust {locked}, but rust-toolchain.toml names {pinned}; write the same version into both"
-    )]
+    #[error("{ENCLAVEOS_LOCK} names Rust {locked}, but rust-toolchain.toml names {pinned}.")]
     Toolchain {
         /// Toolchain of the lock.
         locked: String,
         /// Toolchain of rust-toolchain.toml.
         pinned: String,
     },
+}
+
+impl LockError {
+    /// What the user can do, most often a command.
+    pub fn fix(&self) -> Option<String> {
+        match self {
+            Self::Toolchain { .. } => Some("write the same version into both".into()),
+            _ => None,
+        }
+    }
 }
 
 impl EnclaveOsLock {

@@ -10,10 +10,10 @@ use caution_rootfs::gzip::GzipWriter;
 #[non_exhaustive]
 pub enum RamdiskError {
     /// The archive cannot be written.
-    #[error("ramdisk 0 cannot be written")]
+    #[error("Ramdisk 0 cannot be written.")]
     Archive(#[from] CpioError),
     /// The archive cannot be compressed.
-    #[error("ramdisk 0 cannot be compressed")]
+    #[error("Ramdisk 0 cannot be compressed.")]
     Compression(#[from] std::io::Error),
 }
 

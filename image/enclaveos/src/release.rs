@@ -56,7 +56,7 @@ pub enum ReleaseError {
     #[error(transparent)]
     File(#[from] FileError),
     /// `release.json` is malformed.
-    #[error("{} is malformed", path.display())]
+    #[error("{} is malformed.", path.display())]
     Json {
         /// The file.
         path: PathBuf,
@@ -65,8 +65,7 @@ pub enum ReleaseError {
     },
     /// The files are not those that `release.json` describes.
     #[error(
-        "the EnclaveOS release in {} was changed: {what} is {actual}, but its release.json says {expected}; \
-         run `caution enclaveos build`",
+        "The EnclaveOS release in {} was changed: {what} is {actual}, but its release.json says {expected}.",
         dir.display()
     )]
     Changed {
@@ -81,7 +80,7 @@ pub enum ReleaseError {
     },
     /// The folder holds another release than its name says.
     #[error(
-        "{} holds the EnclaveOS release {actual} under the name of {expected}; run `caution enclaveos build`",
+        "{} holds the EnclaveOS release {actual} under the name of {expected}.",
         dir.display()
     )]
     OtherRelease {
@@ -93,22 +92,32 @@ pub enum ReleaseError {
         actual: Sha256Digest,
     },
     /// This machine has no such release.
-    #[error(
-        "EnclaveOS release {id} is not on this machine; run `caution enclaveos build` in a checkout of that version"
-    )]
+    #[error("EnclaveOS release {id} is not on this machine.")]
     NotInstalled {
         /// The identity that was asked for.
         id: Sha256Digest,
     },
     /// Nothing was ever built here.
-    #[error("no EnclaveOS release is on this machine; run `caution enclaveos build`")]
+    #[error("No EnclaveOS release is on this machine.")]
     NoDefault,
     /// The note about the last build is malformed.
-    #[error("{} does not name an EnclaveOS release; run `caution enclaveos build`", path.display())]
+    #[error("{} does not name an EnclaveOS release.", path.display())]
     Pointer {
         /// The file.
         path: PathBuf,
     },
+}
+
+impl ReleaseError {
+    /// What the user can do, most often a command.
+    pub fn fix(&self) -> Option<String> {
+        match self {
+            Self::NotInstalled { .. } => Some(
+                "caution enclaveos build      (in a checkout of Caution's source, at that version)".into(),
+            ),
+            _ => Some("caution enclaveos build      (in a checkout of Caution's source)".into()),
+        }
+    }
 }
 
 /// The parts of a new release.
@@ -381,7 +390,7 @@ mod tests {
     fn without_a_build_there_is_no_default() {
         let cache = tempfile::tempdir().unwrap();
         let error = default_release(cache.path()).unwrap_err();
-        assert!(error.to_string().ends_with("run `caution enclaveos build`"), "{error}");
+        assert!(error.fix().is_some_and(|fix| fix.contains("caution enclaveos build")), "{error}");
         fs::create_dir(cache.path().join(RELEASES)).unwrap();
         fs::write(cache.path().join(RELEASES).join(CURRENT), "../..\n").unwrap();
         assert!(matches!(default_release(cache.path()), Err(ReleaseError::Pointer { .. })));

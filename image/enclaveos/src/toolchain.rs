@@ -1,6 +1,6 @@
 //! Which tools are on this machine: their versions end up in measured bytes.
 
-use crate::lock::{EnclaveOsLock, ReferenceTools};
+use crate::lock::{ENCLAVEOS_LOCK, EnclaveOsLock, ReferenceTools};
 use crate::tools::{Environment, Run, Tool, ToolError};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -31,9 +31,7 @@ pub enum ToolchainError {
     #[error(transparent)]
     Tool(#[from] ToolError),
     /// Another compiler than the lock names.
-    #[error(
-        "EnclaveOS needs Rust {wanted}, but `rustc` in this checkout is {found}; run `rustup toolchain install {wanted}`"
-    )]
+    #[error("EnclaveOS needs Rust {wanted}, but `rustc` in this checkout is {found}.")]
     Compiler {
         /// Version of the lock.
         wanted: String,
@@ -41,17 +39,27 @@ pub enum ToolchainError {
         found: String,
     },
     /// The standard library for the target is not installed.
-    #[error(
-        "Rust's standard library for {target} is not installed; run `rustup target add --toolchain {toolchain} {target}`, \
-         or choose another `rust.target` in {} (PCR1 changes with it)",
-        crate::lock::ENCLAVEOS_LOCK
-    )]
+    #[error("Rust's standard library for {target} is not installed.")]
     Target {
         /// Target triple of the lock.
         target: String,
         /// Toolchain of the lock.
         toolchain: String,
     },
+}
+
+impl ToolchainError {
+    /// What the user can do, most often a command.
+    pub fn fix(&self) -> Option<String> {
+        match self {
+            Self::Tool(error) => error.fix(),
+            Self::Compiler { wanted, .. } => Some(format!("rustup toolchain install {wanted}")),
+            Self::Target { target, toolchain } => Some(format!(
+                "rustup target add --toolchain {toolchain} {target}\n\
+                 or another `rust.target` in {ENCLAVEOS_LOCK} (PCR1 changes with it)"
+            )),
+        }
+    }
 }
 
 /// The compiler's own description.
@@ -140,7 +148,7 @@ fn libc(environment: &Environment, target: &str) -> Result<String, ToolError> {
     answer
         .strip_prefix("ii ")
         .map(|text| text.trim().to_owned())
-        .ok_or(ToolError::Missing { program: "libc.a", remedy: "run `apt-get install libc6-dev`" })
+        .ok_or(ToolError::Missing { program: "libc.a", fix: "apt-get install libc6-dev" })
 }
 
 /// `1.5.4` from `*** Zstandard CLI (64-bit) v1.5.4, by Yann Collet ***`.
@@ -148,12 +156,11 @@ fn zstd_version(line: &str) -> Option<&str> {
     line.split_once(" v")?.1.split_once(',').map(|(version, _)| version)
 }
 
-pub(crate) const RUSTC: Tool = Tool { program: "rustc", remedy: "install rustup from https://rustup.rs" };
-const GCC: Tool = Tool { program: "gcc", remedy: "run `apt-get install gcc libc6-dev`" };
-const LD: Tool = Tool { program: "ld", remedy: "run `apt-get install binutils`" };
-const ZSTD: Tool = Tool { program: "zstd", remedy: "run `apt-get install zstd`" };
-const DPKG_QUERY: Tool =
-    Tool { program: "dpkg-query", remedy: "EnclaveOS is built on Debian or one of its relatives" };
+pub(crate) const RUSTC: Tool = Tool { program: "rustc", fix: "install rustup from https://rustup.rs" };
+const GCC: Tool = Tool { program: "gcc", fix: "apt-get install gcc libc6-dev" };
+const LD: Tool = Tool { program: "ld", fix: "apt-get install binutils" };
+const ZSTD: Tool = Tool { program: "zstd", fix: "apt-get install zstd" };
+const DPKG_QUERY: Tool = Tool { program: "dpkg-query", fix: "build on Debian or one of its relatives" };
 
 #[cfg(test)]
 mod tests {

@@ -11,8 +11,8 @@ use std::process::{Command, ExitStatus, Stdio};
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Tool {
     pub(crate) program: &'static str,
-    /// What to do when it is absent, as the end of a sentence.
-    pub(crate) remedy: &'static str,
+    /// What to do when it is absent.
+    pub(crate) fix: &'static str,
 }
 
 /// Why a program of the machine gave no result.
@@ -20,15 +20,15 @@ pub(crate) struct Tool {
 #[non_exhaustive]
 pub enum ToolError {
     /// The program is not installed.
-    #[error("`{program}` is not installed; {remedy}")]
+    #[error("`{program}` is not installed.")]
     Missing {
         /// The program.
         program: &'static str,
         /// What to do about it.
-        remedy: &'static str,
+        fix: &'static str,
     },
     /// The program cannot be started, or its output cannot be read.
-    #[error("`{program}` cannot be run")]
+    #[error("`{program}` cannot be run.")]
     Start {
         /// The program.
         program: &'static str,
@@ -36,7 +36,7 @@ pub enum ToolError {
         source: std::io::Error,
     },
     /// The program ended with an error.
-    #[error("`{program}` failed ({status}); its last words:\n{tail}\nAll of its output is in {}", log.display())]
+    #[error("`{program}` failed ({status}); its last words:\n{tail}\nAll of its output is in {}.", log.display())]
     Failed {
         /// The program.
         program: &'static str,
@@ -48,7 +48,7 @@ pub enum ToolError {
         log: PathBuf,
     },
     /// The program's answer is not what such a program says.
-    #[error("`{program}` gave an answer that cannot be used: `{answer}`")]
+    #[error("`{program}` gave an answer that cannot be used: `{answer}`.")]
     Answer {
         /// The program.
         program: &'static str,
@@ -58,6 +58,16 @@ pub enum ToolError {
     /// The log cannot be written.
     #[error(transparent)]
     Log(#[from] FileError),
+}
+
+impl ToolError {
+    /// What the user can do, most often a command.
+    pub fn fix(&self) -> Option<String> {
+        match self {
+            Self::Missing { fix, .. } => Some((*fix).to_owned()),
+            _ => None,
+        }
+    }
 }
 
 /// The variables of this process that build tools may see. Nothing else reaches them.
@@ -86,7 +96,7 @@ impl Environment {
             .flat_map(std::env::split_paths)
             .map(|folder| folder.join(tool.program))
             .find(|path| path.is_file())
-            .ok_or(ToolError::Missing { program: tool.program, remedy: tool.remedy })
+            .ok_or(ToolError::Missing { program: tool.program, fix: tool.fix })
     }
 }
 
@@ -196,7 +206,7 @@ const TAIL_LINES: usize = 15;
 mod tests {
     use super::*;
 
-    const SH: Tool = Tool { program: "sh", remedy: "run `apt-get install dash`" };
+    const SH: Tool = Tool { program: "sh", fix: "apt-get install dash" };
 
     fn environment() -> Environment {
         Environment(vec![("PATH", "/usr/bin:/bin".into())])
@@ -204,12 +214,10 @@ mod tests {
 
     #[test]
     fn a_missing_program_is_named_with_the_command_that_installs_it() {
-        let tool = Tool { program: "caution-no-such-program", remedy: "run `apt-get install nothing`" };
+        let tool = Tool { program: "caution-no-such-program", fix: "apt-get install nothing" };
         let error = environment().find(tool).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "`caution-no-such-program` is not installed; run `apt-get install nothing`"
-        );
+        assert_eq!(error.to_string(), "`caution-no-such-program` is not installed.");
+        assert_eq!(error.fix().as_deref(), Some("apt-get install nothing"));
     }
 
     #[test]

@@ -26,7 +26,7 @@ pub enum UserlandError {
     #[error(transparent)]
     File(#[from] FileError),
     /// A Cargo.toml cannot be read.
-    #[error("{} is malformed: {}", path.display(), cause.message())]
+    #[error("{} is malformed: {}.", path.display(), cause.message())]
     Manifest {
         /// The manifest.
         path: PathBuf,
@@ -34,17 +34,28 @@ pub enum UserlandError {
         cause: Box<toml::de::Error>,
     },
     /// Neither HOME nor CARGO_HOME says where cargo keeps its sources.
-    #[error("cargo's home is unknown, because neither HOME nor CARGO_HOME is set")]
+    #[error("Cargo's home is unknown, because neither HOME nor CARGO_HOME is set.")]
     NoHome,
     /// A source file changed while it was compiled.
-    #[error("the source of EnclaveOS changed while it was compiled; run the command again")]
+    #[error("The source of EnclaveOS changed while it was compiled.")]
     SourceChanged,
     /// The compiled program names a folder of this machine: elsewhere it would have other bytes.
-    #[error("the compiled program holds the path {}, so its bytes depend on this machine", path.display())]
+    #[error("The compiled program holds the path {}, so its bytes depend on this machine.", path.display())]
     PathInside {
         /// The path.
         path: PathBuf,
     },
+}
+
+impl UserlandError {
+    /// What the user can do, most often a command.
+    pub fn fix(&self) -> Option<String> {
+        match self {
+            Self::Tool(error) => error.fix(),
+            Self::SourceChanged => Some("run the command again".into()),
+            _ => None,
+        }
+    }
 }
 
 /// The program, from the cache where its inputs did not change.
@@ -262,8 +273,8 @@ const PROGRAM: &str = "enclaveos";
 const PROFILE: &str = "enclave";
 const MAX_PROGRAM: u64 = 64 * 1024 * 1024;
 const MAX_MANIFEST: u64 = 4 * 1024 * 1024;
-const CARGO: Tool = Tool { program: "cargo", remedy: "install rustup from https://rustup.rs" };
-const CC: Tool = Tool { program: "cc", remedy: "run `apt-get install gcc libc6-dev`" };
+const CARGO: Tool = Tool { program: "cargo", fix: "install rustup from https://rustup.rs" };
+const CC: Tool = Tool { program: "cc", fix: "apt-get install gcc libc6-dev" };
 
 #[cfg(test)]
 mod tests {
