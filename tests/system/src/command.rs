@@ -30,6 +30,7 @@ impl Ran {
 
     /// Insists on an exit code; shows everything otherwise.
     #[track_caller]
+    #[expect(clippy::return_self_not_must_use, reason = "often the exit code is all that matters")]
     pub fn expect(self, code: i32) -> Self {
         assert_eq!(self.code, code, "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
         self
@@ -72,7 +73,7 @@ impl Machine {
 
     /// Runs `caution` with `args` in `dir` to its end.
     pub fn caution(&self, dir: &Path, args: &[&str]) -> Ran {
-        finish(self.command(dir, args).output().expect("caution starts"))
+        finish(&self.command(dir, args).output().expect("caution starts"))
     }
 
     /// Stops every enclave of this machine.
@@ -94,7 +95,7 @@ impl Drop for Machine {
 }
 
 /// The outcome of a finished process.
-pub fn finish(output: Output) -> Ran {
+pub fn finish(output: &Output) -> Ran {
     Ran {
         code: output.status.code().unwrap_or(-1),
         stdout: String::from_utf8_lossy(&output.stdout).into_owned(),

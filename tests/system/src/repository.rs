@@ -25,6 +25,7 @@ impl Repository {
     }
 
     /// A clone, history included, whose changes do not reach the original.
+    #[must_use]
     pub fn clone_of(&self) -> Self {
         let name = self.root.file_name().expect("a named folder").to_string_lossy().into_owned();
         let clone = Self::new(&name);

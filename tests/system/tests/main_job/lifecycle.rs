@@ -147,7 +147,7 @@ fn an_app_that_dies_says_why() {
     let eif = dying.stage("output/enclave.eif");
     let args =
         ["apps", "run", "--eif", text(&eif), "--publish", &publish, "--attestation-port", &attestation];
-    let ran = finish(machine.command(&dying.root, args).output().unwrap()).expect(1);
+    let ran = finish(&machine.command(&dying.root, args).output().unwrap()).expect(1);
     assert!(ran.stderr.contains("/does/not/exist"), "{}", ran.stderr);
     assert_nothing_left(&machine);
     let logs = machine.caution(&dying.root, &["apps", "logs"]).expect(0);

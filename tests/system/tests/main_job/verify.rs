@@ -82,9 +82,9 @@ fn one_changed_byte_of_source_is_caught() {
     let verdict = ran.json();
     assert_eq!(verdict["failure"], "measurement_mismatch");
     assert_eq!(check(&verdict, "platform")["status"], "ok");
-    let build = check(&verdict, "build");
-    assert_eq!(build["status"], "failed");
-    assert!(build["detail"].as_str().unwrap().starts_with("PCR2 differs: the application layer"), "{build}");
+    let layer = check(&verdict, "build");
+    assert_eq!(layer["status"], "failed");
+    assert!(layer["detail"].as_str().unwrap().starts_with("PCR2 differs: the application layer"), "{layer}");
 }
 
 #[test]
