@@ -11,13 +11,13 @@ use crate::event::{Ending, HostEvent, Progress};
 use crate::publish::Published;
 use crate::qemu::{PROGRAM, Qemu};
 use crate::record::Record;
-use crate::run::Message;
+use crate::run::{Message, StopHandle};
 use crate::vsock::Connector;
 use caution_abi::control::{Event, Exit, Phase};
 use caution_abi::ports::ATTESTATION;
 use std::path::Path;
 use std::process::ExitStatus;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::time::{Duration, Instant};
 
 /// How long the enclave may take from its heartbeat until attestd answers and the app was started.
@@ -25,16 +25,20 @@ const SYSTEM_LIMIT: Duration = Duration::from_mins(1);
 /// How long an enclave that said its last word may take to power off.
 const POWER_OFF_LIMIT: Duration = Duration::from_secs(5);
 
+/// How often the end of QEMU's threads is looked for.
+const DRAIN_TICK: Duration = Duration::from_millis(2);
+
 /// A machine that was just powered on, and what its loop needs.
 pub(crate) struct Boot<'a> {
     pub(crate) run: &'a Path,
     pub(crate) record: Record,
     pub(crate) published: &'a Published,
     pub(crate) connector: Connector,
-    pub(crate) messages: Sender<Message>,
+    pub(crate) messages: SyncSender<Message>,
     pub(crate) began: Instant,
     pub(crate) debug: bool,
     pub(crate) heartbeat_limit: Duration,
+    pub(crate) stop: &'a StopHandle,
     pub(crate) qemu: Qemu,
 }
 
@@ -47,6 +51,12 @@ struct State {
     last_exit: Option<Exit>,
     /// The enclave's last word.
     reason: Option<String>,
+}
+
+/// What ended the loop.
+enum End {
+    Outcome(Result<Ending, HostError>),
+    Machine(ExitStatus),
 }
 
 #[derive(Clone, Copy)]
@@ -76,23 +86,43 @@ impl Boot<'_> {
             last_exit: None,
             reason: None,
         };
-        let outcome = loop {
-            let message = match next(received, state.deadline) {
-                Ok(message) => message,
-                Err(limit) => break self.out_of_time(&mut state, limit),
-            };
-            if let Some(outcome) = self.take(message, &mut state, tell) {
-                break outcome;
+        let end = loop {
+            if self.stop.is_requested() {
+                break End::Outcome(Ok(Ending::Stopped));
+            }
+            match next(received, state.deadline) {
+                Ok(Message::QemuEnded(status)) => break End::Machine(status),
+                Ok(message) => {
+                    if let Err(error) = self.take(message, &mut state, tell) {
+                        break End::Outcome(Err(error));
+                    }
+                }
+                Err(limit) => break End::Outcome(self.out_of_time(&mut state, limit)),
             }
         };
-        self.qemu.end();
-        // What the console said last is often the reason.
+        let stderr = self.power_off(received, tell);
+        match end {
+            End::Outcome(outcome) => outcome,
+            End::Machine(status) => self.machine_ended(status, &mut state, stderr),
+        }
+    }
+
+    /// Kills QEMU, passes on what the console said last, which is often the reason, and returns the
+    /// end of QEMU's stderr.
+    fn power_off(&mut self, received: &Receiver<Message>, tell: &mut dyn FnMut(HostEvent)) -> String {
+        self.qemu.kill();
+        // Its threads may wait for room in the channel, so it is emptied while they are waited for.
+        while !self.qemu.is_finished() {
+            if let Ok(Message::Console(line)) = received.recv_timeout(DRAIN_TICK) {
+                tell(HostEvent::Console(line));
+            }
+        }
         for message in received.try_iter() {
             if let Message::Console(line) = message {
                 tell(HostEvent::Console(line));
             }
         }
-        outcome
+        self.qemu.join()
     }
 
     fn take(
@@ -100,34 +130,30 @@ impl Boot<'_> {
         message: Message,
         state: &mut State,
         tell: &mut dyn FnMut(HostEvent),
-    ) -> Option<Result<Ending, HostError>> {
+    ) -> Result<(), HostError> {
         match message {
             Message::Heartbeat => {
                 if state.progress == Progress::Powered {
                     state.progress = Progress::Heartbeat;
                     state.deadline = Some(Deadline::after(SYSTEM_LIMIT));
                     tell(HostEvent::Heartbeat);
-                    if let Err(error) = control::start(self.connector.clone(), self.messages.clone()) {
-                        return Some(Err(error));
-                    }
+                    control::start(self.connector.clone(), self.messages.clone())?;
                 }
             }
             Message::Enclave(event) => {
                 tell(HostEvent::Enclave(event.clone()));
-                if let Err(error) = self.enclave(event, state, tell) {
-                    return Some(Err(error));
-                }
+                self.enclave(event, state, tell)?;
             }
             Message::ControlEnded => {
                 // Without a last word the enclave died; how, QEMU's end tells.
                 state.deadline = Some(Deadline::after(POWER_OFF_LIMIT));
             }
-            Message::ControlBroken(detail) => return Some(Err(HostError::Control { detail })),
+            Message::ControlBroken(detail) => return Err(HostError::Control { detail }),
             Message::Console(line) => tell(HostEvent::Console(line)),
-            Message::QemuEnded(status) => return Some(self.qemu_ended(status, state)),
-            Message::Stop => return Some(Ok(Ending::Stopped)),
+            // The loop's own matters.
+            Message::Stop | Message::QemuEnded(_) => {}
         }
-        None
+        Ok(())
     }
 
     fn enclave(
@@ -171,7 +197,12 @@ impl Boot<'_> {
         tell(HostEvent::Published { enclave: ATTESTATION, host: self.record.attestation_port });
     }
 
-    fn qemu_ended(&mut self, status: ExitStatus, state: &mut State) -> Result<Ending, HostError> {
+    fn machine_ended(
+        &self,
+        status: ExitStatus,
+        state: &mut State,
+        stderr: String,
+    ) -> Result<Ending, HostError> {
         if let Some(ending) = powered_off(state) {
             return Ok(ending);
         }
@@ -181,10 +212,7 @@ impl Boot<'_> {
             Some(0) => Err(HostError::GuestReset { progress, debug }),
             // setpriv could not find it.
             Some(127) => Err(HostError::QemuMissing { program: PROGRAM }),
-            _ => {
-                let stderr = self.qemu.end();
-                Err(HostError::QemuEnded { status: status.to_string(), progress, stderr, debug })
-            }
+            _ => Err(HostError::QemuEnded { status: status.to_string(), progress, stderr, debug }),
         }
     }
 

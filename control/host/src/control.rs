@@ -6,7 +6,7 @@ use crate::vsock::Connector;
 use caution_abi::control::{Event, MAX_LINE};
 use caution_abi::ports::CONTROL;
 use std::io::{self, BufRead, BufReader, Read as _};
-use std::sync::mpsc::Sender;
+use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
 /// Pause between attempts while the enclave's listener is not there yet.
@@ -15,7 +15,7 @@ const RETRY: Duration = Duration::from_millis(20);
 const ATTEMPTS: u32 = 3000;
 
 /// Connects to the control port and reports every event.
-pub(crate) fn start(connector: Connector, messages: Sender<Message>) -> Result<(), HostError> {
+pub(crate) fn start(connector: Connector, messages: SyncSender<Message>) -> Result<(), HostError> {
     std::thread::Builder::new()
         .name("control".to_owned())
         .spawn(move || {
@@ -30,7 +30,7 @@ pub(crate) fn start(connector: Connector, messages: Sender<Message>) -> Result<(
         .map_err(|cause| HostError::System { doing: "Starting a thread", cause })
 }
 
-fn listen(connector: &Connector, messages: &Sender<Message>) -> Result<(), String> {
+fn listen(connector: &Connector, messages: &SyncSender<Message>) -> Result<(), String> {
     for _ in 0..ATTEMPTS {
         let Ok(stream) = connector.open(u32::from(CONTROL)) else { return Ok(()) };
         let events =

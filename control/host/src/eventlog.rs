@@ -133,7 +133,12 @@ impl Logs {
     fn read_new(&mut self) {
         let Ok(mut file) = File::open(&self.path) else { return };
         if file.metadata().is_ok_and(|m| m.len() < self.position) {
-            // Rotated, or a new run began.
+            // Rotated, or a new run began: the rest of what was read before is in the older half.
+            if let Ok(mut older) = File::open(older(&self.path))
+                && io::Seek::seek(&mut older, io::SeekFrom::Start(self.position)).is_ok()
+            {
+                read_entries(older, &mut self.ready);
+            }
             self.position = 0;
         }
         if io::Seek::seek(&mut file, io::SeekFrom::Start(self.position)).is_ok() {

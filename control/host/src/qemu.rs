@@ -12,7 +12,7 @@ use std::ffi::OsString;
 use std::io::{BufRead as _, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, Stdio};
-use std::sync::mpsc::Sender;
+use std::sync::mpsc::SyncSender;
 use std::thread::JoinHandle;
 
 /// The program, found in `PATH`.
@@ -45,7 +45,7 @@ impl Qemu {
         machine: Machine<'_>,
         image: &BootImage,
         run: &Path,
-        messages: &Sender<Message>,
+        messages: &SyncSender<Message>,
     ) -> Result<Self, HostError> {
         let mut command = bound_to_parent(PROGRAM, run);
         command
@@ -77,14 +77,21 @@ impl Qemu {
         Ok(qemu)
     }
 
-    /// Kills it, waits for its end and for everything it wrote; returns the end of its stderr.
-    pub(crate) fn end(&mut self) -> String {
+    /// Kills it.
+    pub(crate) fn kill(&self) {
         self.process.kill();
-        if let Some(waiter) = self.waiter.take() {
-            let _ = waiter.join();
-        }
-        if let Some(console) = self.console.take() {
-            let _ = console.join();
+    }
+
+    /// Whether it is gone and everything it wrote was read.
+    pub(crate) fn is_finished(&self) -> bool {
+        let finished = |thread: &JoinHandle<()>| thread.is_finished();
+        self.waiter.as_ref().is_none_or(finished) && self.console.as_ref().is_none_or(finished)
+    }
+
+    /// Waits for its end; returns the last of its stderr.
+    pub(crate) fn join(&mut self) -> String {
+        for thread in [self.waiter.take(), self.console.take()].into_iter().flatten() {
+            let _ = thread.join();
         }
         self.stderr.take().and_then(|stderr| stderr.join().ok()).unwrap_or_default()
     }
@@ -92,7 +99,7 @@ impl Qemu {
 
 impl Drop for Qemu {
     fn drop(&mut self) {
-        self.end();
+        self.kill();
     }
 }
 
@@ -142,7 +149,7 @@ fn arguments(machine: Machine<'_>) -> Vec<OsString> {
     arguments
 }
 
-fn wait(mut child: Child, messages: &Sender<Message>) {
+fn wait(mut child: Child, messages: &SyncSender<Message>) {
     // Waiting for an own child fails only when it was waited for before.
     if let Ok(status) = child.wait() {
         let _ = messages.send(Message::QemuEnded(status));
@@ -150,7 +157,7 @@ fn wait(mut child: Child, messages: &Sender<Message>) {
 }
 
 /// Passes console lines on; a longer one is cut, the rest of it is the next line.
-fn read_console(stdout: impl Read, messages: &Sender<Message>) {
+fn read_console(stdout: impl Read, messages: &SyncSender<Message>) {
     let mut lines = BufReader::new(stdout);
     let mut line = Vec::new();
     loop {
@@ -223,7 +230,7 @@ mod tests {
 
     #[test]
     fn long_console_lines_are_cut() {
-        let (messages, received) = std::sync::mpsc::channel();
+        let (messages, received) = std::sync::mpsc::sync_channel(8);
         let text = format!("a\r\n{}\n", "y".repeat(5000));
         read_console(text.as_bytes(), &messages);
         drop(messages);

@@ -20,7 +20,7 @@ use crate::watcher::{Signals, Watcher};
 use caution_abi::control::Event;
 use caution_devnsm::{DevNsm, DevRoot};
 use std::process::ExitStatus;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -53,7 +53,7 @@ pub struct StopHandle(Arc<Mutex<StopState>>);
 #[derive(Debug, Default)]
 struct StopState {
     requested: bool,
-    run: Option<Sender<Message>>,
+    run: Option<SyncSender<Message>>,
 }
 
 impl StopHandle {
@@ -62,19 +62,23 @@ impl StopHandle {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         state.requested = true;
         if let Some(run) = &state.run {
-            // A run that is over needs no stopping.
-            let _ = run.send(Message::Stop);
+            // Only wakes the loop: where messages wait already, it wakes anyway.
+            let _ = run.try_send(Message::Stop);
         }
     }
 
-    fn attach(&self, run: &Sender<Message>) {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.requested {
-            let _ = run.send(Message::Stop);
-        }
-        state.run = Some(run.clone());
+    /// Whether someone asked.
+    pub(crate) fn is_requested(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).requested
+    }
+
+    fn attach(&self, run: &SyncSender<Message>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).run = Some(run.clone());
     }
 }
+
+/// Messages that wait for the loop. An enclave that talks faster than its host listens has to wait.
+const MAX_WAITING: usize = 256;
 
 /// What the threads of a run tell its loop.
 #[derive(Debug)]
@@ -91,7 +95,7 @@ pub(crate) enum Message {
     Console(String),
     /// QEMU is gone.
     QemuEnded(ExitStatus),
-    /// Someone wants the run to end.
+    /// Someone wants the run to end; [`StopHandle`] says the same.
     Stop,
 }
 
@@ -121,13 +125,15 @@ pub fn run_with(
         log.write(&event);
         on_event(event);
     };
-    let (messages, received) = channel();
+    let (messages, received) = sync_channel(MAX_WAITING);
     let home = Home::open(dirs, options, &messages).inspect_err(|error| tell(failure(error)))?;
     let outcome = Run { dirs, config, options, home: &home, messages }.supervise(&received, &mut tell);
     match &outcome {
         Ok(ending) => tell(HostEvent::Ended(ending.clone())),
         Err(error) => tell(failure(error)),
     }
+    // From here on whoever sends a message is told that nobody listens, and waits for nothing.
+    drop(received);
     // Whoever asked for the end waits for the home to vanish: by then the log is complete.
     home.watcher.answer(outcome.as_ref().unwrap_or(&Ending::Stopped));
     outcome
@@ -151,12 +157,12 @@ struct Home {
 }
 
 impl Home {
-    fn open(dirs: &Dirs, options: &Options, messages: &Sender<Message>) -> Result<Self, HostError> {
+    fn open(dirs: &Dirs, options: &Options, messages: &SyncSender<Message>) -> Result<Self, HostError> {
         let mut signals = Signals::block()?;
         options.stop.attach(messages);
         let dir = RunDir::create(dirs)?;
         let janitor = Janitor::start(&options.agent, dir.path())?;
-        let watcher = Watcher::start(&dir.path().join("agent"), &mut signals, messages.clone())?;
+        let watcher = Watcher::start(&dir.path().join("agent"), &mut signals, options.stop.clone())?;
         Ok(Self { watcher, dir, _janitor: janitor, _signals: signals })
     }
 }
@@ -167,7 +173,7 @@ struct Run<'a> {
     config: &'a RunConfig,
     options: &'a Options,
     home: &'a Home,
-    messages: Sender<Message>,
+    messages: SyncSender<Message>,
 }
 
 impl Run<'_> {
@@ -186,6 +192,9 @@ impl Run<'_> {
         admission::enclave_memory(&image.size, config.memory_mib)?;
         let accelerator = accelerator::choose(self.dirs, &image, run)?;
         tell(HostEvent::Accelerator(accelerator.clone()));
+        if self.options.stop.is_requested() {
+            return Ok(Ending::Stopped);
+        }
 
         let services =
             services::start(self.security_module(&image)?, config.manifest.clone(), self.messages.clone())?;
@@ -213,6 +222,7 @@ impl Run<'_> {
             began,
             debug: config.debug,
             heartbeat_limit: self.options.heartbeat_limit,
+            stop: &self.options.stop,
             qemu,
         };
         boot.watch(received, tell)

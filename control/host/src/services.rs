@@ -8,7 +8,7 @@ use caution_abi::ports::{HEARTBEAT_BYTE, PARENT_HEARTBEAT, PARENT_MANIFEST, PARE
 use caution_devnsm::DevNsm;
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel};
 
 /// Starts the services; their threads end with the vsock device.
 ///
@@ -16,7 +16,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 pub(crate) fn start(
     nsm: DevNsm,
     manifest: Option<Vec<u8>>,
-    messages: Sender<Message>,
+    messages: SyncSender<Message>,
 ) -> Result<Services, HostError> {
     let mut services = Services::new();
     let heartbeat = spawn("heartbeat", move |streams| serve_heartbeat(&streams, &messages))?;
@@ -42,7 +42,7 @@ fn spawn(
 }
 
 /// Echoes the one byte and reports it.
-fn serve_heartbeat(streams: &Receiver<UnixStream>, messages: &Sender<Message>) {
+fn serve_heartbeat(streams: &Receiver<UnixStream>, messages: &SyncSender<Message>) {
     for mut stream in streams {
         let mut byte = [0];
         if stream.read_exact(&mut byte).is_ok()
@@ -93,7 +93,7 @@ mod tests {
 
     #[test]
     fn the_heartbeat_is_echoed_and_nothing_else_is() {
-        let (messages, received) = channel();
+        let (messages, received) = std::sync::mpsc::sync_channel(8);
         let heartbeat = spawn("t", move |streams| serve_heartbeat(&streams, &messages)).unwrap();
         for (sent, expected) in [(0x00, None), (HEARTBEAT_BYTE, Some(HEARTBEAT_BYTE))] {
             let (ours, mut theirs) = UnixStream::pair().unwrap();

@@ -2,7 +2,7 @@
 
 use crate::error::HostError;
 use crate::event::Ending;
-use crate::run::Message;
+use crate::run::StopHandle;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
@@ -10,14 +10,13 @@ use std::io::{self, Write as _};
 use std::os::fd::AsFd as _;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
-use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 /// Clients that wait for the ending at a time.
 const MAX_CLIENTS: usize = 16;
 
-/// Turns signals into messages while it lives.
+/// Turns signals into stop requests while it lives.
 ///
 /// Create it before any other thread: a thread that does not block a signal would receive it, and
 /// the signal's default is to end the process.
@@ -59,11 +58,7 @@ pub(crate) struct Watcher {
 
 impl Watcher {
     /// Listens on `socket` and to signals.
-    pub(crate) fn start(
-        socket: &Path,
-        signals: &mut Signals,
-        messages: Sender<Message>,
-    ) -> Result<Self, HostError> {
+    pub(crate) fn start(socket: &Path, signals: &mut Signals, stop: StopHandle) -> Result<Self, HostError> {
         let failed = |cause| HostError::System { doing: "Listening for stop requests", cause };
         let listener = UnixListener::bind(socket).map_err(failed)?;
         listener.set_nonblocking(true).map_err(failed)?;
@@ -73,7 +68,7 @@ impl Watcher {
         let waiting = Arc::clone(&clients);
         let thread = std::thread::Builder::new()
             .name("watcher".to_owned())
-            .spawn(move || watch(&listener, signals.as_ref(), &ended, &waiting, &messages))
+            .spawn(move || watch(&listener, signals.as_ref(), &ended, &waiting, &stop))
             .map_err(failed)?;
         Ok(Self { clients, quit: Some(quit), thread: Some(thread) })
     }
@@ -102,7 +97,7 @@ fn watch(
     signals: Option<&SignalFd>,
     ended: &UnixStream,
     clients: &Mutex<Vec<UnixStream>>,
-    messages: &Sender<Message>,
+    stop: &StopHandle,
 ) {
     loop {
         let mut fds = vec![
@@ -118,7 +113,7 @@ fn watch(
             return;
         }
         if let Some(Ok(Some(_))) = signals.map(SignalFd::read_signal) {
-            let _ = messages.send(Message::Stop);
+            stop.stop();
         }
         match listener.accept() {
             Ok((client, _)) => {
@@ -126,7 +121,7 @@ fn watch(
                 if clients.len() < MAX_CLIENTS {
                     clients.push(client);
                 }
-                let _ = messages.send(Message::Stop);
+                stop.stop();
             }
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
             Err(_) => crate::process::pause(std::time::Duration::from_millis(50)),
