@@ -35,6 +35,19 @@ fn qemu(place: &Place) -> i32 {
     found.unwrap().0
 }
 
+/// Direct children, with their command lines.
+fn children_of(parent: i32) -> Vec<(i32, String)> {
+    let tasks = std::fs::read_dir(format!("/proc/{parent}/task")).unwrap();
+    let lists = tasks.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("children")).ok());
+    lists
+        .flat_map(|list| list.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
+        .map(|pid| {
+            let command = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            (pid.parse().unwrap(), String::from_utf8_lossy(&command).replace('\0', " "))
+        })
+        .collect()
+}
+
 #[test]
 fn a_detached_enclave_is_listed_stopped_and_its_log_stays() {
     let Some(release) = release() else { return };
@@ -57,6 +70,22 @@ fn killing_the_agent_leaves_nothing() {
     signal(record.pid, "KILL");
     place.assert_clean();
     assert!(matches!(find(&place.dirs, "test"), Err(HostError::NotRunning(_))));
+}
+
+#[test]
+fn killing_agent_and_janitor_leaves_no_process_and_the_next_list_removes_the_rest() {
+    let Some(release) = release() else { return };
+    let place = Place::new();
+    let record = detach(&place, image(&release));
+    let janitor = children_of(record.pid).into_iter().find(|(_, command)| command.contains("janitor"));
+    signal(janitor.unwrap().0, "KILL");
+    signal(record.pid, "KILL");
+    eventually("QEMU dies with its agent", || place.processes().is_empty());
+    assert_eq!(place.left_in_runtime(), [record.id]);
+    // The lock is let go a moment after the process is dead.
+    eventually("the folder is swept", || {
+        list(&place.dirs).unwrap().is_empty() && place.left_in_runtime().is_empty()
+    });
 }
 
 #[test]
