@@ -9,6 +9,7 @@ mod verify;
 
 use clap::Parser;
 use config::Config;
+use error::{CliError, Exit};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use terminal::Terminal;
@@ -47,21 +48,36 @@ fn main() -> ExitCode {
         return caution_host::internal(&args[2..]);
     }
 
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse_from(&args) {
+        Ok(cli) => cli,
+        Err(wrong) => return refuse(&wrong, args.iter().any(|arg| arg == "--json")),
+    };
     let config = match Config::from_env(cli.workdir.as_deref()) {
         Ok(config) => config,
-        Err(error) => {
-            eprint!("{}", error.to_text("error"));
-            return ExitCode::from(error.exit.code());
-        }
+        Err(error) => return fail(Terminal::new(true, cli.json, cli.verbose), &error),
     };
-    let terminal = Terminal::new(&config, cli.json, cli.verbose);
+    let terminal = Terminal::new(config.no_color, cli.json, cli.verbose);
     let context = Context { config, terminal };
     match commands::run(&context, cli.command) {
         Ok(code) => ExitCode::from(code),
-        Err(error) => {
-            terminal.error(&error);
-            ExitCode::from(error.exit.code())
-        }
+        Err(error) => fail(terminal, &error),
     }
+}
+
+fn fail(terminal: Terminal, error: &CliError) -> ExitCode {
+    terminal.error(error);
+    ExitCode::from(error.exit.code())
+}
+
+/// A command line that is wrong, or asks for help: clap's own words, as JSON where that was asked for.
+fn refuse(wrong: &clap::Error, json: bool) -> ExitCode {
+    if !json || wrong.exit_code() == 0 {
+        // A closed stream is the reader's wish.
+        let _ = wrong.print();
+        return ExitCode::from(u8::try_from(wrong.exit_code()).unwrap_or(2));
+    }
+    let text = wrong.render().to_string();
+    let message = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
+    let error = CliError::new(Exit::Usage, message).hint("caution --help");
+    fail(Terminal::new(true, true, false), &error)
 }

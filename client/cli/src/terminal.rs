@@ -1,7 +1,7 @@
 //! How the command talks: results on stdout, progress and advice on stderr, quiet when not watched.
 
-use crate::config::Config;
 use crate::error::CliError;
+use caution_appspec::printable;
 use std::io::{IsTerminal as _, Write as _};
 use std::time::Duration;
 
@@ -44,13 +44,13 @@ impl Look {
 
 impl Terminal {
     /// Decides from flags, `NO_COLOR` and what the streams are.
-    pub(crate) fn new(config: &Config, json: bool, verbose: bool) -> Self {
+    pub(crate) fn new(no_color: bool, json: bool, verbose: bool) -> Self {
         let err_tty = std::io::stderr().is_terminal();
         Self {
             json,
             verbose,
-            color_out: !config.no_color && std::io::stdout().is_terminal(),
-            color_err: !config.no_color && err_tty,
+            color_out: !no_color && std::io::stdout().is_terminal(),
+            color_err: !no_color && err_tty,
             moving: err_tty && !json,
         }
     }
@@ -70,14 +70,13 @@ impl Terminal {
 
     /// Writes a JSON result to stdout.
     pub(crate) fn json_result(self, value: &serde_json::Value) {
-        self.result(&format!("{value:#}\n"));
+        self.result(&format!("{}\n", ascii_controls(&format!("{value:#}"))));
     }
 
     /// Says that a step began; replaced by [`Terminal::step`] when somebody watches.
     pub(crate) fn begin(self, name: &str) {
         if self.moving {
-            eprint!("\r\x1b[K  {name:<11} …");
-            let _ = std::io::stderr().flush();
+            advice(&format!("{CLEAR_LINE}  {name:<11} …"));
         }
     }
 
@@ -86,86 +85,85 @@ impl Terminal {
         if self.json {
             return;
         }
-        if self.moving {
-            eprint!("\r\x1b[K");
-        }
-        let name = format!("{name:<11}");
-        eprintln!(
+        let (name, detail) = (format!("{name:<11}"), plain(detail));
+        self.say(&format!(
             "  {} {detail:<66} {}",
             paint(self.color_err, Look::Faint, &name),
             paint(self.color_err, Look::Faint, &format!("{:>6.1} s", elapsed.as_secs_f64()))
-        );
+        ));
     }
 
     /// A line of detail from a tool; shown with `--verbose` only.
     pub(crate) fn detail(self, line: &str) {
         if self.verbose && !self.json {
-            if self.moving {
-                eprint!("\r\x1b[K");
-            }
-            eprintln!("    {}", paint(self.color_err, Look::Faint, line));
+            self.say(&format!("    {}", paint(self.color_err, Look::Faint, &plain(line))));
         }
     }
 
     /// A sentence about what happens; not shown with `--json`.
     pub(crate) fn note(self, text: &str) {
         if !self.json {
-            if self.moving {
-                eprint!("\r\x1b[K");
-            }
-            eprintln!("{text}");
+            self.say(&plain(text));
         }
     }
 
     /// Advice.
     pub(crate) fn warning(self, text: &str, fix: Option<&str>) {
-        if self.moving {
-            eprint!("\r\x1b[K");
-        }
-        eprintln!("{}: {text}", paint(self.color_err, Look::Caution, "warning"));
+        self.say(&format!("{}: {}", paint(self.color_err, Look::Caution, "warning"), plain(text)));
         if let Some(fix) = fix {
-            eprintln!("  fix: {fix}");
+            advice(&format!("  fix: {}\n", plain(fix)));
         }
     }
 
     /// The failure that ends the command.
     pub(crate) fn error(self, error: &CliError) {
-        if self.moving {
-            eprint!("\r\x1b[K");
-        }
         if self.json {
-            self.json_result(&error.to_json());
-        } else {
-            eprint!("{}", error.to_text(&paint(self.color_err, Look::Bad, "error")));
+            return self.json_result(&error.to_json());
         }
+        // Words of documents, enclaves and engines reach messages and causes.
+        let shown = CliError {
+            exit: error.exit,
+            message: plain(&error.message),
+            causes: error.causes.iter().map(|cause| plain(cause)).collect(),
+            hint: error.hint.as_deref().map(plain),
+        };
+        self.say(shown.to_text(&paint(self.color_err, Look::Bad, "error")).trim_end_matches('\n'));
+    }
+
+    /// A line on stderr, in place of one that [`Terminal::begin`] left open.
+    fn say(self, line: &str) {
+        advice(&format!("{}{line}\n", if self.moving { CLEAR_LINE } else { "" }));
     }
 }
+
+/// Writes to stderr. Nobody listening there is no reason to stop: `eprint!` would panic.
+fn advice(text: &str) {
+    let mut err = std::io::stderr().lock();
+    let _ = err.write_all(text.as_bytes()).and_then(|()| err.flush());
+}
+
+/// Text that no terminal obeys, line by line.
+fn plain(text: &str) -> String {
+    text.split('\n').map(|line| printable(&line.replace('\t', "    "))).collect::<Vec<_>>().join("\n")
+}
+
+/// JSON in which what a terminal obeys or hides is escaped beyond JSON's own rule (U+0000 to U+001F).
+fn ascii_controls(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for c in json.chars() {
+        let one = c.to_string();
+        if c == '\n' || printable(&one) == one {
+            out.push(c);
+        } else {
+            out.extend(c.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")));
+        }
+    }
+    out
+}
+
+/// To the line's beginning, and erase it.
+const CLEAR_LINE: &str = "\r\x1b[K";
 
 fn paint(color: bool, look: Look, text: &str) -> String {
     if color { format!("\x1b[{}m{text}\x1b[0m", look.code()) } else { text.to_owned() }
-}
-
-/// Bytes in the unit a person reads: `6.4 MiB`.
-pub(crate) fn human_size(bytes: u64) -> String {
-    #[expect(clippy::cast_precision_loss, reason = "one decimal is shown")]
-    let size = bytes as f64;
-    match bytes {
-        0..1024 => format!("{bytes} B"),
-        1024..1_048_576 => format!("{:.1} KiB", size / 1024.0),
-        1_048_576..1_073_741_824 => format!("{:.1} MiB", size / 1_048_576.0),
-        _ => format!("{:.1} GiB", size / 1_073_741_824.0),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::human_size;
-
-    #[test]
-    fn sizes_read_naturally() {
-        assert_eq!(human_size(1023), "1023 B");
-        assert_eq!(human_size(1536), "1.5 KiB");
-        assert_eq!(human_size(6_710_886), "6.4 MiB");
-        assert_eq!(human_size(3 << 30), "3.0 GiB");
-    }
 }
