@@ -23,7 +23,7 @@ pub const MAX_COMMAND_BYTES: usize = 16 * 1024;
 
 /// What the container image says about its process. Users and groups are numbers already.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct ImageConfig {
+pub struct ImageProcess {
     /// ENTRYPOINT.
     pub entrypoint: Vec<String>,
     /// CMD.
@@ -76,7 +76,7 @@ pub enum PlanError {
 ///
 /// The configuration's command replaces ENTRYPOINT and CMD both; its environment wins over the
 /// image's. Restart policy and readiness are the constants of this module.
-pub fn boot_plan(spec: &AppSpec, image: &ImageConfig) -> Result<BootPlan, PlanError> {
+pub fn boot_plan(spec: &AppSpec, image: &ImageProcess) -> Result<BootPlan, PlanError> {
     refuse_unsupported(spec)?;
     let argv = argv(spec, image)?;
     let http_port = spec.network.http.as_ref().map(|http| http.port);
@@ -121,7 +121,7 @@ pub(crate) fn configured_argv(spec: &AppSpec) -> Option<Vec<String>> {
     })
 }
 
-fn argv(spec: &AppSpec, image: &ImageConfig) -> Result<Vec<String>, PlanError> {
+fn argv(spec: &AppSpec, image: &ImageProcess) -> Result<Vec<String>, PlanError> {
     let from_image = || image.entrypoint.iter().chain(&image.cmd).cloned().collect();
     let argv: Vec<String> = configured_argv(spec).unwrap_or_else(from_image);
     match argv.first() {
@@ -143,7 +143,7 @@ fn json_line(text: &str) -> usize {
     text.chars().map(escaped).sum::<usize>() + 8
 }
 
-fn environment(spec: &AppSpec, image: &ImageConfig) -> Result<BTreeMap<String, String>, PlanError> {
+fn environment(spec: &AppSpec, image: &ImageProcess) -> Result<BTreeMap<String, String>, PlanError> {
     let mut env = BTreeMap::new();
     for entry in &image.env {
         match entry.split_once('=') {

@@ -7,8 +7,8 @@ mod claims;
 mod manifest;
 
 pub use boot::{
-    BACKOFF_MAX_MS, BACKOFF_MS, ImageConfig, MAX_COMMAND_BYTES, MAX_RESTARTS, PlanError, READINESS_TIMEOUT_S,
-    boot_plan,
+    BACKOFF_MAX_MS, BACKOFF_MS, ImageProcess, MAX_COMMAND_BYTES, MAX_RESTARTS, PlanError,
+    READINESS_TIMEOUT_S, boot_plan,
 };
 pub use claims::{Disagreement, Expected, disagreements};
 pub use manifest::{SourceIdentity, manifest};

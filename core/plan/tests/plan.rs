@@ -18,8 +18,8 @@ fn texts(items: &[&str]) -> Vec<String> {
     items.iter().map(|item| (*item).to_owned()).collect()
 }
 
-fn image() -> ImageConfig {
-    ImageConfig {
+fn image() -> ImageProcess {
+    ImageProcess {
         entrypoint: texts(&["/app/entry"]),
         cmd: texts(&["--default"]),
         env: texts(&["PATH=/bin", "MODE=image"]),
@@ -94,14 +94,14 @@ fn working_directories_become_absolute() {
         ("/a/../b", "/b"),
         ("../../etc", "/etc"),
     ] {
-        let image = ImageConfig { working_dir: given.to_owned(), ..image() };
+        let image = ImageProcess { working_dir: given.to_owned(), ..image() };
         assert_eq!(boot_plan(&AppSpec::default(), &image).unwrap().app.cwd, expected, "{given}");
     }
 }
 
 #[test]
 fn of_a_repeated_image_variable_the_last_counts() {
-    let image = ImageConfig { env: texts(&["A=1", "A=2=3", "B="]), ..image() };
+    let image = ImageProcess { env: texts(&["A=1", "A=2=3", "B="]), ..image() };
     let env = boot_plan(&AppSpec::default(), &image).unwrap().app.env;
     assert_eq!((env["A"].as_str(), env["B"].as_str()), ("2=3", ""));
 }
@@ -115,11 +115,11 @@ fn a_plan_reads_back_from_its_bytes() {
 #[test]
 fn each_refusal() {
     let default = AppSpec::default();
-    let refused = |spec: &AppSpec, image: &ImageConfig| boot_plan(spec, image).unwrap_err();
-    let with_env = |entry: &str| ImageConfig { env: texts(&[entry]), ..image() };
-    let with_entry = |entry: &str| ImageConfig { entrypoint: texts(&[entry]), ..image() };
+    let refused = |spec: &AppSpec, image: &ImageProcess| boot_plan(spec, image).unwrap_err();
+    let with_env = |entry: &str| ImageProcess { env: texts(&[entry]), ..image() };
+    let with_entry = |entry: &str| ImageProcess { entrypoint: texts(&[entry]), ..image() };
 
-    let nothing = ImageConfig { entrypoint: vec![], cmd: vec![], ..image() };
+    let nothing = ImageProcess { entrypoint: vec![], cmd: vec![], ..image() };
     let error = refused(&default, &nothing);
     assert!(matches!(error, PlanError::NoCommand) && error.to_string().contains("add `run:`"));
     assert!(matches!(refused(&default, &with_entry("")), PlanError::EmptyProgram));

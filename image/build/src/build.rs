@@ -2,7 +2,7 @@
 
 use crate::config::load_config;
 use crate::containerfile::{self, Containerfile, ImageUse};
-use crate::engine::{BuildRequest, ContainerEngine, EngineError};
+use crate::engine::{self, BuildRequest, ContainerEngine, EngineError};
 use crate::error::BuildError;
 use crate::log::Log;
 use crate::packing::pack;
@@ -12,7 +12,7 @@ use crate::stage::Stage;
 use caution_abi::boot_plan::BootPlan;
 use caution_appspec::{AppSpec, excerpt};
 use caution_measure::Sha256Digest;
-use caution_plan::{ImageConfig, SourceIdentity, boot_plan, manifest};
+use caution_plan::{ImageProcess, SourceIdentity, boot_plan, manifest};
 use caution_rootfs::oci::Image;
 use caution_rootfs::{Limits, Tree, merge, resolve_user};
 use std::path::PathBuf;
@@ -32,7 +32,7 @@ pub fn build(request: &Request<'_>) -> Result<Built, BuildError> {
         _ => {}
     }
     let file = Chosen::find(request, &spec)?;
-    let engine = request.engine.find()?;
+    let engine = engine::find()?;
     let stage = Stage::open(request.output)?;
     let mut build = Build { request, spec, file, in_use, stage, engine, timings: Vec::new() };
     build.source()?;
@@ -105,7 +105,6 @@ struct Container {
 struct Filesystem {
     tree: Tree,
     plan: BootPlan,
-    dropped_xattrs: Vec<String>,
 }
 
 impl Build<'_> {
@@ -176,7 +175,7 @@ impl Build<'_> {
         let user = resolve_user(&tree, &config.user)?;
         let plan = boot_plan(
             &self.spec,
-            &ImageConfig {
+            &ImageProcess {
                 entrypoint: config.entrypoint.clone(),
                 cmd: config.cmd.clone(),
                 env: config.env.clone(),
@@ -190,14 +189,14 @@ impl Build<'_> {
         if let Some(warning) = left_out(&dropped_xattrs) {
             (self.request.progress)(warning);
         }
-        let detail = format!("{} entries, {}", tree.len(), size(tree.total_size()));
+        let detail = format!("{} entries, {}", tree.len(), human_size(tree.total_size()));
         self.done(Step::Filesystem, started, detail);
-        Ok(Filesystem { tree, plan, dropped_xattrs })
+        Ok(Filesystem { tree, plan })
     }
 
     fn image(mut self, container: &Container, filesystem: &Filesystem) -> Result<Built, BuildError> {
         let started = self.start(Step::Image);
-        let Filesystem { tree, plan, dropped_xattrs } = filesystem;
+        let Filesystem { tree, plan } = filesystem;
         let written = pack(&self.stage, self.request.release, tree, plan)?;
         let source =
             SourceIdentity { commit: self.request.commit.to_string(), branch: self.request.branch.clone() };
@@ -207,7 +206,7 @@ impl Build<'_> {
         let Chosen { name, text, parsed } = &self.file;
         let pinned = pin::pinned(text, parsed, &container.digests, name, &self.in_use);
         self.stage.write(pin::FILE_NAME, pinned.as_bytes())?;
-        let detail = format!("{} · {}", self.shown_image(), size(written.size));
+        let detail = format!("{} · {}", self.shown_image(), human_size(written.size));
         let eif = self.stage.finish()?;
         let elapsed = started.elapsed();
         (self.request.progress)(Progress::Step { step: Step::Image, detail, elapsed });
@@ -219,10 +218,7 @@ impl Build<'_> {
             measurements: written.measurements,
             boot_plan: plan.clone(),
             manifest,
-            image_digest: container.image.digest,
             commit: self.request.commit.clone(),
-            dropped_xattrs: dropped_xattrs.clone(),
-            rootfs_bytes: tree.total_size(),
             timings: self.timings,
         })
     }
@@ -284,12 +280,12 @@ fn xattr(dropped: &caution_rootfs::DroppedXattr) -> String {
     format!("{}: {}", shown(&dropped.path), shown(&dropped.name))
 }
 
-/// `812 bytes`, `3.1 MiB`.
+/// Bytes in the unit a person reads: `812 B`, `3.1 MiB`.
 #[expect(clippy::cast_precision_loss, reason = "one decimal is shown")]
-fn size(bytes: u64) -> String {
+pub fn human_size(bytes: u64) -> String {
     let bytes_f = bytes as f64;
     match bytes {
-        0..1024 => format!("{bytes} bytes"),
+        0..1024 => format!("{bytes} B"),
         1024..1_048_576 => format!("{:.1} KiB", bytes_f / 1024.0),
         1_048_576..1_073_741_824 => format!("{:.1} MiB", bytes_f / 1_048_576.0),
         _ => format!("{:.1} GiB", bytes_f / 1_073_741_824.0),

@@ -24,9 +24,9 @@ mod stage;
 #[cfg(test)]
 mod testing;
 
-pub use build::build;
+pub use build::{build, human_size};
 pub use config::ConfigError;
-pub use engine::{BuildRequest, Buildah, ContainerEngine, EngineChoice, EngineError, ImageRef, LineSink};
+pub use engine::EngineError;
 pub use error::BuildError;
 pub use inspect::InspectError;
 pub use pin::{Pin, PinError};

@@ -1,6 +1,5 @@
 //! What a build is asked for, what it says on the way, and what it gives.
 
-use crate::engine::EngineChoice;
 use crate::git::{CommitId, Repository};
 use caution_abi::boot_plan::BootPlan;
 use caution_abi::manifest::Manifest;
@@ -19,8 +18,6 @@ pub struct Request<'a> {
     pub branch: Option<String>,
     /// The EnclaveOS release to build on.
     pub release: &'a Release,
-    /// Who builds the container.
-    pub engine: EngineChoice,
     /// Whether the engine's cache is to be ignored.
     pub no_cache: bool,
     /// The folder to fill, `…/eif-stage`; its parent exists.
@@ -82,14 +79,8 @@ pub struct Built {
     pub boot_plan: BootPlan,
     /// Where the source is; beside the image.
     pub manifest: Manifest,
-    /// Digest of the container image's manifest.
-    pub image_digest: Sha256Digest,
     /// The commit.
     pub commit: CommitId,
-    /// `path: name` of extended attributes that an initramfs cannot hold.
-    pub dropped_xattrs: Vec<String>,
-    /// Length of the root filesystem's entries, uncompressed, in bytes.
-    pub rootfs_bytes: u64,
     /// How long each step took, in order.
     pub timings: Vec<(Step, Duration)>,
 }

@@ -1,9 +1,9 @@
 //! Whole builds with the real buildah: `FROM scratch`, so that no base image is needed.
 
 use super::*;
+use crate::boot_plan_of;
 use crate::git::Repository;
 use crate::testing::Scratch;
-use crate::{EngineChoice, boot_plan_of};
 use caution_abi::boot_plan;
 use caution_abi::manifest::EnclaveOsRef;
 use caution_abi::seal::{self, Seal};
@@ -81,7 +81,6 @@ fn run(root: &Path, release: &Release, progress: &dyn Fn(Progress<'_>)) -> Resul
         commit: &repo.head()?,
         branch: repo.branch()?,
         release,
-        engine: EngineChoice::Buildah,
         no_cache: false,
         output: &root.join("eif-stage"),
         progress,
@@ -150,7 +149,7 @@ fn a_commit_becomes_an_image_and_its_companions() {
     let details: Vec<_> = seen.into_inner().into_iter().map(|(_, detail)| detail).collect();
     assert!(details[0].ends_with("(clean export, 6 files)"), "{details:?}");
     assert_eq!(details[1], "buildah · Containerfile · 2 stages");
-    assert_eq!(details[2], "6 entries, 87 bytes");
+    assert_eq!(details[2], "6 entries, 87 B");
     assert!(details[3].starts_with("eif-stage/output/enclave.eif · "), "{details:?}");
 
     let repository = Repository::discover(scratch.path()).expect("is a repository");
@@ -310,7 +309,7 @@ fn files_that_are_no_image_of_ours_have_no_boot_plan() {
 
 #[test]
 fn sizes_are_shown_with_a_unit() {
-    assert_eq!([size(812), size(2048), size(3_250_586)], ["812 bytes", "2.0 KiB", "3.1 MiB"]);
+    assert_eq!([812, 2048, 3_250_586, 3 << 30].map(human_size), ["812 B", "2.0 KiB", "3.1 MiB", "3.0 GiB"]);
 }
 
 #[test]

@@ -13,7 +13,7 @@ use std::process::Command;
 
 /// The buildah program.
 #[derive(Debug, Clone)]
-pub struct Buildah {
+pub(crate) struct Buildah {
     program: PathBuf,
     version: String,
 }
@@ -47,7 +47,7 @@ const RUN_NETWORK: (u32, u32) = (1, 29);
 
 impl Buildah {
     /// The buildah on `PATH`.
-    pub fn find() -> Result<Self, EngineError> {
+    pub(crate) fn find() -> Result<Self, EngineError> {
         let program = find_program(NAME).ok_or(EngineError::Missing(NAME))?;
         let buildah = Self { program, version: String::new() };
         let text = buildah.text(&["--version"], "say its version")?;

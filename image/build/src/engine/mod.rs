@@ -4,7 +4,7 @@ mod buildah;
 mod offline;
 mod stream;
 
-pub use buildah::Buildah;
+use buildah::Buildah;
 
 use caution_measure::Sha256Digest;
 use std::fmt;
@@ -12,11 +12,11 @@ use std::path::Path;
 
 /// An image in an engine's own storage: `sha256:` and 64 hex digits.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ImageRef(String);
+pub(crate) struct ImageRef(String);
 
 impl ImageRef {
     /// The image's id, as the engine's own commands take it.
-    pub fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
 }
@@ -28,23 +28,23 @@ impl fmt::Display for ImageRef {
 }
 
 /// Receives an engine's output, line by line.
-pub type LineSink<'a> = dyn FnMut(&str) + 'a;
+pub(crate) type LineSink<'a> = dyn FnMut(&str) + 'a;
 
 /// What is to be built.
 #[derive(Debug, Clone, Copy)]
-pub struct BuildRequest<'a> {
+pub(crate) struct BuildRequest<'a> {
     /// The build context: the clean export.
-    pub context: &'a Path,
+    pub(crate) context: &'a Path,
     /// The Containerfile, relative to the context.
-    pub containerfile: &'a str,
+    pub(crate) containerfile: &'a str,
     /// Whether cached layers and local base images are to be ignored.
-    pub no_cache: bool,
+    pub(crate) no_cache: bool,
     /// A folder for the engine's own notes, outside the context.
-    pub scratch: &'a Path,
+    pub(crate) scratch: &'a Path,
 }
 
 /// A program that builds container images.
-pub trait ContainerEngine {
+pub(crate) trait ContainerEngine {
     /// The program's name: `buildah`.
     fn name(&self) -> &'static str;
     /// Its version, `1.28.2`.
@@ -57,36 +57,9 @@ pub trait ContainerEngine {
     fn resolved_digest(&self, name: &str) -> Result<Option<Sha256Digest>, EngineError>;
 }
 
-/// Which engine is to be used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub enum EngineChoice {
-    /// The first one that is installed.
-    #[default]
-    Automatic,
-    /// buildah.
-    Buildah,
-}
-
-impl EngineChoice {
-    /// Finds the engine on `PATH`.
-    pub fn find(self) -> Result<Box<dyn ContainerEngine>, EngineError> {
-        match self {
-            Self::Automatic | Self::Buildah => Ok(Box::new(Buildah::find()?)),
-        }
-    }
-}
-
-impl std::str::FromStr for EngineChoice {
-    type Err = EngineError;
-
-    fn from_str(name: &str) -> Result<Self, EngineError> {
-        match name {
-            "auto" => Ok(Self::Automatic),
-            "buildah" => Ok(Self::Buildah),
-            _ => Err(EngineError::Unknown(caution_appspec::excerpt(name, 40))),
-        }
-    }
+/// The engine that is installed.
+pub(crate) fn find() -> Result<Box<dyn ContainerEngine>, EngineError> {
+    Ok(Box::new(Buildah::find()?))
 }
 
 /// Why an engine did not do its work.
@@ -96,9 +69,6 @@ pub enum EngineError {
     /// None is installed.
     #[error("No container engine is installed (looked for: {0}).")]
     Missing(&'static str),
-    /// Not an engine this version drives.
-    #[error("`{0}` is not a container engine this version drives (it drives buildah).")]
-    Unknown(String),
     /// The Containerfile uses something this version of the engine cannot do.
     #[error("{file}:{line}: {feature} needs {engine} {needed} or newer, and this is {engine} {version}.")]
     TooOld {
@@ -237,12 +207,5 @@ mod tests {
             fix("localhost/caution/pallet-rust:bookworm: not found").is_some_and(|f| f.contains("tools/"))
         );
         assert_eq!(EngineError::Missing("buildah").fix().as_deref(), Some("apt-get install buildah"));
-    }
-
-    #[test]
-    fn engines_are_chosen_by_name() {
-        assert_eq!("buildah".parse::<EngineChoice>().ok(), Some(EngineChoice::Buildah));
-        assert_eq!("auto".parse::<EngineChoice>().ok(), Some(EngineChoice::Automatic));
-        assert!(matches!("rkt".parse::<EngineChoice>(), Err(EngineError::Unknown(name)) if name == "rkt"));
     }
 }

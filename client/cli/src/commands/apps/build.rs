@@ -2,10 +2,10 @@
 
 use crate::Context;
 use crate::error::{CliError, Exit};
-use crate::terminal::{Terminal, human_size};
+use crate::terminal::Terminal;
 use caution_abi::manifest::EnclaveOsRef;
 use caution_build::git::{CommitId, Repository};
-use caution_build::{Built, EngineChoice, Progress, Request, Step};
+use caution_build::{Built, Progress, Request, Step, human_size};
 use caution_enclaveos::Release;
 use caution_measure::Measurements;
 use std::fmt::Write as _;
@@ -72,7 +72,6 @@ pub(crate) fn build_commit(terminal: Terminal, job: &Job<'_>) -> Result<Built, C
         commit: job.commit,
         branch: job.repo.branch()?,
         release: job.release,
-        engine: EngineChoice::default(),
         no_cache: job.no_cache,
         output: job.output,
         progress: &|progress| show(terminal, &progress),

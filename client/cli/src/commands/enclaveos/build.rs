@@ -2,7 +2,7 @@
 
 use crate::Context;
 use crate::error::CliError;
-use crate::terminal::human_size;
+use caution_build::human_size;
 use std::path::PathBuf;
 
 /// Arguments of `caution enclaveos build`.
