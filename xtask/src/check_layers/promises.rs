@@ -14,9 +14,9 @@ pub(crate) struct Reference<'a> {
 }
 
 /// The references of the text, in order.
-pub(crate) fn references(text: &str) -> Vec<Reference<'_>> {
+pub(crate) fn references(specification: &str) -> Vec<Reference<'_>> {
     let quoted = |(line, text)| quotations(text).map(move |quotation| (line, quotation));
-    let lines = (1..).zip(text.lines()).flat_map(quoted);
+    let lines = (1..).zip(specification.lines()).flat_map(quoted);
     let named = lines.filter_map(|(line, quotation)| {
         let (path, test) = quotation.split_once(".rs#")?;
         Some(Reference { line, file: &quotation[..path.len() + ".rs".len()], test })
