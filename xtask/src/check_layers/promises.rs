@@ -18,8 +18,8 @@ pub(crate) fn references(specification: &str) -> Vec<Reference<'_>> {
     let quoted = |(line, text)| quotations(text).map(move |quotation| (line, quotation));
     let lines = (1..).zip(specification.lines()).flat_map(quoted);
     let named = lines.filter_map(|(line, quotation)| {
-        let (path, test) = quotation.split_once(".rs#")?;
-        Some(Reference { line, file: &quotation[..path.len() + ".rs".len()], test })
+        let (stem, test) = quotation.split_once(".rs#")?;
+        Some(Reference { line, file: &quotation[..stem.len() + ".rs".len()], test })
     });
     named.collect()
 }
