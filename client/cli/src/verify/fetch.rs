@@ -29,6 +29,8 @@ pub(crate) fn fetch(url: &str) -> Result<Fetched, CliError> {
     let agent: ureq::Agent = ureq::Agent::config_builder()
         .timeout_global(Some(TIMEOUT))
         .max_redirects(0)
+        // A proxy of the environment cannot reach this machine's own enclaves.
+        .proxy(if is_loopback(&url) { None } else { ureq::Proxy::try_from_env() })
         .http_status_as_error(false)
         .build()
         .into();
@@ -85,6 +87,18 @@ pub(crate) fn attestation_url(url: &str) -> Result<String, CliError> {
     }
 }
 
+/// Whether a URL of [`attestation_url`]'s form names this very machine.
+fn is_loopback(url: &str) -> bool {
+    let authority = url.split_once("://").and_then(|(_, rest)| rest.split(['/', '?', '#']).next());
+    let Some(host) = authority.and_then(|authority| authority.rsplit('@').next()) else { return false };
+    let host = match host.strip_prefix('[') {
+        Some(bracketed) => bracketed.split(']').next().unwrap_or_default(),
+        None => host.split(':').next().unwrap_or_default(),
+    };
+    host.eq_ignore_ascii_case("localhost")
+        || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
 fn unreachable(url: &str, cause: &str) -> CliError {
     CliError {
         exit: Exit::Unreachable,
@@ -114,6 +128,19 @@ mod tests {
         assert_eq!(attestation_url("https://a.b/x").unwrap(), "https://a.b/x");
         for bad in ["a.b", "ftp://a.b", "https://"] {
             assert_eq!(attestation_url(bad).unwrap_err().exit, Exit::Usage);
+        }
+    }
+
+    #[test]
+    fn this_machine_is_asked_without_a_proxy() {
+        for url in ["http://127.0.0.1:49502/attestation", "http://[::1]:1/x", "http://LOCALHOST/attestation"]
+        {
+            assert!(is_loopback(url), "{url}");
+        }
+        for url in
+            ["https://a.b/attestation", "http://127.0.0.1@a.b/x", "http://127.0.0.1.a.b/x", "http://[::2]/x"]
+        {
+            assert!(!is_loopback(url), "{url}");
         }
     }
 

@@ -80,15 +80,15 @@ fn key(repo: &Repository, commit: &CommitId, release: &Release) -> Result<String
     Ok(Sha256Digest::of(inputs.as_bytes()).to_string())
 }
 
-/// Reads a complete earlier result; anything unreadable counts as absent and is built again.
+/// Reads a complete earlier result, the image and nothing beside it; anything unreadable counts as
+/// absent and is built again.
 fn cached(folder: &Path) -> Option<Rebuilt> {
-    let file = File::open(folder.join("output/enclave.eif")).ok()?;
+    let path = folder.join("output/enclave.eif");
+    let file = File::open(&path).ok()?;
     let image = caution_eif::read(BufReader::new(file), &caution_eif::Limits::default()).ok()?;
-    let plan =
-        crate::commands::read_limited(&folder.join("boot.json"), caution_abi::boot_plan::MAX_BYTES).ok()?;
     Some(Rebuilt {
         measurements: image.measurements,
-        boot_plan: BootPlan::from_bytes(&plan).ok()?,
+        boot_plan: caution_build::boot_plan_of(&path).ok()?,
         how: "rebuilt here earlier, measured again".to_owned(),
     })
 }
