@@ -81,3 +81,13 @@ fn refuse(wrong: &clap::Error, json: bool) -> ExitCode {
     let error = CliError::new(Exit::Usage, message).hint("caution --help");
     fail(Terminal::new(true, true, false), &error)
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::Cli::command().debug_assert();
+    }
+}

@@ -13,6 +13,8 @@ use std::path::{Path, PathBuf};
 
 /// Arguments of `caution apps build`, shared with `caution apps run`.
 #[derive(Debug, clap::Args)]
+// Inside those of `apps run`, whose group would have the same name.
+#[group(skip)]
 pub(crate) struct Args {
     /// Build this revision instead of HEAD; uncommitted changes are then no obstacle.
     #[arg(long, value_name = "REV")]
