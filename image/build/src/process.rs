@@ -17,9 +17,12 @@ pub(crate) fn command(program: &Path, also: &[&str]) -> Command {
 
 /// Like [`command`], under umask 022: what an engine's RUN steps create must not depend on the
 /// caller's umask. The shell is the only way to set it for a child without `unsafe`.
+///
+/// It dies with the thread that starts it: an engine that outlived a killed build would go on writing
+/// where the next one works. `setpriv` belongs to util-linux, like `unshare`.
 pub(crate) fn command_with_fixed_umask(program: &Path, also: &[&str]) -> Command {
     let mut command = Command::new("/bin/sh");
-    command.arg("-c").arg("umask 022 && exec \"$0\" \"$@\"").arg(program);
+    command.arg("-c").arg("umask 022 && exec setpriv --pdeathsig KILL -- \"$0\" \"$@\"").arg(program);
     with_listed_environment(&mut command, also);
     command
 }
@@ -71,5 +74,23 @@ mod tests {
     fn programs_are_found_on_the_path_or_not_at_all() {
         assert!(find_program("sh").is_some_and(|p| p.is_absolute()));
         assert_eq!(find_program("no-such-program-anywhere"), None);
+    }
+
+    #[test]
+    fn an_engine_dies_with_the_build_that_started_it() {
+        use std::io::Read as _;
+        use std::os::unix::process::ExitStatusExt as _;
+        let build = std::thread::spawn(|| {
+            let mut engine = command_with_fixed_umask(Path::new("/bin/sh"), &[])
+                .args(["-c", "echo; exec sleep 1000"])
+                .stdout(std::process::Stdio::piped())
+                .spawn()
+                .expect("starts");
+            // It runs, and so the signal is set.
+            engine.stdout.take().expect("is piped").read_exact(&mut [0]).expect("speaks");
+            engine
+        });
+        let mut engine = build.join().expect("ends");
+        assert_eq!(engine.wait().expect("ends").signal(), Some(9));
     }
 }
