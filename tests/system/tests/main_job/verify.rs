@@ -2,7 +2,7 @@
 
 use super::{HELLO, Running, build, check};
 use caution_abi::manifest::Manifest;
-use caution_measure::PcrHasher;
+use caution_measure::{PcrHasher, Sha256Digest};
 use caution_system_tests::command::Machine;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -165,7 +165,8 @@ pub(crate) fn with_manifest(path: &Path, change: impl FnOnce(&mut Manifest)) -> 
     file
 }
 
-/// The release of this machine with another kernel command line, consistent in itself.
+/// The release of this machine with four bytes more in ramdisk 0, consistent in itself. The kernel
+/// skips zeros between archives, so it boots all the same.
 fn other_release() -> tempfile::TempDir {
     let release = caution_enclaveos::default_release(&cache()).expect("a release: caution enclaveos build");
     let folder = tempfile::tempdir().unwrap();
@@ -173,17 +174,18 @@ fn other_release() -> tempfile::TempDir {
         let entry = entry.unwrap();
         fs::copy(entry.path(), folder.path().join(entry.file_name())).unwrap();
     }
-    let cmdline = format!("{} caution.test=1", release.cmdline());
+    let ramdisk = [fs::read(release.ramdisk_path()).unwrap(), vec![0; 4]].concat();
     let mut hasher = PcrHasher::new();
     hasher.update(&fs::read(release.kernel_path()).unwrap());
-    hasher.update(cmdline.as_bytes());
-    hasher.update(&fs::read(release.ramdisk_path()).unwrap());
+    hasher.update(release.cmdline().as_bytes());
+    hasher.update(&ramdisk);
     let info_path = folder.path().join("release.json");
     let mut info: serde_json::Value = serde_json::from_slice(&fs::read(&info_path).unwrap()).unwrap();
-    info["cmdline"] = cmdline.as_str().into();
+    info["ramdisk"]["sha256"] = Sha256Digest::of(&ramdisk).to_string().into();
+    info["ramdisk"]["size"] = ramdisk.len().into();
     info["pcr1"] = hasher.finish().to_string().into();
     fs::write(&info_path, format!("{info:#}\n")).unwrap();
-    fs::write(folder.path().join("cmdline"), cmdline).unwrap();
+    fs::write(folder.path().join(release.ramdisk_path().file_name().unwrap()), ramdisk).unwrap();
     folder
 }
 
