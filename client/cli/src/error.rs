@@ -165,6 +165,18 @@ mod tests {
     struct Outer(#[source] std::io::Error);
 
     #[test]
+    fn sentences_begin_with_a_capital_and_names_stay_as_they_are() {
+        for (text, shown) in [
+            ("the manifest is malformed", "The manifest is malformed"),
+            ("caution.hcl has 1 problem.", "caution.hcl has 1 problem."),
+            ("eif-stage/boot.json cannot be read.", "eif-stage/boot.json cannot be read."),
+            ("`git` is not installed.", "`git` is not installed."),
+        ] {
+            assert_eq!(sentence(text), shown);
+        }
+    }
+
+    #[test]
     fn causes_and_hint_stand_below_the_sentence() {
         let error = Outer(std::io::Error::other("mirror answered 404"));
         let shown = CliError::from_error(Exit::Other, &error).hint("line one\nline two").to_text("error");
