@@ -167,7 +167,7 @@ mod tests {
     #[test]
     fn sentences_begin_with_a_capital_and_names_stay_as_they_are() {
         for (text, shown) in [
-            ("the manifest is malformed", "The manifest is malformed"),
+            ("the manifest is malformed", "The manifest is malformed."),
             ("caution.hcl has 1 problem.", "caution.hcl has 1 problem."),
             ("eif-stage/boot.json cannot be read.", "eif-stage/boot.json cannot be read."),
             ("`git` is not installed.", "`git` is not installed."),
