@@ -230,8 +230,11 @@ impl Build<'_> {
     /// The image's path as a person in the work tree would type it.
     fn shown_image(&self) -> String {
         let path = self.request.output.join("output/enclave.eif");
-        let path = path.strip_prefix(self.request.repo.root()).unwrap_or(&path);
-        path.display().to_string()
+        match path.strip_prefix(self.request.repo.root()) {
+            Ok(inside) => inside.display().to_string(),
+            // A rebuild into the cache: the folder means nothing to anyone.
+            Err(_) => "enclave.eif".to_owned(),
+        }
     }
 
     fn start(&self, step: Step) -> Instant {

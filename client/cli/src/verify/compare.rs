@@ -1,19 +1,19 @@
 //! Registers against registers, layer by layer.
 
+use super::source::Reviewed;
 use super::verdict::{CheckName, Root, Verdict};
 use crate::error::Exit;
 use caution_abi::manifest::Manifest;
-use caution_enclaveos::Release;
 use caution_measure::{Measurements, Pcr, PcrIndex};
 
 /// PCR1 against the expected release, and the manifest's word about it; whether both hold.
 pub(super) fn platform(
-    release: &Release,
+    reviewed: &Reviewed,
     manifest: Option<&Manifest>,
     attested: &Measurements,
     verdict: &mut Verdict,
 ) -> bool {
-    let expected = release.reference();
+    let expected = reviewed.release.reference();
     if let Some(claim) = manifest.map(|m| &m.enclaveos).filter(|claim| claim.pcr1 != attested.pcr1) {
         let detail = "the manifest names another EnclaveOS release than the one that runs";
         let line = format!("claimed {}  running {}", claim.pcr1, attested.pcr1);
@@ -21,12 +21,13 @@ pub(super) fn platform(
         return false;
     }
     if expected.pcr1 != attested.pcr1 {
-        let detail = format!("PCR1 differs: not EnclaveOS {} as built here", expected.version);
+        let detail = format!("PCR1 differs: not EnclaveOS {}, {}", expected.version, reviewed.release_origin);
         let line = format!("expected {}  running {}", expected.pcr1, attested.pcr1);
         verdict.failed(Exit::MeasurementMismatch, CheckName::Platform, detail, &[line]);
         return false;
     }
-    let detail = format!("EnclaveOS {} (PCR1 {})", expected.version, expected.pcr1.abbreviated());
+    let pcr1 = expected.pcr1.abbreviated();
+    let detail = format!("EnclaveOS {}, {} (PCR1 {pcr1})", expected.version, reviewed.release_origin);
     verdict.ok(CheckName::Platform, detail);
     true
 }
@@ -52,7 +53,9 @@ pub(super) fn build(expected: &Measurements, attested: &Measurements, how: &str,
     };
     let lines: Vec<String> = differing
         .into_iter()
-        .map(|(index, expected, attested)| format!("{index}  expected {expected}  running {attested}"))
+        .map(|(index, expected, attested)| {
+            format!("{index}  expected {}  running {}", expected.abbreviated(), attested.abbreviated())
+        })
         .collect();
     verdict.failed(Exit::MeasurementMismatch, CheckName::Build, layer, &lines);
 }

@@ -12,7 +12,6 @@ pub(crate) mod verdict;
 
 use crate::Context;
 use crate::error::{CliError, Exit};
-use caution_build::git::Repository;
 use caution_measure::Measurements;
 use evidence::Authenticated;
 use std::path::Path;
@@ -45,12 +44,6 @@ pub(crate) fn verify(context: &Context, request: &Request) -> Result<Verdict, Cl
             Some(expected) => against_pcrs(&target.name, expected, &authenticated, &mut verdict),
             None => against_source(context, request, &target.name, &authenticated, &mut verdict)?,
         }
-    }
-    if verdict.verified
-        && let (Some(attested), Ok(repo)) = (&verdict.attested, Repository::discover(Path::new(".")))
-    {
-        let path = trusted_hashes::save(repo.root(), attested, request.now)?;
-        verdict.saved = Some(path.strip_prefix(repo.root()).unwrap_or(&path).display().to_string());
     }
     Ok(verdict)
 }
@@ -85,7 +78,7 @@ fn against_source(
         return Ok(());
     };
     let short = reviewed.commit.short();
-    if !compare::platform(&reviewed.release, manifest.as_ref(), &enclave.measurements, verdict) {
+    if !compare::platform(&reviewed, manifest.as_ref(), &enclave.measurements, verdict) {
         verdict.not_checked(CheckName::Build, "not rebuilt: the platform below it is already another one");
         verdict.conclude(format!("{name} does not run on the expected EnclaveOS release."));
         return Ok(());
@@ -112,7 +105,29 @@ fn against_source(
         format!("The running application is not what commit {short} builds.")
     };
     verdict.conclude(headline);
+    if verdict.verified {
+        save(context, reviewed.repo.root(), &enclave.measurements, request.now, verdict);
+    }
     Ok(())
+}
+
+/// Keeps the verified measurements in the reviewed checkout. A verdict stands without it.
+fn save(
+    context: &Context,
+    root: &Path,
+    measurements: &Measurements,
+    now: jiff::Timestamp,
+    verdict: &mut Verdict,
+) {
+    match trusted_hashes::save(root, measurements, now) {
+        Ok(path) => {
+            verdict.saved = Some(path.strip_prefix(root).unwrap_or(&path).display().to_string());
+        }
+        Err(error) => {
+            let causes = error.causes.join("; ");
+            context.terminal.warning(&format!("{} ({causes}) The verdict stands.", error.message), None);
+        }
+    }
 }
 
 /// The chain of causes below an error, as lines.

@@ -69,13 +69,15 @@ fn turn(terminal: Terminal, path: &Path) -> Result<File, CliError> {
     Ok(file)
 }
 
-/// Names the inputs: the source tree, the EnclaveOS release, the builder.
+/// Names the inputs: the source tree, the EnclaveOS release, and this very program as the builder.
 fn key(repo: &Repository, commit: &CommitId, release: &Release) -> Result<String, CliError> {
+    let program = Path::new("/proc/self/exe");
+    let program = fs::read(program).map_err(|e| CliError::io("This program cannot be read", program, &e))?;
     let inputs = format!(
         "caution reproduction 1\ntree {}\nenclaveos {}\nbuilder {}\n",
         repo.tree_id(commit)?,
         release.id(),
-        env!("CARGO_PKG_VERSION"),
+        Sha256Digest::of(&program),
     );
     Ok(Sha256Digest::of(inputs.as_bytes()).to_string())
 }

@@ -20,6 +20,8 @@ pub(super) struct Reviewed {
     pub(super) commit: CommitId,
     /// The release the application is expected to run on.
     pub(super) release: Release,
+    /// Who says so, as words after its name.
+    pub(super) release_origin: &'static str,
     spec: AppSpec,
 }
 
@@ -41,8 +43,8 @@ pub(super) fn review(
 
     let spec = caution_build::load_config(&repo, &commit)
         .map_err(|e| CliError::from(e).with_exit(Exit::CannotReproduce))?;
-    let release = expected_release(context, &repo, &commit)?;
-    let reviewed = Reviewed { repo, commit, release, spec };
+    let (release, release_origin) = expected_release(context, &repo, &commit)?;
+    let reviewed = Reviewed { repo, commit, release, release_origin, spec };
     if !reviewed.check_claims(None, manifest, verdict) {
         return Ok(None);
     }
@@ -101,11 +103,18 @@ fn known_commit(repo: &Repository, claimed: &str) -> Result<Option<CommitId>, Cl
     }
 }
 
-/// The release the reviewed tree pins, else the one built on this machine.
-fn expected_release(context: &Context, repo: &Repository, commit: &CommitId) -> Result<Release, CliError> {
+/// The release the reviewed tree pins, else the one built last on this machine; and which it is.
+fn expected_release(
+    context: &Context,
+    repo: &Repository,
+    commit: &CommitId,
+) -> Result<(Release, &'static str), CliError> {
     let expected = || match caution_build::enclaveos_pin(repo, commit)? {
-        Some(pin) => Ok(caution_enclaveos::installed(&context.config.cache, &pin.id)?),
-        None => release(context, None),
+        Some(pin) => {
+            let release = caution_enclaveos::installed(&context.config.cache, &pin.id)?;
+            Ok((release, "pinned by the commit"))
+        }
+        None => Ok((release(context, None)?, "built from source here")),
     };
     expected().map_err(|error: CliError| error.with_exit(Exit::CannotReproduce))
 }
