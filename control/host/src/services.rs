@@ -2,13 +2,13 @@
 
 use crate::error::HostError;
 use crate::run::Message;
-use crate::vsock::Services;
+use crate::vsock::{MAX_WAITING, Services};
 use caution_abi::nsm::MAX_REQUEST;
 use caution_abi::ports::{HEARTBEAT_BYTE, PARENT_HEARTBEAT, PARENT_MANIFEST, PARENT_NSM};
 use caution_devnsm::DevNsm;
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
-use std::sync::mpsc::{Receiver, Sender, SyncSender, channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 /// Starts the services; their threads end with the vsock device.
 ///
@@ -32,8 +32,8 @@ pub(crate) fn start(
 fn spawn(
     name: &'static str,
     serve: impl FnOnce(Receiver<UnixStream>) + Send + 'static,
-) -> Result<Sender<UnixStream>, HostError> {
-    let (sender, streams) = channel();
+) -> Result<SyncSender<UnixStream>, HostError> {
+    let (sender, streams) = sync_channel(MAX_WAITING);
     std::thread::Builder::new()
         .name(name.to_owned())
         .spawn(move || serve(streams))

@@ -7,7 +7,7 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTime
 use std::collections::{HashMap, VecDeque};
 use std::io::{self, Write as _};
 use std::os::unix::net::UnixStream;
-use std::sync::mpsc::Sender;
+use std::sync::mpsc::SyncSender;
 
 /// The guest's context id; each guest has a device of its own, so one number serves all.
 pub(crate) const GUEST_CID: u64 = 4;
@@ -19,7 +19,11 @@ const MAX_REFUSALS: usize = 1024;
 const FIRST_EPHEMERAL: u32 = 1 << 30;
 
 /// Guest→host ports and who takes their connections.
-pub(crate) type Services = HashMap<u32, Sender<UnixStream>>;
+pub(crate) type Services = HashMap<u32, SyncSender<UnixStream>>;
+/// Connections that wait for a service; EnclaveOS opens one at a time.
+pub(crate) const MAX_WAITING: usize = 16;
+/// Connections of the guest's own making. Each can hold [`BUFFER`] bytes of ours, and EnclaveOS has three.
+const MAX_FROM_GUEST: usize = 64;
 
 /// A connection's name: (host port, guest port).
 type Key = (u32, u32);
@@ -168,12 +172,19 @@ impl Device {
         None
     }
 
+    /// Connections, and streams whose last bytes are not written yet.
+    pub(super) fn held(&self) -> usize {
+        self.connections.len() + self.lingering.len()
+    }
+
     fn accept(&mut self, key: Key, request: &Header) {
-        let service = self.services.get(&key.0).filter(|_| !self.full());
+        let from_guest = self.connections.keys().filter(|key| is_from_guest(**key)).count();
+        let room = !self.full() && from_guest < MAX_FROM_GUEST;
+        let service = self.services.get(&key.0).filter(|_| room);
         let Some((service, (ours, theirs))) = service.zip(HostStream::pair().ok()) else {
             return self.refuse(request);
         };
-        if service.send(theirs).is_err() {
+        if service.try_send(theirs).is_err() {
             return self.refuse(request);
         }
         self.insert(key, Connection::from_guest(ours, request));
@@ -219,7 +230,8 @@ impl Device {
     fn reset_by_guest(&mut self, key: Key) {
         let Some(connection) = self.connections.remove(&key) else { return };
         let _ = self.epoll.delete(&connection);
-        if let Some((stream, rest)) = connection.reset_by_guest() {
+        let room = !is_from_guest(key) || self.lingering.len() < MAX_FROM_GUEST;
+        if let Some((stream, rest)) = connection.reset_by_guest().filter(|_| room) {
             let token = LINGERING | self.next_lingering;
             self.next_lingering += 1;
             if self.epoll.add(&stream, EpollEvent::new(EpollFlags::EPOLLOUT, token)).is_ok() {
@@ -262,7 +274,7 @@ impl Device {
     }
 
     fn full(&self) -> bool {
-        self.connections.len() + self.lingering.len() >= self.max_connections
+        self.held() >= self.max_connections
     }
 }
 
@@ -273,6 +285,11 @@ impl Drop for Device {
             connection.abort();
         }
     }
+}
+
+/// Whether the guest asked for it: the host's side of all others has an ephemeral port.
+fn is_from_guest((host_port, _): Key) -> bool {
+    host_port < FIRST_EPHEMERAL
 }
 
 fn header_to_guest((host_port, guest_port): Key) -> Header {

@@ -17,7 +17,7 @@ mod stream;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use device::Services;
+pub(crate) use device::{MAX_WAITING, Services};
 pub(crate) use stream::HostStream;
 
 use crate::error::HostError;

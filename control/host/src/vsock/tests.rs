@@ -1,13 +1,13 @@
 //! The device against a guest that is played by the test: packets in, packets out.
 
 use super::connection::BUFFER;
-use super::device::{Device, GUEST_CID, Services};
+use super::device::{Device, GUEST_CID, MAX_WAITING, Services};
 use super::packet::{HOST_CID, Header, Op, SHUTDOWN_RECEIVE, SHUTDOWN_SEND, TYPE_STREAM};
 use super::stream::HostStream;
 use std::io::{Read as _, Write as _};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, sync_channel};
 
 const SERVICE: u32 = 9000;
 const GUEST_PORT: u32 = 1000;
@@ -24,7 +24,7 @@ struct Guest {
 
 impl Guest {
     fn new() -> Self {
-        let (service, accepted) = channel();
+        let (service, accepted) = sync_channel(MAX_WAITING);
         let device = Device::new(Services::from([(SERVICE, service)])).unwrap();
         Self { device, accepted, key: (SERVICE, GUEST_PORT), taken: 0 }
     }
@@ -330,6 +330,44 @@ fn connections_are_capped() {
     let (ours, theirs) = HostStream::pair().unwrap();
     guest.device.connect(8080, ours);
     assert_eq!(read_all(&theirs), b"");
+}
+
+/// Connections that are opened, filled and given up while the service is busy with the first.
+#[test]
+fn a_busy_service_holds_few_connections_of_a_guest_given_up_ones_too() {
+    let mut guest = Guest::new();
+    let mut accepted = 0;
+    for port in 1..200 {
+        guest.key.1 = port;
+        guest.send(Op::Request, 0, b"");
+        let answer = guest.expect_packet().0.op;
+        accepted += usize::from(answer == Op::Response);
+        for _ in 0..4 {
+            guest.send(Op::Data, 0, &vec![0; 60_000]);
+        }
+        guest.send(Op::Shutdown, SHUTDOWN_SEND, b"");
+        guest.send(Op::Reset, 0, b"");
+        while guest.packet().is_some() {}
+    }
+    assert_eq!(accepted, MAX_WAITING);
+    assert!(guest.device.held() <= MAX_WAITING);
+}
+
+#[test]
+fn connections_of_the_guests_own_making_are_capped() {
+    let mut guest = Guest::new();
+    let mut services = Vec::new();
+    for port in 1..200 {
+        guest.key.1 = port;
+        guest.send(Op::Request, 0, b"");
+        guest.expect_packet();
+        services.extend(guest.accepted.try_recv());
+    }
+    assert_eq!(services.len(), 64);
+    let (ours, theirs) = HostStream::pair().unwrap();
+    guest.device.connect(8080, ours);
+    guest.expect_op(Op::Request);
+    drop(theirs);
 }
 
 #[test]
