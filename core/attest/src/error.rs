@@ -112,7 +112,7 @@ pub enum VerifyError {
         #[from]
         cause: Malformed,
     },
-    /// QEMU's `nitro-enclave` machine made it: an ES256 header and 64 zero bytes for a signature.
+    /// QEMU's `nitro-enclave` machine made it: no algorithm in the header and 64 zero bytes for a signature.
     #[error("QEMU's nitro-enclave machine made this document and did not sign it, so it proves nothing")]
     UnsignedQemuDocument,
     /// The protected header is not that of ES384.

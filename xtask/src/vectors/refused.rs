@@ -38,20 +38,20 @@ fn headers(scene: &Scene) -> Vec<Vector> {
         length("signature-empty", "The signature is empty.", &[]),
         Vector::new(
             "qemu-unsigned",
-            "What QEMU's nitro-enclave machine makes: ES256, 64 zero bytes, certificates of one byte.",
+            "What QEMU's nitro-enclave machine makes: no algorithm, no signature, no certificate, zero bytes for each.",
             "UnsignedQemuDocument",
             qemu(scene),
         ),
     ]
 }
 
-/// Source of the shape: QEMU 10.0, `hw/virtio/virtio-nsm.c`.
+/// The shape of a document that QEMU 10.0 made (`hw/virtio/virtio-nsm.c`).
 fn qemu(scene: &Scene) -> Vec<u8> {
     let mut payload = scene.payload();
-    payload.chain.leaf = vec![0];
-    payload.chain.bundle = vec![vec![0]];
+    payload.chain.leaf = vec![0; 64];
+    payload.chain.bundle = vec![vec![0; 64]];
     let payload = Value::Map(payload.entries()).to_bytes();
-    Document { protected: vec![0xa1, 0x01, 0x26], ..Document::new(payload) }.with_signature(&[0; 64])
+    Document { protected: vec![0xa1, 0x01, 0x20], ..Document::new(payload) }.with_signature(&[0; 64])
 }
 
 fn roots(scene: &Scene) -> Vec<Vector> {
