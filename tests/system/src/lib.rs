@@ -4,4 +4,5 @@
 
 pub mod command;
 pub mod http;
+pub mod nitro_machine;
 pub mod repository;
