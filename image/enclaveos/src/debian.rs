@@ -71,21 +71,25 @@ impl SourceError {
         match self {
             Self::Tool(error) => error.fix(),
             Self::Gone { place, .. } => Some(format!(
-                "apt-get update      (then build again)\n\
-                 caution enclaveos lock      (moves on to the version offered today; commit the changed lock, PCR1 changes with it)\n\
+                "caution enclaveos lock      (moves on to the version offered today; commit the changed lock, PCR1 changes with it)\n\
                  or, to build exactly this release, place the package of Debian's snapshot archive at {}",
                 place.display()
             )),
             Self::Digest { path, .. } => {
                 Some(format!("rm {}      (then take the package from a source you trust)", path.display()))
             }
-            Self::NotOffered { .. } => Some("apt-get update".into()),
+            Self::NotOffered { .. } => {
+                Some("look at this machine's apt sources (/etc/apt) and at what `apt-get update` says".into())
+            }
             _ => None,
         }
     }
 }
 
 /// The locked package in the cache, with its SHA-256 checked just now; downloads it if needed.
+///
+/// This machine's package lists are tried first. Where they are too old or absent, as on a fresh
+/// machine, new ones are fetched for this download alone.
 pub(crate) fn fetch(
     environment: &Environment,
     cache: &Path,
@@ -98,19 +102,17 @@ pub(crate) fn fetch(
         notify(&format!("kernel: downloading {} {}", lock.package, lock.version));
         files::remove_partial(&sources)?;
         let download = PartialDir::new(&sources)?;
-        let package = format!("{}={}", lock.package, lock.version);
-        let run = Run::new(environment, APT_GET)?
-            .with(|c| c.args(["-q", "download", &package]).current_dir(download.path()));
-        match run.logged(&cache.join("logs/kernel-download.log")) {
-            Err(ToolError::Failed { .. }) => {
+        if !Archive::as_known(environment).download(lock, download.path(), cache)? {
+            notify("kernel: this machine's package lists do not have it; fetching new ones");
+            let archive = Archive::as_of_now(environment, cache)?;
+            if !archive.download(lock, download.path(), cache)? {
                 return Err(SourceError::Gone {
                     package: lock.package.clone(),
                     version: lock.version.clone(),
-                    offered: offered_versions(environment, &lock.package)?,
+                    offered: archive.versions(&lock.package)?,
                     place,
                 });
             }
-            other => other?,
         }
         let package = only_package(download.path())?;
         verify(&package, lock.sha256)?;
@@ -120,28 +122,99 @@ pub(crate) fn fetch(
     Ok(place)
 }
 
-/// Asks this machine's apt which kernel source it offers and writes the lock anew.
+/// Asks the archive that this machine's apt uses which kernel source it offers today and writes the lock anew.
 ///
 /// The series of the lock stays. The SHA-256 comes from the package index, whose signature apt checked.
-pub fn relock_kernel(source: &Path) -> Result<KernelLock, EnclaveOsError> {
+/// `cache` is the work folder, which holds the package lists while they are read.
+pub fn relock_kernel(source: &Path, cache: &Path) -> Result<KernelLock, EnclaveOsError> {
     let old = KernelLock::read(source)?;
     let environment = Environment::of_this_process();
-    let show = Run::new(&environment, APT_CACHE).map_err(SourceError::from)?;
-    let answer = show
-        .with(|c| c.args(["--no-all-versions", "show", &old.package]))
-        .answer()
-        .map_err(SourceError::from)?
-        .unwrap_or_default();
-    let Some(lock) = parse_record(&answer, &old.package) else {
-        return Err(SourceError::NotOffered {
-            offered: offered_packages(&environment)?,
-            package: old.package,
-        }
-        .into());
+    let archive = Archive::as_of_now(&environment, cache)?;
+    let Some(lock) = archive.newest(&old.package)? else {
+        return Err(SourceError::NotOffered { offered: archive.kernels()?, package: old.package }.into());
     };
     let path = source.join(KERNEL_LOCK);
     files::write_atomic(&path, lock.to_text().as_bytes()).map_err(LockError::from)?;
     Ok(lock)
+}
+
+/// The archive that this machine's apt is configured for, by some package lists.
+struct Archive<'a> {
+    environment: &'a Environment,
+    /// Lists of our own; without them, the machine's.
+    lists: Option<PartialDir>,
+}
+
+impl<'a> Archive<'a> {
+    fn as_known(environment: &'a Environment) -> Self {
+        Self { environment, lists: None }
+    }
+
+    /// With lists fetched just now. The machine's stay as they are, so no privilege is needed.
+    fn as_of_now(environment: &'a Environment, cache: &Path) -> Result<Self, SourceError> {
+        let lists = PartialDir::new(&cache.join("sources"))?;
+        for folder in ["lists/partial", "cache/archives/partial"] {
+            files::create_dir(&lists.path().join(folder))?;
+        }
+        let archive = Self { environment, lists: Some(lists) };
+        match archive.run(APT_GET, &["-q", "update"])?.logged(&cache.join("logs/package-lists.log")) {
+            // One source of several may be away; whether another has the package is seen when it is asked for.
+            Ok(()) | Err(ToolError::Failed { .. }) => Ok(archive),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn run(&self, tool: Tool, arguments: &[&str]) -> Result<Run, ToolError> {
+        let run = Run::new(self.environment, tool)?;
+        let Some(lists) = &self.lists else { return Ok(run.with(|c| c.args(arguments))) };
+        let option = |name: &str, folder: &str| format!("{name}={}", lists.path().join(folder).display());
+        // As root, apt would fetch as a user who may not write here.
+        let ours = [
+            option("Dir::State::lists", "lists"),
+            option("Dir::Cache", "cache"),
+            "APT::Sandbox::User=root".into(),
+        ];
+        Ok(run.with(|c| c.args(ours.iter().flat_map(|option| ["-o", option])).args(arguments)))
+    }
+
+    /// Downloads the locked version into a folder; false where it is not to be had.
+    fn download(&self, lock: &KernelLock, folder: &Path, cache: &Path) -> Result<bool, ToolError> {
+        let package = format!("{}={}", lock.package, lock.version);
+        let run = self.run(APT_GET, &["-q", "download", &package])?.with(|c| c.current_dir(folder));
+        match run.logged(&cache.join("logs/kernel-download.log")) {
+            Ok(()) => Ok(true),
+            Err(ToolError::Failed { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The newest version of a package, as its index describes it.
+    fn newest(&self, package: &str) -> Result<Option<KernelLock>, ToolError> {
+        let answer = self.run(APT_CACHE, &["--no-all-versions", "show", package])?.answer()?;
+        Ok(parse_record(&answer.unwrap_or_default(), package))
+    }
+
+    /// Versions of a package, as `apt-cache madison` lists them.
+    fn versions(&self, package: &str) -> Result<Vec<String>, ToolError> {
+        let answer = self.run(APT_CACHE, &["madison", package])?.answer()?.unwrap_or_default();
+        let mut versions: Vec<String> = answer
+            .lines()
+            .filter_map(|line| line.split('|').nth(1))
+            .map(|version| version.trim().to_owned())
+            .filter(|version| lock::is_debian_version(version))
+            .collect();
+        versions.dedup();
+        Ok(versions)
+    }
+
+    /// Names of kernel source packages.
+    fn kernels(&self) -> Result<Vec<String>, ToolError> {
+        let answer = self.run(APT_CACHE, &["pkgnames", "linux-source-"])?.answer()?.unwrap_or_default();
+        let mut names: Vec<String> =
+            answer.lines().filter(|name| lock::is_kernel_package(name)).map(str::to_owned).collect();
+        names.sort_unstable();
+        Ok(names)
+    }
 }
 
 /// Reads the package's record in the form of `apt-cache show`.
@@ -158,29 +231,6 @@ fn parse_record(text: &str, package: &str) -> Option<KernelLock> {
         version: version.to_owned(),
         sha256,
     })
-}
-
-/// Versions of a package that the archive offers, as `apt-cache madison` lists them.
-fn offered_versions(environment: &Environment, package: &str) -> Result<Vec<String>, ToolError> {
-    let run = Run::new(environment, APT_CACHE)?.with(|c| c.args(["madison", package]));
-    let answer = run.answer()?.unwrap_or_default();
-    let mut versions: Vec<String> = answer
-        .lines()
-        .filter_map(|line| line.split('|').nth(1))
-        .map(|version| version.trim().to_owned())
-        .filter(|version| lock::is_debian_version(version))
-        .collect();
-    versions.dedup();
-    Ok(versions)
-}
-
-fn offered_packages(environment: &Environment) -> Result<Vec<String>, SourceError> {
-    let run = Run::new(environment, APT_CACHE)?.with(|c| c.args(["pkgnames", "linux-source-"]));
-    let answer = run.answer()?.unwrap_or_default();
-    let mut names: Vec<String> =
-        answer.lines().filter(|name| lock::is_kernel_package(name)).map(str::to_owned).collect();
-    names.sort_unstable();
-    Ok(names)
 }
 
 fn only_package(folder: &Path) -> Result<PathBuf, SourceError> {

@@ -14,7 +14,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(context: &Context, args: &Args) -> Result<(), CliError> {
     let source = super::source(args.source.as_deref())?;
-    let locked = caution_enclaveos::relock_kernel(&source)?;
+    let locked = caution_enclaveos::relock_kernel(&source, &context.config.cache)?;
     if context.terminal.json {
         context.terminal.json_result(&serde_json::json!({
             "package": locked.package,
