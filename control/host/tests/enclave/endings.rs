@@ -50,7 +50,7 @@ fn children_of(parent: i32) -> Vec<(i32, String)> {
 
 #[test]
 fn a_detached_enclave_is_listed_stopped_and_its_log_stays() {
-    let Some(release) = release() else { return };
+    let release = release();
     let place = Place::new();
     let record = detach(&place, image(&release));
     assert_eq!(list(&place.dirs).unwrap(), std::slice::from_ref(&record));
@@ -63,7 +63,7 @@ fn a_detached_enclave_is_listed_stopped_and_its_log_stays() {
 
 #[test]
 fn killing_the_agent_leaves_nothing() {
-    let Some(release) = release() else { return };
+    let release = release();
     let place = Place::new();
     let record = detach(&place, image(&release));
     assert!(!place.processes().is_empty());
@@ -74,7 +74,7 @@ fn killing_the_agent_leaves_nothing() {
 
 #[test]
 fn killing_agent_and_janitor_leaves_no_process_and_the_next_list_removes_the_rest() {
-    let Some(release) = release() else { return };
+    let release = release();
     let place = Place::new();
     let record = detach(&place, image(&release));
     let janitor = children_of(record.pid).into_iter().find(|(_, command)| command.contains("janitor"));
@@ -90,7 +90,7 @@ fn killing_agent_and_janitor_leaves_no_process_and_the_next_list_removes_the_res
 
 #[test]
 fn sigterm_ends_an_agent_in_order() {
-    let Some(release) = release() else { return };
+    let release = release();
     let place = Place::new();
     let record = detach(&place, image(&release));
     signal(record.pid, "TERM");
@@ -100,7 +100,7 @@ fn sigterm_ends_an_agent_in_order() {
 
 #[test]
 fn killing_qemu_is_reported_and_leaves_nothing() {
-    let Some(release) = release() else { return };
+    let release = release();
     let place = Place::new();
     let mut running = Running::ready(&place.dirs, &config(image(&release)));
     signal(qemu(&place), "KILL");
@@ -113,7 +113,7 @@ fn killing_qemu_is_reported_and_leaves_nothing() {
 
 #[test]
 fn an_app_that_ends_says_how() {
-    let Some(release) = release() else { return };
+    let release = release();
     let place = Place::new();
     let mut running = Running::ready(&place.dirs, &config(image(&release)));
     let mut stream = running.connect(8005);
@@ -131,7 +131,7 @@ fn an_app_that_ends_says_how() {
 
 #[test]
 fn a_stop_during_boot_is_heeded() {
-    let Some(release) = release() else { return };
+    let release = release();
     let place = Place::new();
     let mut running = Running::start(&place.dirs, &config(image(&release)));
     running.wait_for(|event| *event == HostEvent::Booting);
@@ -141,7 +141,7 @@ fn a_stop_during_boot_is_heeded() {
 
 #[test]
 fn a_guest_without_init_is_named_with_how_far_it_came() {
-    let Some(release) = release() else { return };
+    let release = release();
     let place = Place::new();
     let eif = place.file("bare.eif");
     write_ramdisks(&eif, &release, &[&archive(&[("empty", 0o755, None)])]);
@@ -153,7 +153,7 @@ fn a_guest_without_init_is_named_with_how_far_it_came() {
 
 #[test]
 fn a_silent_guest_is_given_up() {
-    let Some(release) = release() else { return };
+    let release = release();
     let place = Place::new();
     let eif = place.file("silent.eif");
     // An init that never says anything: the test application waits for clients.
@@ -168,7 +168,7 @@ fn a_silent_guest_is_given_up() {
 
 #[test]
 fn an_image_without_a_boot_plan_says_so_from_inside() {
-    let Some(release) = release() else { return };
+    let release = release();
     let place = Place::new();
     let seal = Seal::new(0).to_bytes();
     let ramdisk = archive(&[("rootfs", 0o755, None), (seal::PATH, 0o444, Some(&seal))]);
@@ -190,7 +190,7 @@ fn reason_of(place: &Place, config: &RunConfig) -> String {
 /// of the other for.
 #[test]
 fn an_app_that_memory_was_too_small_for_says_so_from_inside() {
-    let Some(release) = release() else { return };
+    let release = release();
     for content in [&b"x"[..], b""] {
         let place = Place::new();
         let names: Vec<String> = (0..20_000).map(|file| format!("rootfs/{file:05}")).collect();
@@ -208,7 +208,7 @@ fn an_app_that_memory_was_too_small_for_says_so_from_inside() {
 
 #[test]
 fn an_app_with_a_name_missing_says_how_many_there_are() {
-    let Some(release) = release() else { return };
+    let release = release();
     let place = Place::new();
     let seal = Seal::new(2).to_bytes();
     let ramdisk = archive(&[
@@ -225,7 +225,7 @@ fn an_app_with_a_name_missing_says_how_many_there_are() {
 /// kernel measures the same, and is no option any more.
 #[test]
 fn an_option_that_was_moved_into_the_kernel_is_missed_from_inside() {
-    let Some(release) = release() else { return };
+    let release = release();
     let place = Place::new();
     let kernel = std::fs::read(release.kernel_path()).unwrap();
     let platform = std::fs::read(release.ramdisk_path()).unwrap();
@@ -242,7 +242,7 @@ fn an_option_that_was_moved_into_the_kernel_is_missed_from_inside() {
 
 #[test]
 fn images_that_cannot_boot_are_refused_before_anything_starts() {
-    let Some(release) = release() else { return };
+    let release = release();
     let place = Place::new();
     let mut bytes = std::fs::read(image(&release)).unwrap();
     let middle = bytes.len() / 2;
