@@ -32,6 +32,9 @@ pub fn build(request: &Request<'_>) -> Result<Built, BuildError> {
         _ => {}
     }
     let file = Chosen::find(request, &spec)?;
+    if request.strict {
+        file.check_pinned()?;
+    }
     let engine = engine::find()?;
     let stage = Stage::open(request.output)?;
     let mut build = Build { request, spec, file, in_use, stage, engine, timings: Vec::new() };
@@ -67,20 +70,19 @@ impl Chosen {
         Err(BuildError::NoContainerfile { commit, named })
     }
 
-    /// A digest with a digit too few makes engines fail in words that do not name it.
     fn check_digests(&self) -> Result<(), BuildError> {
-        for image in &self.parsed.images {
-            let Some(digits) = image.digest() else { continue };
-            if digits.len() != 64 || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
-                return Err(BuildError::BaseDigest {
-                    file: self.name.clone(),
-                    line: image.line,
-                    image: excerpt(&image.written, 200),
-                    found: digits.chars().count(),
-                });
-            }
-        }
-        Ok(())
+        let faulty = |image: &ImageUse| {
+            let fault = image.digest_fault()?;
+            let (file, image_name) = (self.name.clone(), excerpt(&image.written, 200));
+            Some(BuildError::BaseDigest { file, line: image.line, image: image_name, fault })
+        };
+        self.parsed.images.iter().find_map(faulty).map_or(Ok(()), Err)
+    }
+
+    fn check_pinned(&self) -> Result<(), BuildError> {
+        let unpinned = self.parsed.images.iter().filter(|image| image.digest().is_none());
+        let images: Vec<_> = unpinned.map(|image| (image.line, excerpt(&image.written, 200))).collect();
+        if images.is_empty() { Ok(()) } else { Err(BuildError::Unpinned { file: self.name.clone(), images }) }
     }
 }
 

@@ -53,9 +53,22 @@ pub(crate) struct ImageUse {
 }
 
 impl ImageUse {
-    /// What stands after `@sha256:`, if anything does.
+    /// What stands after `@`, if anything does.
     pub(crate) fn digest(&self) -> Option<&str> {
-        self.reference.as_deref()?.split_once("@sha256:").map(|(_, digits)| digits)
+        self.reference.as_deref()?.split_once('@').map(|(_, digest)| digest)
+    }
+
+    /// What keeps the digest from being one; engines fail in words that do not name it.
+    pub(crate) fn digest_fault(&self) -> Option<DigestFault> {
+        let Some(digits) = self.digest()?.strip_prefix("sha256:") else {
+            return Some(DigestFault::Algorithm);
+        };
+        let wrong = |c: &char| !matches!(c, '0'..='9' | 'a'..='f');
+        match (digits.chars().count(), digits.chars().find(wrong)) {
+            (64, None) => None,
+            (64, Some(wrong)) => Some(DigestFault::Character(wrong)),
+            (found, _) => Some(DigestFault::Length(found)),
+        }
     }
 
     /// The name without tag and digest.
@@ -64,6 +77,21 @@ impl ImageUse {
         let slash = name.rfind('/').map_or(0, |at| at + 1);
         Some(name[slash..].find(':').map_or(name, |at| &name[..slash + at]))
     }
+}
+
+/// Why the digest of a base image is none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DigestFault {
+    /// It is too short or too long.
+    #[error("has {0} characters after `sha256:`")]
+    Length(usize),
+    /// A character is no lower-case hex digit.
+    #[error("holds `{}`", .0.escape_default())]
+    Character(char),
+    /// It is of another kind.
+    #[error("does not begin with `sha256:`")]
+    Algorithm,
 }
 
 /// Reads a Containerfile. Never fails: judging the language is the engine's job.
@@ -88,9 +116,13 @@ struct Instruction<'t> {
     words: Vec<(&'t str, usize, usize)>,
 }
 
-impl Instruction<'_> {
+impl<'t> Instruction<'t> {
     fn is(&self, name: &str) -> bool {
         self.words.first().is_some_and(|(word, ..)| word.eq_ignore_ascii_case(name))
+    }
+
+    fn flags(&self) -> impl Iterator<Item = &(&'t str, usize, usize)> {
+        self.words[1..].iter().take_while(|(word, ..)| word.starts_with("--"))
     }
 }
 
@@ -207,12 +239,12 @@ impl Reader {
         } else if instruction.is("COPY") || instruction.is("ADD") {
             self.copy(instruction);
         } else if instruction.is("RUN") {
-            let mut flags = instruction.words[1..].iter().take_while(|(word, ..)| word.starts_with("--"));
-            let network = flags.find_map(|&(word, at, _)| {
+            let network = instruction.flags().find_map(|&(word, at, _)| {
                 let mode = word.strip_prefix("--network=")?;
                 Some((mode.to_owned(), at..at + word.len()))
             });
             self.found.runs.push(Run { line: instruction.line, network });
+            self.mounts(instruction);
         }
     }
 
@@ -231,14 +263,31 @@ impl Reader {
     }
 
     fn copy(&mut self, instruction: &Instruction<'_>) {
-        let flags = instruction.words[1..].iter().take_while(|(word, ..)| word.starts_with("--"));
-        for &(word, at, line) in flags {
+        for &(word, at, line) in instruction.flags() {
             if let Some(name) = word.strip_prefix("--from=") {
-                let number = name.parse::<usize>().is_ok_and(|n| n < self.found.stages);
-                if !number {
-                    self.image(name, at + "--from=".len(), line);
+                self.image_or_stage(name, at + "--from=".len(), line);
+            }
+        }
+    }
+
+    /// `RUN --mount=type=bind,from=NAME,…`.
+    fn mounts(&mut self, instruction: &Instruction<'_>) {
+        for &(word, at, line) in instruction.flags() {
+            let Some(options) = word.strip_prefix("--mount=") else { continue };
+            for option in options.split(',') {
+                if let Some(name) = option.strip_prefix("from=") {
+                    // Options are slices of the word, so their distance from its start is their place.
+                    let inside = name.as_ptr() as usize - word.as_ptr() as usize;
+                    self.image_or_stage(name, at + inside, line);
                 }
             }
+        }
+    }
+
+    /// Where a stage may be named by its number too.
+    fn image_or_stage(&mut self, name: &str, at: usize, line: usize) {
+        if !name.parse::<usize>().is_ok_and(|number| number < self.found.stages) {
+            self.image(name, at, line);
         }
     }
 
@@ -291,99 +340,4 @@ fn braced_value(inside: &str, args: &BTreeMap<String, String>) -> Option<String>
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn references(text: &str) -> Vec<(usize, Option<String>)> {
-        parse(text).images.into_iter().map(|image| (image.line, image.reference)).collect()
-    }
-
-    fn some(line: usize, name: &str) -> (usize, Option<String>) {
-        (line, Some(name.to_owned()))
-    }
-
-    #[test]
-    fn images_from_outside_are_found_and_stages_are_not() {
-        let text = "\
-# syntax=docker/dockerfile:1
-# a comment
-ARG RUST=rust:1 \\
-    # inside
-    TAG=12
-arg BASE=\"debian:${TAG}\"
-FROM --platform=linux/amd64 ${RUST} AS Build
-RUN echo FROM x
-FROM $BASE
-COPY --from=build /a /a
-COPY --chown=1 --from=0 /a /a
-COPY --from=busybox:1 /b /b
-FROM scratch
-FROM build AS again
-FROM ${UNKNOWN}
-FROM ${UNKNOWN:-alpine}
-";
-        let found = parse(text);
-        assert_eq!(found.stages, 6);
-        assert_eq!(found.heredoc, None);
-        assert!(text[found.after_directives..].starts_with("# a comment"));
-        let expected =
-            [some(7, "rust:1"), some(9, "debian:12"), some(12, "busybox:1"), (15, None), some(16, "alpine")];
-        assert_eq!(references(text), expected);
-        let written: Vec<_> = found.images.iter().map(|image| &text[image.span.clone()]).collect();
-        assert_eq!(written, ["${RUST}", "$BASE", "busybox:1", "${UNKNOWN}", "${UNKNOWN:-alpine}"]);
-    }
-
-    #[test]
-    fn heredoc_bodies_are_not_instructions() {
-        let text = "FROM a\nRUN <<-EOF cat <<'TWO'\n\tFROM inside\n\tEOF\nFROM inside\nTWO\nFROM b\n";
-        let found = parse(text);
-        assert_eq!(found.heredoc, Some(2));
-        assert_eq!(references(text), [some(1, "a"), some(7, "b")]);
-        assert_eq!(parse("FROM a\nRUN cat << EOF\nRUN echo $((1<<2))\n").heredoc, None);
-    }
-
-    #[test]
-    fn network_flags_of_run_are_found() {
-        let text = "FROM a\nRUN --mount=type=tmpfs --network=none make\nRUN echo --network=none\nRUN \\\n --network=host x\n";
-        let runs = parse(text).runs;
-        assert_eq!(runs.iter().map(Run::is_offline).collect::<Vec<_>>(), [true, false, false]);
-        assert_eq!(runs[0].network.as_ref().map(|(_, span)| &text[span.clone()]), Some("--network=none"));
-        assert_eq!(runs[2].network.as_ref().map(|(mode, _)| mode.as_str()), Some("host"));
-        assert_eq!((runs[1].line, runs[2].line), (3, 4));
-    }
-
-    #[test]
-    fn the_escape_directive_is_honoured() {
-        assert_eq!(references("# escape=`\nFROM `\n  a\n"), [some(3, "a")]);
-    }
-
-    #[test]
-    fn names_split_into_repository_and_digest() {
-        for (reference, repository, digest) in [
-            ("debian", "debian", None),
-            ("localhost:5000/a/b:1", "localhost:5000/a/b", None),
-            ("a/b:1@sha256:00ff", "a/b", Some("00ff")),
-        ] {
-            let found = parse(&format!("FROM {reference}\n"));
-            assert_eq!(found.images[0].repository(), Some(repository));
-            assert_eq!(found.images[0].digest(), digest);
-        }
-    }
-
-    #[test]
-    fn odd_texts_are_left_to_the_engine() {
-        for text in [
-            "",
-            "\n\n",
-            "FROM",
-            "FROM \\",
-            "ARG",
-            "COPY --from= /a /b",
-            "RUN <<EOF",
-            "FROM ${",
-            "\u{feff}FROM é",
-        ] {
-            parse(text);
-        }
-    }
-}
+mod tests;

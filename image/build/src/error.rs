@@ -1,6 +1,7 @@
 //! Why a build stopped.
 
 use crate::config::ConfigError;
+use crate::containerfile::DigestFault;
 use crate::engine::EngineError;
 use crate::git::{CommitId, GitError};
 use crate::inspect::InspectError;
@@ -60,9 +61,7 @@ pub enum BuildError {
     #[error("`{0}` is not UTF-8 text.")]
     ContainerfileNotText(String),
     /// A base image's digest is not one.
-    #[error(
-        "{file}:{line}: the digest of `{image}` has {found} characters; a SHA-256 digest has 64 hex digits."
-    )]
+    #[error("{file}:{line}: the digest of `{image}` {fault}; a SHA-256 digest has 64 hex digits.")]
     BaseDigest {
         /// The Containerfile.
         file: String,
@@ -70,8 +69,16 @@ pub enum BuildError {
         line: usize,
         /// The image as written.
         image: String,
-        /// Characters after `sha256:`.
-        found: usize,
+        /// What is wrong with it.
+        fault: DigestFault,
+    },
+    /// Base images without a digest, where each must have one.
+    #[error("{} named without a digest:{}", count(.images.len()), listed(.file, .images))]
+    Unpinned {
+        /// The Containerfile.
+        file: String,
+        /// Line and image as written, in file order.
+        images: Vec<(usize, String)>,
     },
     /// The commit asks for another EnclaveOS release.
     #[error(
@@ -113,6 +120,10 @@ impl BuildError {
                 Some("commit a Containerfile, or name it: `containerfile: PATH` in Procfile".into())
             }
             Self::BaseDigest { .. } => Some("copy the whole digest from where the image is published".into()),
+            Self::Unpinned { .. } => Some(
+                "write `name@sha256:<64 hex digits>`; a build without --strict shows each image's digest"
+                    .into(),
+            ),
             Self::OtherEnclaveOs { pins } => Some(format!(
                 "use the release that is pinned, {}, or commit the new eif-stage/Containerfile.eif \
                  (git rm Containerfile.eif, git commit, caution apps build, copy it)",
@@ -131,4 +142,12 @@ fn looked_for(named: Option<&str>) -> String {
         Some(path) => format!("`{path}`, which its configuration names as the Containerfile"),
         None => "`Containerfile` or `Dockerfile`".to_owned(),
     }
+}
+
+fn count(images: usize) -> String {
+    if images == 1 { "A base image is".to_owned() } else { format!("{images} base images are") }
+}
+
+fn listed(file: &str, images: &[(usize, String)]) -> String {
+    images.iter().map(|(line, image)| format!("\n    {file}:{line}: `{image}`")).collect()
 }

@@ -26,6 +26,7 @@ mod testing;
 
 pub use build::{build, human_size};
 pub use config::ConfigError;
+pub use containerfile::DigestFault;
 pub use engine::EngineError;
 pub use error::BuildError;
 pub use inspect::InspectError;

@@ -20,6 +20,8 @@ pub struct Request<'a> {
     pub release: &'a Release,
     /// Whether the engine's cache is to be ignored.
     pub no_cache: bool,
+    /// Whether a base image without a digest is an error.
+    pub strict: bool,
     /// The folder to fill, `…/eif-stage`; its parent exists.
     pub output: &'a Path,
     /// Told about everything as it happens.

@@ -24,6 +24,10 @@ pub(crate) struct Args {
     #[arg(long)]
     no_cache: bool,
 
+    /// Refuse base images that are named without a digest, before anything is built.
+    #[arg(long)]
+    strict: bool,
+
     /// The EnclaveOS release to build on: a folder made by `caution enclaveos build`.
     #[arg(long, value_name = "DIR")]
     enclaveos: Option<PathBuf>,
@@ -52,7 +56,8 @@ pub(crate) fn build_image(
     };
     let release = release(context, args.enclaveos.as_deref())?;
     let output = repo.root().join("eif-stage");
-    let job = Job { repo, commit: &commit, release: &release, output: &output, no_cache: args.no_cache };
+    let Args { no_cache, strict, .. } = *args;
+    let job = Job { repo, commit: &commit, release: &release, output: &output, no_cache, strict };
     let built = build_commit(context.terminal, &job)?;
     Ok((built, release))
 }
@@ -65,6 +70,8 @@ pub(crate) struct Job<'a> {
     /// The folder to fill, as `eif-stage/`.
     pub(crate) output: &'a Path,
     pub(crate) no_cache: bool,
+    /// Whether a base image without a digest is an error.
+    pub(crate) strict: bool,
 }
 
 /// Builds one commit, telling the terminal about each step.
@@ -75,6 +82,7 @@ pub(crate) fn build_commit(terminal: Terminal, job: &Job<'_>) -> Result<Built, C
         branch: job.repo.branch()?,
         release: job.release,
         no_cache: job.no_cache,
+        strict: job.strict,
         output: job.output,
         progress: &|progress| show(terminal, &progress),
     })?;
