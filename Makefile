@@ -32,13 +32,16 @@ test-long: install-long build enclaveos base-images ## every test, those that ta
 	@tools/stage "QEMU's nitro-enclave machine" tools/qemu-nitro
 	@$(run_tests) -- --include-ignored
 
-# Crates, the example, the AWS image tools as a judge of ours, then the whole system. What stands
+# Crates, the examples, the AWS image tools as a judge of ours, then the whole system. What stands
 # outside the workspace has its own lock file, and its own folder below the shared one.
 define run_tests
 tests() { \
 	tools/stage "crates" cargo test --locked --workspace --exclude caution-system-tests "$$@"; \
 	tools/stage "examples/hello" cargo test --locked --manifest-path examples/hello/Cargo.toml \
 		--target-dir $(target)/hello "$$@"; \
+	tools/stage "examples/llm-tokens" cargo test --locked --manifest-path examples/llm-tokens/Cargo.toml \
+		--target-dir $(target)/llm-tokens "$$@"; \
+	tools/stage "examples/notes" python3 -B -m unittest discover --start-directory examples/notes; \
 	tools/stage "AWS image tools" cargo test --locked --manifest-path tests/oracle-eif/Cargo.toml \
 		--target-dir $(target)/oracle-eif "$$@"; \
 	cargo test --locked --package caution-system-tests "$$@"; \
@@ -69,7 +72,7 @@ install-long:
 enclaveos: install build ## the EnclaveOS release of this tree
 	@tools/stage "EnclaveOS" $(CAUTION_BIN) enclaveos build
 
-base-images: install ## the Debian base of examples/hello
+base-images: install ## the Debian bases of the examples
 	@tools/stage "base images" tools/base-images/build
 
 clean: ## remove what was built in this checkout
