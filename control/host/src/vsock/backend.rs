@@ -13,8 +13,8 @@ use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, PoisonError};
 use vhost::vhost_user::message::{VhostUserProtocolFeatures, VhostUserVirtioFeatures};
 use vhost_user_backend::{VhostUserBackendMut, VringMutex, VringState, VringT as _};
-use virtio_queue::{QueueOwnedT as _, QueueT as _};
-use vm_memory::{GuestAddressSpace as _, GuestMemoryAtomic, GuestMemoryMmap};
+use virtio_queue::{DescriptorChain, QueueOwnedT as _, QueueT as _};
+use vm_memory::{GuestAddressSpace as _, GuestMemoryAtomic, GuestMemoryLoadGuard, GuestMemoryMmap};
 use vmm_sys_util::epoll::EventSet;
 use vmm_sys_util::event::{EventConsumer, EventFlag, EventNotifier, new_event_consumer_and_notifier};
 
@@ -31,6 +31,8 @@ const FEATURE_EVENT_IDX: u64 = 1 << 29;
 const FEATURE_VERSION_1: u64 = 1 << 32;
 
 type Memory = GuestMemoryAtomic<GuestMemoryMmap>;
+/// A packet's buffers in the guest's memory.
+type Chain = DescriptorChain<GuestMemoryLoadGuard<GuestMemoryMmap>>;
 
 /// A stream to connect to a port of the guest.
 pub(super) struct Connect {
@@ -73,27 +75,19 @@ impl Backend {
         let Some(memory) = self.memory.clone() else { return true };
         let mut used = false;
         let mut state = vring.get_mut();
+        // An error here is a broken ring; the guest gets no further kicks and no answers.
+        let _ = state.disable_notification();
         let emptied = loop {
-            // An error here is a broken ring; the guest gets no further kicks and no answers.
-            let _ = state.disable_notification();
-            loop {
-                if self.device.input_paused() {
-                    break;
-                }
-                let Some(chain) = state.get_queue_mut().pop_descriptor_chain(memory.memory()) else { break };
-                let head = chain.head_index();
-                let guest = memory.memory();
-                if let Ok(mut reader) = chain.reader(&*guest) {
-                    self.take_packet(&mut reader);
-                }
-                used |= state.add_used(head, 0).is_ok();
-            }
             if self.device.input_paused() {
                 break false;
             }
-            if !state.enable_notification().unwrap_or(false) {
-                break true;
+            let Some(chain) = next_chain(&mut state, &memory) else { break true };
+            let head = chain.head_index();
+            let guest = memory.memory();
+            if let Ok(mut reader) = chain.reader(&*guest) {
+                self.take_packet(&mut reader);
             }
+            used |= state.add_used(head, 0).is_ok();
         };
         signal(&mut state, used);
         emptied
@@ -121,13 +115,8 @@ impl Backend {
         let mut state = vring.get_mut();
         while self.device.has_output() {
             let _ = state.disable_notification();
-            let Some(chain) = state.get_queue_mut().pop_descriptor_chain(memory.memory()) else {
-                // Out of buffers: the guest's next ones come with a kick, unless they just came.
-                if state.enable_notification().unwrap_or(false) {
-                    continue;
-                }
-                break;
-            };
+            // Out of buffers: the guest's next ones come with a kick.
+            let Some(chain) = next_chain(&mut state, &memory) else { break };
             let head = chain.head_index();
             let guest = memory.memory();
             let Ok(mut writer) = chain.writer(&*guest) else {
@@ -150,6 +139,20 @@ impl Backend {
         }
         signal(&mut state, used);
     }
+}
+
+/// The next chain; where there is none, the guest's next one comes with a kick.
+///
+/// Chains that came before kicks were on again are looked for once: a ring that then still says there
+/// are some and has none is broken, and asking it for ever would hang the agent.
+fn next_chain(state: &mut VringState, memory: &Memory) -> Option<Chain> {
+    state.get_queue_mut().pop_descriptor_chain(memory.memory()).or_else(|| {
+        if !state.enable_notification().unwrap_or(false) {
+            return None;
+        }
+        let _ = state.disable_notification();
+        state.get_queue_mut().pop_descriptor_chain(memory.memory())
+    })
 }
 
 fn signal(state: &mut VringState, used: bool) {
@@ -227,5 +230,42 @@ impl VhostUserBackendMut for Backend {
         }
         self.deliver(&vrings[RECEIVE_QUEUE]);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use vm_memory::{Bytes as _, GuestAddress};
+
+    const AVAILABLE_RING: u64 = 0x1000;
+
+    /// A queue of 16 buffers, whose guest says that it made `available` of them available.
+    fn ring(memory: &Memory, available: u16) -> VringMutex {
+        let vring = VringMutex::new(memory.clone(), 16).unwrap();
+        vring.set_queue_size(16);
+        vring.set_queue_info(0, AVAILABLE_RING, 0x2000).unwrap();
+        vring.set_queue_ready(true);
+        memory.memory().write_obj(available, GuestAddress(AVAILABLE_RING + 2)).unwrap();
+        vring
+    }
+
+    #[test]
+    fn a_ring_that_lies_about_its_buffers_does_not_hold_the_agent_up() {
+        let guest = GuestMemoryMmap::from_ranges(&[(GuestAddress(0), 0x4000)]).unwrap();
+        let memory = GuestMemoryAtomic::new(guest);
+        let (_commands, receiver) = std::sync::mpsc::channel();
+        let mut backend = Backend::new(Services::new(), receiver).unwrap();
+        backend.update_memory(memory.clone()).unwrap();
+        let (ours, _theirs) = HostStream::pair().unwrap();
+        backend.device.connect(49510, ours);
+        assert!(backend.device.has_output());
+        // More buffers than the ring has: what virtio-queue refuses to take one from.
+        let lying = ring(&memory, 5000);
+        assert!(lying.get_mut().enable_notification().unwrap());
+        assert!(lying.get_mut().get_queue_mut().pop_descriptor_chain(memory.memory()).is_none());
+        assert!(backend.transmit(&lying));
+        backend.deliver(&lying);
+        assert!(backend.device.has_output());
     }
 }
