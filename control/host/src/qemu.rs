@@ -10,6 +10,7 @@ use crate::process::{ProcessId, bound_to_parent, spawn_bound};
 use crate::run::Message;
 use std::ffi::OsString;
 use std::io::{BufRead as _, BufReader, Read};
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::Path;
 use std::process::{Child, Stdio};
 use std::sync::mpsc::SyncSender;
@@ -143,9 +144,12 @@ fn arguments(machine: Machine<'_>) -> Vec<OsString> {
     ]
     .map(OsString::from)
     .to_vec();
-    let mut vsock = OsString::from("socket,id=vsock,path=");
-    vsock.push(machine.vsock);
-    arguments.push(vsock);
+    let mut vsock = b"socket,id=vsock,path=".to_vec();
+    for byte in machine.vsock.as_os_str().as_bytes() {
+        // A comma ends a value of QEMU's options; two stand for one.
+        vsock.extend(if *byte == b',' { &b",,"[..] } else { std::slice::from_ref(byte) });
+    }
+    arguments.push(OsString::from_vec(vsock));
     arguments
 }
 
@@ -202,14 +206,13 @@ mod tests {
     use super::*;
 
     fn joined(debug: bool) -> String {
+        joined_with(debug, "/run/x/vsock")
+    }
+
+    fn joined_with(debug: bool, vsock: &str) -> String {
         let accelerator = Accelerator::Tcg { why: String::new() };
-        let machine = Machine {
-            accelerator: &accelerator,
-            cpus: 2,
-            memory_mib: 512,
-            debug,
-            vsock: Path::new("/run/x/vsock"),
-        };
+        let machine =
+            Machine { accelerator: &accelerator, cpus: 2, memory_mib: 512, debug, vsock: Path::new(vsock) };
         let arguments = arguments(machine);
         arguments.iter().map(|a| a.to_str().unwrap()).collect::<Vec<_>>().join(" ")
     }
@@ -218,6 +221,11 @@ mod tests {
     fn there_is_a_serial_port_in_debug_mode_only() {
         assert!(joined(true).contains("isa-serial=on") && joined(true).contains("-serial stdio"));
         assert!(joined(false).contains("isa-serial=off") && joined(false).contains("-serial none"));
+    }
+
+    #[test]
+    fn a_comma_in_the_runtime_folder_is_no_option() {
+        assert!(joined_with(false, "/run/a,b/vsock").ends_with("socket,id=vsock,path=/run/a,,b/vsock"));
     }
 
     #[test]
