@@ -10,6 +10,7 @@ use std::collections::VecDeque;
 use std::fs::{self, File};
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::os::fd::AsFd as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -27,7 +28,8 @@ pub(crate) struct EventLog {
 }
 
 impl EventLog {
-    /// Begins the log of a new run of `name`; the log of the run before is removed.
+    /// Begins the log of a new run of `name`; the log of the run before is removed. A run of the same
+    /// name that still goes on keeps writing its own, which nobody can open any more.
     pub(crate) fn create(dirs: &Dirs, name: &str) -> Result<Self, HostError> {
         let folder = dirs.logs();
         let failed = |path: &Path| {
@@ -36,7 +38,9 @@ impl EventLog {
         };
         fs::create_dir_all(&folder).map_err(failed(&folder))?;
         let path = log_path(dirs, name);
-        let _ = fs::remove_file(older(&path));
+        for old in [older(&path), path.clone()] {
+            let _ = fs::remove_file(old);
+        }
         let file = File::create(&path).map_err(failed(&path))?;
         Ok(Self { path, file, written: 0 })
     }
@@ -46,6 +50,9 @@ impl EventLog {
         let entry = LogEntry { unix_ms: unix_ms(), event: event.clone() };
         let Ok(mut line) = serde_json::to_vec(&entry) else { return };
         line.push(b'\n');
+        if self.written > ROTATE_AT && !self.is_named() {
+            return;
+        }
         if self.written > ROTATE_AT
             && fs::rename(&self.path, older(&self.path)).is_ok()
             && let Ok(file) = File::create(&self.path)
@@ -55,6 +62,13 @@ impl EventLog {
         if self.file.write_all(&line).is_ok() {
             self.written += line.len() as u64;
         }
+    }
+
+    /// Whether the path still leads to this log, not to that of a later run of the same name.
+    fn is_named(&self) -> bool {
+        let identity = |found: fs::Metadata| (found.dev(), found.ino());
+        let named = fs::metadata(&self.path).map(identity);
+        self.file.metadata().map(identity).is_ok_and(|own| named.is_ok_and(|named| named == own))
     }
 }
 
@@ -210,6 +224,26 @@ mod tests {
         assert_eq!(events, [HostEvent::Booting, HostEvent::Ended(Ending::Stopped)]);
         EventLog::create(&dirs, "hello").unwrap();
         assert_eq!(logs(&dirs, "hello", false).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_log_holds_the_last_run_alone_though_an_earlier_one_goes_on() {
+        let root = tempfile::tempdir().unwrap();
+        let dirs = dirs(root.path());
+        let mut first = EventLog::create(&dirs, "hello").unwrap();
+        for _ in 0..10 {
+            first.write(&HostEvent::Heartbeat);
+        }
+        let mut second = EventLog::create(&dirs, "hello").unwrap();
+        second.write(&HostEvent::Booting);
+        // Past the size at which its own log would begin anew.
+        let line = "x".repeat(16 * 1024);
+        for _ in 0..70 {
+            first.write(&HostEvent::Console(line.clone()));
+        }
+        second.write(&HostEvent::Ended(Ending::Stopped));
+        let events: Vec<_> = logs(&dirs, "hello", false).unwrap().map(|entry| entry.event).collect();
+        assert_eq!(events, [HostEvent::Booting, HostEvent::Ended(Ending::Stopped)]);
     }
 
     #[test]
