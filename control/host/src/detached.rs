@@ -11,7 +11,7 @@ use crate::config::{Agent, Dirs, RunConfig};
 use crate::error::HostError;
 use crate::event::HostEvent;
 use crate::record::{self, Record};
-use crate::run::{Options, StopHandle, run_with};
+use crate::run::{Options, StopHandle, check, run_with};
 use serde::{Deserialize, Serialize};
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::path::Path;
@@ -37,6 +37,7 @@ pub fn run_detached(
     exe: &Path,
     on_event: &mut dyn FnMut(HostEvent),
 ) -> Result<Record, HostError> {
+    check(dirs, config)?;
     let failed = |doing| move |cause| HostError::System { doing, cause };
     let mut supervisor = Command::new(exe)
         .args(["internal", "supervise"])

@@ -14,6 +14,9 @@ pub enum HostError {
     /// Zero or too many CPUs.
     #[error("An enclave has 1 to 64 CPUs, not {0}.")]
     Cpus(u32),
+    /// Records and requests are JSON, which has no form for such a path.
+    #[error("The path {} is not UTF-8; what is known about running enclaves could not be written down.", .0.display())]
+    PathNotUtf8(PathBuf),
     /// The manifest is longer than an enclave reads.
     #[error("The manifest has {0} bytes; an enclave reads at most {max}.", max = caution_abi::manifest::MAX_BYTES)]
     ManifestTooLong(usize),
@@ -237,6 +240,7 @@ impl HostError {
             Self::PortDenied { enclave, host, .. } if *host < 1024 => {
                 format!("--publish {}:{enclave}; ports below 1024 are for root", u32::from(*host) + 8000)
             }
+            Self::PathNotUtf8(_) => "move it to a path that is UTF-8".to_owned(),
             Self::RuntimePath { .. } => "set XDG_RUNTIME_DIR to a short path".to_owned(),
             Self::Supervisor { advice, .. } => return advice.clone(),
             Self::NotRunning(_) | Self::Ambiguous { .. } => {

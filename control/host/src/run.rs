@@ -119,7 +119,7 @@ pub fn run_with(
     options: &Options,
     on_event: &mut dyn FnMut(HostEvent),
 ) -> Result<Ending, HostError> {
-    check(config)?;
+    check(dirs, config)?;
     let mut log = EventLog::create(dirs, &config.name)?;
     let mut tell = |event: HostEvent| {
         log.write(&event);
@@ -236,7 +236,13 @@ impl Run<'_> {
     }
 }
 
-fn check(config: &RunConfig) -> Result<(), HostError> {
+/// Refuses what cannot run, before anything is made.
+pub(crate) fn check(dirs: &Dirs, config: &RunConfig) -> Result<(), HostError> {
+    let checkout = config.checkout.as_ref();
+    let mut paths = [&dirs.state, &dirs.runtime, &dirs.cache, &config.eif].into_iter().chain(checkout);
+    if let Some(path) = paths.find(|path| path.to_str().is_none()) {
+        return Err(HostError::PathNotUtf8(path.clone()));
+    }
     if !config.name_is_valid() {
         return Err(HostError::Name(config.name.clone()));
     }
@@ -290,5 +296,38 @@ fn raise_descriptor_limit() {
     if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
         // Without it fewer connections fit, which is no reason not to run.
         let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt as _;
+    use std::path::PathBuf;
+
+    #[test]
+    fn a_path_that_no_record_can_hold_is_refused_by_name() {
+        let dirs = Dirs { state: "/s".into(), runtime: "/r".into(), cache: "/c".into() };
+        let odd = PathBuf::from(OsStr::from_bytes(b"/home/d\xffir"));
+        let config = RunConfig {
+            name: "t".to_owned(),
+            eif: "/x.eif".into(),
+            manifest: None,
+            checkout: None,
+            ports: Vec::new(),
+            attestation_port: None,
+            cpus: 1,
+            memory_mib: 64,
+            debug: false,
+        };
+        assert!(check(&dirs, &config).is_ok());
+        for (dirs, config) in [
+            (dirs.clone(), RunConfig { checkout: Some(odd.clone()), ..config.clone() }),
+            (dirs.clone(), RunConfig { eif: odd.clone(), ..config.clone() }),
+            (Dirs { state: odd.clone(), ..dirs.clone() }, config.clone()),
+        ] {
+            assert!(matches!(check(&dirs, &config), Err(HostError::PathNotUtf8(path)) if path == odd));
+        }
     }
 }
