@@ -35,6 +35,9 @@ pub fn build(request: &Request<'_>) -> Result<Built, BuildError> {
     if request.strict {
         file.check_pinned()?;
     }
+    if request.output.to_str().is_none() {
+        return Err(BuildError::FolderName(request.output.to_owned()));
+    }
     let engine = engine::find()?;
     let stage = Stage::open(request.output)?;
     let mut build = Build { request, spec, file, in_use, stage, engine, timings: Vec::new() };

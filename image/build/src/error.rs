@@ -57,6 +57,9 @@ pub enum BuildError {
         /// The file that the configuration names.
         named: Option<String>,
     },
+    /// The output folder has a name that container engines change on the way.
+    #[error("The folder {} has a name that is not UTF-8, and container engines cannot build in it.", .0.display())]
+    FolderName(PathBuf),
     /// The Containerfile is not text.
     #[error("`{0}` is not UTF-8 text.")]
     ContainerfileNotText(String),
@@ -119,6 +122,7 @@ impl BuildError {
             Self::NoContainerfile { .. } => {
                 Some("commit a Containerfile, or name it: `containerfile: PATH` in Procfile".into())
             }
+            Self::FolderName(_) => Some("move the checkout to a folder whose path is UTF-8".into()),
             Self::BaseDigest { .. } => Some("copy the whole digest from where the image is published".into()),
             Self::Unpinned { .. } => Some(
                 "write `name@sha256:<64 hex digits>`; a build without --strict shows each image's digest"

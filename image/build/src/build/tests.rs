@@ -12,6 +12,7 @@ use caution_measure::{Measurements, PcrHasher};
 use std::cell::RefCell;
 use std::fs;
 use std::io::Read as _;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::process::Command;
 
@@ -84,6 +85,16 @@ fn run_with(
     strict: bool,
     progress: &dyn Fn(Progress<'_>),
 ) -> Result<Built, BuildError> {
+    run_into(&root.join("eif-stage"), root, release, strict, progress)
+}
+
+fn run_into(
+    output: &Path,
+    root: &Path,
+    release: &Release,
+    strict: bool,
+    progress: &dyn Fn(Progress<'_>),
+) -> Result<Built, BuildError> {
     let repo = Repository::discover(root)?;
     build(&Request {
         repo: &repo,
@@ -92,7 +103,7 @@ fn run_with(
         release,
         no_cache: false,
         strict,
-        output: &root.join("eif-stage"),
+        output,
         progress,
     })
 }
@@ -311,6 +322,24 @@ fn what_can_be_refused_is_refused_before_anything_is_written() {
     scratch.commit();
     assert!(matches!(build_quietly(&scratch), Err(BuildError::ContainerfileNotText(_))));
     assert!(!scratch.path().join("eif-stage").exists());
+}
+
+#[test]
+fn a_containerfile_whose_name_looks_like_a_list_is_one_file() {
+    let scratch = app();
+    scratch.git(&["mv", "Containerfile", "Container,\"file\""]);
+    scratch.write("Procfile", "run: /app/server\nports: 8080\ncontainerfile: Container,\"file\"\n");
+    scratch.commit();
+    build_quietly(&scratch).expect("builds");
+}
+
+#[test]
+fn a_folder_that_engines_cannot_name_is_refused() {
+    let scratch = app();
+    let output = scratch.path().join(std::ffi::OsStr::from_bytes(b"d\xff")).join("eif-stage");
+    let release = release(&scratch.outside("release"), KERNEL);
+    let error = run_into(&output, scratch.path(), &release, false, &|_| {}).expect_err("is no UTF-8");
+    assert!(matches!(&error, BuildError::FolderName(path) if *path == output), "{error}");
 }
 
 #[test]

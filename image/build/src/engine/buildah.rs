@@ -120,6 +120,15 @@ impl Buildah {
     }
 }
 
+/// A value of `--file`, which takes a list and reads it as a line of CSV (pflag, `StringSlice`).
+fn in_list(path: &str) -> String {
+    if path.contains([',', '"', '\n', '\r']) {
+        format!("\"{}\"", path.replace('"', "\"\""))
+    } else {
+        path.to_owned()
+    }
+}
+
 impl ContainerEngine for Buildah {
     fn name(&self) -> &'static str {
         NAME
@@ -145,9 +154,9 @@ impl ContainerEngine for Buildah {
         if offline && !self.is_at_least(RUN_NETWORK) {
             let stripped = request.scratch.join("Containerfile");
             std::fs::write(&stripped, offline::without_flags(&text, &parsed)).map_err(process)?;
-            arguments.push(stripped.into_os_string());
+            arguments.push(in_list(&stripped.to_string_lossy()).into());
         } else {
-            arguments.push(request.containerfile.into());
+            arguments.push(in_list(request.containerfile).into());
         }
         arguments.push(".".into());
         let mut command = if offline {
@@ -234,6 +243,15 @@ mod tests {
             [("1.28.2", false), ("1.33.0", true), ("2.0", true), ("1.4-dev", false), ("", false)]
         {
             assert_eq!(of(version).is_at_least((1, 33)), expected, "{version}");
+        }
+    }
+
+    #[test]
+    fn a_path_stays_one_value_of_a_list() {
+        for (path, value) in
+            [("/a b/Containerfile", "/a b/Containerfile"), ("/a,b/c", "\"/a,b/c\""), ("a\"b", "\"a\"\"b\"")]
+        {
+            assert_eq!(in_list(path), value);
         }
     }
 
