@@ -241,6 +241,14 @@ impl HostError {
                 format!("--publish {}:{enclave}; ports below 1024 are for root", u32::from(*host) + 8000)
             }
             Self::PathNotUtf8(_) => "move it to a path that is UTF-8".to_owned(),
+            Self::File { path, cause, .. } if cause.kind() == io::ErrorKind::StorageFull => {
+                format!("make room on the file system of {}", path.display())
+            }
+            Self::DevRoot { path, cause: caution_devnsm::DevRootError::File { source, .. } }
+                if source.kind() == io::ErrorKind::StorageFull =>
+            {
+                format!("make room on the file system of {}", path.display())
+            }
             Self::RuntimePath { .. } => "set XDG_RUNTIME_DIR to a short path".to_owned(),
             Self::Supervisor { advice, .. } => return advice.clone(),
             Self::NotRunning(_) | Self::Ambiguous { .. } => {
