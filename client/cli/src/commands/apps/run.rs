@@ -139,6 +139,12 @@ fn ports(
         )
         .hint("add it to `ports` in the configuration"));
     }
+    let twice =
+        publish.iter().enumerate().find(|(at, p)| publish[..*at].iter().any(|q| q.enclave == p.enclave));
+    if let Some((_, port)) = twice {
+        return Err(CliError::new(Exit::Usage, format!("--publish names port {} twice.", port.enclave))
+            .hint("publish each port of the app once"));
+    }
     Ok(declared()
         .map(|enclave| {
             let asked = publish.iter().find(|p| p.enclave == enclave);
@@ -269,6 +275,25 @@ fn seconds(millis: u64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_port_is_published_once_and_only_if_the_app_has_it() {
+        let plan = serde_json::json!({
+            "version": 1,
+            "app": { "argv": ["/a"], "env": {}, "cwd": "/", "uid": 0, "gid": 0, "groups": [] },
+            "ports": [8080, 9090],
+            "http_port": 8080,
+            "readiness": { "kind": "started" },
+            "restart": { "policy": "never", "max_restarts": 0, "backoff_ms": 1, "backoff_max_ms": 1 },
+        });
+        let plan = serde_json::from_value(plan).unwrap();
+        let port = |enclave, host| PublishedPort { enclave, host: Some(host) };
+        let published = ports(&plan, &[port(9090, 1090)]).unwrap();
+        assert_eq!(published, [PublishedPort { enclave: 8080, host: None }, port(9090, 1090)]);
+        for wrong in [&[port(1, 1)][..], &[port(8080, 1), port(8080, 2)]] {
+            assert_eq!(ports(&plan, wrong).unwrap_err().exit, Exit::Usage);
+        }
+    }
 
     #[test]
     fn publish_takes_two_ports() {
