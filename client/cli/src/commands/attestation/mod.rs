@@ -4,8 +4,9 @@ pub(crate) mod inspect;
 mod verify;
 
 use crate::Context;
-use crate::commands::{read_limited, read_stream_limited};
+use crate::commands::read_stream_limited;
 use crate::error::{CliError, Exit};
+use std::fs::File;
 use std::path::Path;
 
 /// The verb after `caution attestation`.
@@ -29,18 +30,19 @@ const MAX_INPUT: usize = 64 * 1024;
 
 /// A document from a file, or from standard input for `-`; raw bytes, hex or base64.
 fn read_document(path: &Path) -> Result<Vec<u8>, CliError> {
-    let bytes = if path == Path::new("-") {
-        read_stream_limited(std::io::stdin().lock(), MAX_INPUT)
-            .map_err(|e| CliError::io("Standard input cannot be read", path, &e))?
-            .ok_or_else(|| {
-                CliError::new(
-                    Exit::EvidenceInvalid,
-                    format!("Standard input has more than {MAX_INPUT} bytes; documents are shorter."),
-                )
-            })?
+    let (name, read) = if path == Path::new("-") {
+        ("Standard input".to_owned(), read_stream_limited(std::io::stdin().lock(), MAX_INPUT))
     } else {
-        read_limited(path, MAX_INPUT)?
+        let file = File::open(path);
+        (path.display().to_string(), file.and_then(|file| read_stream_limited(file, MAX_INPUT)))
     };
+    let bytes =
+        read.map_err(|e| CliError::io("The document cannot be read", path, &e))?.ok_or_else(|| {
+            CliError::new(
+                Exit::EvidenceInvalid,
+                format!("{name} has more than {MAX_INPUT} bytes; documents are shorter."),
+            )
+        })?;
     Ok(decode(bytes))
 }
 
@@ -63,7 +65,17 @@ fn decode(bytes: Vec<u8>) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use super::decode;
+    use super::{MAX_INPUT, decode, read_document};
+    use crate::error::Exit;
+
+    #[test]
+    fn a_file_longer_than_any_document_is_no_evidence() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), vec![0x84; MAX_INPUT + 1]).unwrap();
+        assert_eq!(read_document(file.path()).unwrap_err().exit, Exit::EvidenceInvalid);
+        std::fs::write(file.path(), vec![0x84; MAX_INPUT]).unwrap();
+        assert_eq!(read_document(file.path()).unwrap().len(), MAX_INPUT);
+    }
 
     #[test]
     fn the_three_forms_are_told_apart() {
