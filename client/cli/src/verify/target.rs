@@ -4,7 +4,7 @@ use crate::Context;
 use crate::error::{CliError, Exit};
 use crate::verify::fetch::attestation_url;
 use caution_attest::Roots;
-use caution_build::git::Repository;
+use caution_build::git::{GitError, Repository};
 use caution_host::Record;
 use std::path::Path;
 
@@ -70,7 +70,12 @@ pub(crate) fn resolve(
 
 /// The enclave started from the repository around the current folder.
 fn of_this_checkout(records: Vec<Record>) -> Result<Record, CliError> {
-    let root = Repository::discover(Path::new(".")).ok().map(|repo| repo.root().to_path_buf());
+    let root = match Repository::discover(Path::new(".")) {
+        Ok(repo) => Some(repo.root().to_path_buf()),
+        // Which checkout this is cannot be known, so nothing can be said about its enclave.
+        Err(error @ GitError::Missing) => return Err(CliError::from(error).with_exit(Exit::CannotReproduce)),
+        Err(_) => None,
+    };
     records
         .into_iter()
         .filter(|record| root.is_some() && record.checkout == root)
