@@ -157,5 +157,4 @@ const RESPONSE_TIME: Duration = Duration::from_secs(10);
 const LINGER_TIME: Duration = Duration::from_secs(2);
 
 #[cfg(test)]
-#[path = "attestd_tests.rs"]
 mod tests;
