@@ -11,6 +11,7 @@
 //! | archive → bytes that are measured | [`gzip::GzipWriter`] |
 
 mod archive;
+mod bounded;
 pub mod cpio;
 pub mod gzip;
 mod limits;

@@ -9,6 +9,7 @@ mod header;
 mod pax;
 mod sparse;
 
+use crate::bounded;
 use crate::cpio::display;
 use header::{BLOCK, Block};
 use pax::Pax;
@@ -327,17 +328,7 @@ impl<R: Read + Seek> Reader<R> {
 
 impl<R: Read> Read for Reader<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let wanted = usize::try_from(self.content).map_or(buffer.len(), |left| left.min(buffer.len()));
-        if wanted == 0 {
-            return Ok(0);
-        }
-        let n = self.input.read(&mut buffer[..wanted])?;
-        if n == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        self.content -= n as u64;
-        self.position += n as u64;
-        Ok(n)
+        bounded::read(&mut self.input, &mut self.content, &mut self.position, buffer)
     }
 }
 

@@ -4,6 +4,7 @@ use super::{
     CpioError, Entry, EntryKind, HEADER_SIZE, MAGIC, PATH_MAX, S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK,
     S_IFMT, S_IFREG, TRAILER,
 };
+use crate::bounded;
 use std::io::{self, Read};
 
 /// Reads a newc archive entry by entry with bounded memory.
@@ -147,17 +148,7 @@ impl<R: Read> Reader<R> {
 /// The content of the entry at hand.
 impl<R: Read> Read for Reader<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let wanted = usize::try_from(self.content).map_or(buffer.len(), |left| left.min(buffer.len()));
-        if wanted == 0 {
-            return Ok(0);
-        }
-        let n = self.input.read(&mut buffer[..wanted])?;
-        if n == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        self.content -= n as u64;
-        self.position += n as u64;
-        Ok(n)
+        bounded::read(&mut self.input, &mut self.content, &mut self.position, buffer)
     }
 }
 
