@@ -87,7 +87,7 @@ impl DevRoot {
     }
 
     /// The root of this key.
-    pub fn from_key(key: SigningKey) -> Self {
+    fn from_key(key: SigningKey) -> Self {
         let certificate = document::root_certificate(key.verifying_key(), LIFETIME).sign(&key);
         Self { key, certificate }
     }

@@ -97,7 +97,7 @@ impl Agent {
     }
 
     /// This very binary, even when its file was replaced since it started.
-    pub fn this_binary() -> Self {
+    pub(crate) fn this_binary() -> Self {
         Self { exe: PathBuf::from("/proc/self/exe") }
     }
 

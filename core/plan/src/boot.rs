@@ -8,15 +8,15 @@ use std::collections::BTreeMap;
 /// An app that listens on no port of its own by then counts as broken. A deployment waits this long
 /// for a bad release, so it is short for people, and long for an interpreter that loads its
 /// libraries under emulation.
-pub const READINESS_TIMEOUT_S: u32 = 60;
+const READINESS_TIMEOUT_S: u32 = 60;
 /// A crash that five fresh starts do not cure is not cured by the sixth; the enclave then powers
 /// off and says why, which a host can see and a crash loop hides.
-pub const MAX_RESTARTS: u32 = 5;
+const MAX_RESTARTS: u32 = 5;
 /// The first pause: long enough for a port or lock of the dead process to be free again.
-pub const BACKOFF_MS: u32 = 1_000;
+const BACKOFF_MS: u32 = 1_000;
 /// The longest pause: with five doublings from one second the fifth is 16 s, so this is a bound
 /// for other values of [`MAX_RESTARTS`], not a pause anybody waits for today.
-pub const BACKOFF_MAX_MS: u32 = 30_000;
+const BACKOFF_MAX_MS: u32 = 30_000;
 /// The longest command in a plan, in bytes of its JSON form. With the limits of `caution-appspec`
 /// it keeps every manifest under [`caution_abi::manifest::MAX_BYTES`].
 pub const MAX_COMMAND_BYTES: usize = 16 * 1024;

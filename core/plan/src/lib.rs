@@ -6,9 +6,6 @@ mod boot;
 mod claims;
 mod manifest;
 
-pub use boot::{
-    BACKOFF_MAX_MS, BACKOFF_MS, ImageProcess, MAX_COMMAND_BYTES, MAX_RESTARTS, PlanError,
-    READINESS_TIMEOUT_S, boot_plan,
-};
+pub use boot::{ImageProcess, MAX_COMMAND_BYTES, PlanError, boot_plan};
 pub use claims::{Disagreement, Expected, disagreements};
 pub use manifest::{SourceIdentity, manifest};

@@ -32,7 +32,7 @@ pub use error::EnclaveOsError;
 pub use files::FileError;
 pub use kconfig::ConfigError;
 pub use kernel::KernelError;
-pub use lock::{ENCLAVEOS_LOCK, EnclaveOsLock, KERNEL_LOCK, KernelLock, LockError, ReferenceTools};
+pub use lock::{EnclaveOsLock, KernelLock, LockError, ReferenceTools};
 pub use ramdisk::RamdiskError;
 pub use release::{FileInfo, Release, ReleaseError, ReleaseInfo, default_release, installed};
 pub use toolchain::{Toolchain, ToolchainError};

@@ -6,9 +6,9 @@ use serde::Deserialize;
 use std::path::{Path, PathBuf};
 
 /// Where the EnclaveOS lock is in a checkout.
-pub const ENCLAVEOS_LOCK: &str = "enclave/enclaveos.lock";
+pub(crate) const ENCLAVEOS_LOCK: &str = "enclave/enclaveos.lock";
 /// Where the kernel lock is in a checkout.
-pub const KERNEL_LOCK: &str = "enclave/kernel/kernel.lock";
+pub(crate) const KERNEL_LOCK: &str = "enclave/kernel/kernel.lock";
 
 /// What `enclave/enclaveos.lock` says.
 #[derive(Debug, Clone, PartialEq, Eq)]

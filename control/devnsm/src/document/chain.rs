@@ -33,7 +33,7 @@ pub struct Chain {
 
 impl Chain {
     /// Issues a chain whose enclave is called `module_id`.
-    pub fn issue(keys: &Keys, window: Window, module_id: &str) -> Self {
+    pub(crate) fn issue(keys: &Keys, window: Window, module_id: &str) -> Self {
         Self::issue_with(keys, window, module_id, |_, _| {})
     }
 

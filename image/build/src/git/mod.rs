@@ -144,7 +144,12 @@ impl Repository {
     /// # Errors
     /// - [`GitError::FileTooBig`] when it has more than `max` bytes
     /// - [`GitError::NotAFile`] when the path is a link, folder or submodule
-    pub fn read_file(&self, commit: &CommitId, path: &str, max: u64) -> Result<Option<Vec<u8>>, GitError> {
+    pub(crate) fn read_file(
+        &self,
+        commit: &CommitId,
+        path: &str,
+        max: u64,
+    ) -> Result<Option<Vec<u8>>, GitError> {
         let mut objects = Objects::open(&self.git)?;
         let mut tree = objects.tree_of(commit)?.ok_or_else(|| self.unknown(commit.as_str()))?;
         let not_a_file = || GitError::NotAFile { commit: commit.clone(), path: path.to_owned() };

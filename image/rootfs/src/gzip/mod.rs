@@ -32,7 +32,7 @@ impl<W: Write> GzipWriter<W> {
     }
 
     /// A writer that compresses on `threads` threads, or on the caller's where that is 0 or 1.
-    pub fn with_threads(mut out: W, threads: usize) -> io::Result<Self> {
+    fn with_threads(mut out: W, threads: usize) -> io::Result<Self> {
         out.write_all(&HEADER)?;
         Ok(Self {
             out,

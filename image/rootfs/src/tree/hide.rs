@@ -84,7 +84,6 @@ impl Merge {
             let node = self.tree.node(child.node);
             if node.names == 1 && matches!(node.kind, NodeKind::File(Content { size: 0, .. })) {
                 self.remove(directory, name.as_bytes());
-                self.tree.dropped_placeholders.push(path);
             }
         }
     }

@@ -62,7 +62,6 @@ impl Merge {
             nodes: vec![root],
             spool: Spool::empty(),
             xattrs: HashMap::new(),
-            dropped_placeholders: Vec::new(),
             limits: *limits,
             metadata_bytes: 0,
         };

@@ -28,7 +28,6 @@ pub struct Tree {
     spool: Spool,
     /// Names of extended attributes of nodes that have any.
     xattrs: HashMap<NodeId, Vec<Vec<u8>>>,
-    dropped_placeholders: Vec<&'static str>,
     limits: Limits,
     /// Bytes of names, link targets and attribute names that were ever stored.
     metadata_bytes: u64,
@@ -274,11 +273,6 @@ impl Tree {
             .collect();
         dropped.sort();
         dropped
-    }
-
-    /// Empty files a container engine had put in place of its own, and that were left out.
-    pub fn dropped_placeholders(&self) -> &[&'static str] {
-        &self.dropped_placeholders
     }
 
     fn node(&self, id: NodeId) -> &Node {
