@@ -45,17 +45,13 @@ pub struct ImageProcess {
 #[non_exhaustive]
 pub enum PlanError {
     /// Neither the configuration nor the image names a program.
-    #[error(
-        "Nothing says which program to run: add `run:` to the Procfile (`command` to caution.hcl), or ENTRYPOINT to the Containerfile."
-    )]
+    #[error("Nothing says which program to run.")]
     NoCommand,
     /// The program's name is empty.
     #[error("The program to run has an empty name.")]
     EmptyProgram,
     /// The command does not fit the manifest.
-    #[error(
-        "The command to run has {0} bytes (at most {MAX_COMMAND_BYTES}): put it into a script of the image and run that."
-    )]
+    #[error("The command to run has {0} bytes, of at most {MAX_COMMAND_BYTES}.")]
     CommandTooLong(usize),
     /// The image's ENV holds something else than `NAME=value`.
     #[error("The image's environment holds `{0}`, which is not NAME=value.")]
@@ -65,11 +61,28 @@ pub enum PlanError {
     #[error("The configuration asks for {0}, which is not supported yet.")]
     NotSupportedYet(&'static str),
     /// The plan has more bytes than EnclaveOS reads.
-    #[error("The boot plan has {0} bytes (at most {MAX_BYTES}): shorten the environment.")]
+    #[error("The boot plan has {0} bytes, of at most {MAX_BYTES}.")]
     TooLong(usize),
     /// A value no process can have, such as a NUL byte in an argument.
     #[error("The image cannot be started as it asks.")]
     Inconsistent(#[from] BootPlanError),
+}
+
+impl PlanError {
+    /// What the user can do.
+    pub fn fix(&self) -> Option<String> {
+        let text = match self {
+            Self::NoCommand | Self::EmptyProgram => {
+                "add `run:` to the Procfile (`command` to caution.hcl), or ENTRYPOINT to the Containerfile"
+            }
+            Self::CommandTooLong(_) => "put the command into a script of the image and run that",
+            Self::MalformedImageEnv(_) => "write `ENV NAME=value` in the Containerfile",
+            Self::NotSupportedYet(_) => "take it out of the configuration",
+            Self::TooLong(_) => "shorten the environment: values of many KiB belong into a file of the image",
+            Self::Inconsistent(_) => return None,
+        };
+        Some(text.into())
+    }
 }
 
 /// The boot plan of `spec` on an image.

@@ -121,7 +121,9 @@ fn each_refusal() {
 
     let nothing = ImageProcess { entrypoint: vec![], cmd: vec![], ..image() };
     let error = refused(&default, &nothing);
-    assert!(matches!(error, PlanError::NoCommand) && error.to_string().contains("add `run:`"));
+    assert!(
+        matches!(error, PlanError::NoCommand) && error.fix().is_some_and(|fix| fix.contains("add `run:`"))
+    );
     assert!(matches!(refused(&default, &with_entry("")), PlanError::EmptyProgram));
     assert!(matches!(refused(&default, &with_entry("a\0b")), PlanError::Inconsistent(_)));
     for entry in ["NOVALUE", "=x", ""] {

@@ -8,13 +8,13 @@ use crate::log::Log;
 use crate::packing::pack;
 use crate::pin::{self, Pin, enclaveos_pin};
 use crate::request::{Built, Progress, Request, Step};
-use crate::stage::Stage;
+use crate::stage::{Stage, StageError};
 use caution_abi::boot_plan::BootPlan;
 use caution_appspec::{AppSpec, excerpt};
 use caution_measure::Sha256Digest;
 use caution_plan::{ImageProcess, SourceIdentity, boot_plan, manifest};
 use caution_rootfs::oci::Image;
-use caution_rootfs::{Limits, Tree, merge, resolve_user};
+use caution_rootfs::{Limits, RootfsError, Tree, merge, resolve_user};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -175,7 +175,7 @@ impl Build<'_> {
 
     fn filesystem(&mut self, image: &Image) -> Result<Filesystem, BuildError> {
         let started = self.start(Step::Filesystem);
-        let tree = merge(image, &Limits::default(), &self.stage.work())?;
+        let tree = self.merge(image)?;
         let config = &image.config;
         let user = resolve_user(&tree, &config.user)?;
         let plan = boot_plan(
@@ -197,6 +197,15 @@ impl Build<'_> {
         let detail = format!("{} entries, {}", tree.len(), human_size(tree.total_size()));
         self.done(Step::Filesystem, started, detail);
         Ok(Filesystem { tree, plan })
+    }
+
+    fn merge(&self, image: &Image) -> Result<Tree, BuildError> {
+        let work = self.stage.work();
+        merge(image, &Limits::default(), &work).map_err(|error| match error {
+            // The temporary file lies in the stage, whose errors name a full disk.
+            RootfsError::Scratch { source, .. } => StageError::io(&work)(source).into(),
+            other => other.into(),
+        })
     }
 
     fn image(mut self, container: &Container, filesystem: &Filesystem) -> Result<Built, BuildError> {

@@ -119,6 +119,11 @@ impl BuildError {
             Self::Pin(error) => error.fix(),
             Self::Engine(error) => error.fix(),
             Self::Stage(error) => error.fix(),
+            Self::Plan(error) => error.fix(),
+            Self::Inspect(error) => error.fix(),
+            Self::Image(error) => error.fix(),
+            Self::Rootfs(error) => error.fix(),
+            Self::User(error) => error.fix(),
             Self::NoContainerfile { .. } => {
                 Some("commit a Containerfile, or name it: `containerfile: PATH` in Procfile".into())
             }
@@ -136,7 +141,8 @@ impl BuildError {
             Self::EnclaveOsChanged { .. } | Self::EnclaveOsFile { .. } => {
                 Some("caution enclaveos build".into())
             }
-            _ => None,
+            Self::ContainerfileNotText(_) => Some("save it as UTF-8 and commit it".into()),
+            Self::Eif(_) => None,
         }
     }
 }
@@ -154,4 +160,25 @@ fn count(images: usize) -> String {
 
 fn listed(file: &str, images: &[(usize, String)]) -> String {
     images.iter().map(|(line, image)| format!("\n    {file}:{line}: `{image}`")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_of_the_image_bring_their_fix() {
+        let user = caution_rootfs::UserError::UnknownUser { name: "web".into() };
+        assert!(BuildError::User(user).fix().is_some_and(|fix| fix.contains("add `web`")));
+        let platform = || caution_rootfs::oci::OciError::Platform { found: "linux/arm64".into() };
+        let layer = caution_rootfs::RootfsError::Layer { layer: 1, source: platform() };
+        for error in [BuildError::Image(platform()), BuildError::Rootfs(layer)] {
+            assert!(error.fix().is_some_and(|fix| fix.contains("linux/amd64")), "{error}");
+        }
+        assert!(
+            BuildError::Plan(caution_plan::PlanError::NoCommand)
+                .fix()
+                .is_some_and(|fix| fix.contains("`run:`"))
+        );
+    }
 }

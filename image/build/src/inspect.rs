@@ -48,6 +48,17 @@ pub enum InspectError {
     },
 }
 
+impl InspectError {
+    /// What the user can do, most often a command.
+    pub fn fix(&self) -> Option<String> {
+        match self {
+            // Any other trouble with a file is its owner's to judge.
+            Self::Io { source, .. } if source.kind() != std::io::ErrorKind::NotFound => None,
+            _ => Some("caution apps build (writes eif-stage/output/enclave.eif)".into()),
+        }
+    }
+}
+
 /// The boot plan inside an enclave image, after the whole file was checked.
 pub(crate) fn boot_plan_of(eif: &Path) -> Result<BootPlan, InspectError> {
     let path = eif.to_owned();
@@ -78,4 +89,20 @@ pub(crate) fn boot_plan_of(eif: &Path) -> Result<BootPlan, InspectError> {
     let mut bytes = Vec::new();
     archive.read_to_end(&mut bytes).map_err(io)?;
     BootPlan::from_bytes(&bytes).map_err(plan)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_that_are_no_image_of_ours_are_named_with_the_way_to_one() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("x.eif");
+        let refused = || boot_plan_of(&path).expect_err("is no image");
+        assert!(matches!(refused(), InspectError::Io { .. }));
+        std::fs::write(&path, "x").expect("writes");
+        assert!(matches!(refused(), InspectError::Eif { .. }));
+        assert!(refused().fix().is_some_and(|fix| fix.starts_with("caution apps build")));
+    }
 }

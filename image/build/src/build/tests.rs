@@ -353,15 +353,6 @@ fn a_release_whose_files_changed_after_it_was_loaded_is_refused() {
 }
 
 #[test]
-fn files_that_are_no_image_of_ours_have_no_boot_plan() {
-    let scratch = app();
-    let path = scratch.outside("x.eif");
-    assert!(matches!(boot_plan_of(&path), Err(BuildError::Inspect(crate::InspectError::Io { .. }))));
-    fs::write(&path, "x").expect("writes");
-    assert!(matches!(boot_plan_of(&path), Err(BuildError::Inspect(crate::InspectError::Eif { .. }))));
-}
-
-#[test]
 fn sizes_are_shown_with_a_unit() {
     assert_eq!([812, 2048, 3_250_586, 3 << 30].map(human_size), ["812 B", "2.0 KiB", "3.1 MiB", "3.0 GiB"]);
 }

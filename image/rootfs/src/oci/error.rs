@@ -15,7 +15,7 @@ pub enum OciError {
         path: PathBuf,
     },
     /// The whole archive is compressed.
-    #[error("{path} is compressed with {format}; unpack it first, only the layers inside may be compressed")]
+    #[error("{path} is compressed with {format}; only the layers inside may be compressed")]
     CompressedArchive {
         /// What was opened.
         path: PathBuf,
@@ -176,6 +176,21 @@ pub enum OciError {
 }
 
 impl OciError {
+    /// What the user can do.
+    pub fn fix(&self) -> Option<String> {
+        let text = match self {
+            Self::CompressedArchive { format: "gzip", path } => format!("gunzip {}", path.display()),
+            Self::CompressedArchive { format: "zstd", path } => format!("unzstd {}", path.display()),
+            Self::Platform { .. } => "use base images for linux/amd64".into(),
+            Self::TooManyLayers { .. } | Self::UncompressedTooLarge { .. } => SMALLER.into(),
+            Self::BlobDigest { .. } | Self::BlobSize { .. } | Self::DiffId { .. } => {
+                "caution apps build --no-cache (what the engine stored is damaged)".into()
+            }
+            _ => return None,
+        };
+        Some(text)
+    }
+
     /// The error a reader of this module hid in an I/O error, or the I/O error itself.
     pub(crate) fn from_read(error: io::Error) -> Self {
         error.downcast::<Self>().unwrap_or_else(Self::Read)
@@ -186,6 +201,10 @@ impl OciError {
         io::Error::other(self)
     }
 }
+
+/// What to do about an image that is too large.
+pub(crate) const SMALLER: &str =
+    "copy only what the application needs into a last stage of the Containerfile, `FROM scratch`";
 
 fn list(digests: &[Sha256Digest]) -> String {
     digests.iter().map(|digest| format!("sha256:{digest}")).collect::<Vec<_>>().join(", ")

@@ -13,6 +13,7 @@ mod source;
 use crate::limits::Limits;
 use caution_measure::Sha256Digest;
 pub use error::OciError;
+pub(crate) use error::SMALLER;
 pub(crate) use layer::LayerReader;
 pub(crate) use source::BlobName;
 use source::Source;

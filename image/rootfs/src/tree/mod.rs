@@ -14,7 +14,7 @@ mod user;
 
 use crate::cpio::CpioError;
 use crate::limits::Limits;
-use crate::oci::OciError;
+use crate::oci::{OciError, SMALLER};
 pub(crate) use content::{Content, Spool};
 pub use merge::merge;
 use std::collections::{BTreeMap, HashMap};
@@ -91,6 +91,24 @@ pub enum RootfsError {
     /// The tree cannot be written as an archive.
     #[error("the image cannot be written as a cpio archive")]
     Cpio(#[from] CpioError),
+}
+
+impl RootfsError {
+    /// What the user can do.
+    pub fn fix(&self) -> Option<String> {
+        match self {
+            Self::Layer { source, .. } => source.fix(),
+            Self::Entry {
+                source:
+                    EntryError::FileTooLarge { .. }
+                    | EntryError::TotalTooLarge { .. }
+                    | EntryError::TooManyEntries { .. }
+                    | EntryError::MetadataTooLarge { .. },
+                ..
+            } => Some(SMALLER.into()),
+            _ => None,
+        }
+    }
 }
 
 /// Why an entry of a layer cannot be applied, or a path not be followed.

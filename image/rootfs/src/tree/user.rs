@@ -63,6 +63,31 @@ pub enum UserError {
     },
 }
 
+impl UserError {
+    /// What the user can do.
+    pub fn fix(&self) -> Option<String> {
+        let text = match self {
+            Self::Form { .. } => "write `USER name` or `USER name:group` in the Containerfile".into(),
+            Self::UnknownUser { name } => {
+                format!(
+                    "add `{name}` to the image's /etc/passwd, or write `USER` with a number in the Containerfile"
+                )
+            }
+            Self::UnknownGroup { name } => {
+                format!(
+                    "add `{name}` to the image's /etc/group, or write `USER` with numbers in the Containerfile"
+                )
+            }
+            Self::Range { .. } => {
+                "write `USER` with a number from 0 to 2147483647 in the Containerfile".into()
+            }
+            Self::Line { name, file } => format!("correct the line of `{name}` in {file} of the image"),
+            Self::Read { .. } => return None,
+        };
+        Some(text)
+    }
+}
+
 /// Resolves an image's `USER`: `""`, `"1000"`, `"app"`, `"app:grp"`, `"1000:1000"`.
 ///
 /// Users and groups are those of the image's `/etc/passwd` and `/etc/group`, 1 MiB each at most; where these are
