@@ -13,6 +13,7 @@ use std::cell::RefCell;
 use std::fs;
 use std::io::Read as _;
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::process::Command;
 
@@ -227,6 +228,41 @@ fn the_same_commit_gives_the_same_bytes_anywhere() {
     }
 }
 
+/// Another user has storage of their own, other ids and no rights beyond their files.
+#[test]
+fn another_user_builds_the_same_bytes() {
+    const OTHER: u32 = 65534;
+    if fs::metadata("/proc/self").expect("is mounted").uid() != 0 {
+        eprintln!("NOT TESTED: only root can build as another user");
+        return;
+    }
+    let scratch = app();
+    let here = build_quietly(&scratch).expect("builds");
+    // Folders of cargo and of other temporary files may be closed to other users.
+    let open = tempfile::tempdir().expect("a temporary folder");
+    fs::set_permissions(open.path(), fs::Permissions::from_mode(0o755)).expect("chmod");
+    let at = |name: &str| open.path().join(name);
+    scratch.git(&["clone", "-q", &scratch.path().to_string_lossy(), &at("repo").to_string_lossy()]);
+    release(&at("release"), KERNEL);
+    fs::copy(std::env::current_exe().expect("is running"), at("test")).expect("copies");
+    fs::create_dir(at("home")).expect("mkdir");
+    let chown = Command::new("chown").arg("-R").arg(format!("{OTHER}:{OTHER}")).arg(open.path()).status();
+    assert!(chown.is_ok_and(|status| status.success()), "chown");
+    let ended = child_of(
+        &at("test"),
+        &at("repo"),
+        &format!(
+            "HOME=$PWD/../home XDG_RUNTIME_DIR=$PWD/../home; export HOME XDG_RUNTIME_DIR; \
+             unset XDG_DATA_HOME XDG_CONFIG_HOME XDG_CACHE_HOME TMPDIR; \
+             exec setpriv --reuid {OTHER} --regid {OTHER} --clear-groups \"$0\" \"$@\""
+        ),
+    );
+    assert!(ended.success(), "{ended}");
+    let eif = at("repo/eif-stage/output/enclave.eif");
+    assert_eq!(fs::metadata(&eif).expect("was built").uid(), OTHER);
+    assert_eq!(Sha256Digest::of(&fs::read(eif).expect("was built")), here.sha256);
+}
+
 #[test]
 fn one_changed_byte_changes_the_application_and_not_the_platform() {
     let scratch = app();
@@ -377,10 +413,14 @@ fn unpinned_images_are_warned_about_with_line_and_digest() {
 
 /// Runs [`build_here`] in its own process, in `folder`, through a line of shell.
 fn child(folder: &Path, shell: &str) -> std::process::ExitStatus {
-    let this = std::env::current_exe().expect("is running");
+    child_of(&std::env::current_exe().expect("is running"), folder, shell)
+}
+
+/// The same with a copy of this program.
+fn child_of(program: &Path, folder: &Path, shell: &str) -> std::process::ExitStatus {
     Command::new("/bin/sh")
         .args(["-c", shell])
-        .arg(this)
+        .arg(program)
         .args(["build::tests::build_here", "--exact", "--ignored", "--quiet"])
         .current_dir(folder)
         .output()
