@@ -8,6 +8,7 @@ mod image;
 mod lies;
 mod lifecycle;
 mod machines;
+mod missing;
 mod verify;
 
 use caution_system_tests::command::{Machine, free_port};
