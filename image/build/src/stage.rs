@@ -62,7 +62,7 @@ pub(crate) struct Stage {
     root: PathBuf,
     partial: PathBuf,
     /// Held as long as the build runs; the system lets go of it even when the process is killed.
-    _lock: File,
+    lock: File,
 }
 
 /// The files of a finished build, in the order they are moved into place.
@@ -93,7 +93,7 @@ impl Stage {
             Err(fs::TryLockError::WouldBlock) => return Err(StageError::Busy(root.to_owned())),
             Err(fs::TryLockError::Error(source)) => return Err(StageError::io(root)(source)),
         }
-        let stage = Self { root: root.to_owned(), partial: root.join(".partial"), _lock: lock };
+        let stage = Self { root: root.to_owned(), partial: root.join(".partial"), lock };
         remove(&stage.partial)?;
         for path in [stage.partial.clone(), stage.partial.join("output"), stage.work()] {
             fs::create_dir(&path).map_err(StageError::io(&path))?;
@@ -141,6 +141,8 @@ impl Drop for Stage {
     fn drop(&mut self) {
         // What cannot be removed now, the next build removes or reports.
         let _ = remove(&self.partial);
+        // Not by closing alone: a program that another thread starts at this moment still has the file open.
+        let _ = self.lock.unlock();
     }
 }
 

@@ -9,8 +9,10 @@ use caution_rootfs::cpio::{self, Entry, EntryKind};
 use caution_rootfs::gzip::GzipWriter;
 use sha2::Sha384;
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 const CMDLINE: &str = "reboot=k panic=1 pci=off nomodules console=ttyS0";
 
@@ -31,9 +33,7 @@ fn parts(ramdisks: usize) -> Parts {
 
 /// Our image of these parts, in a file.
 fn ours(parts: &Parts, path: &Path) -> Written {
-    let file =
-        std::fs::File::options().read(true).write(true).create(true).truncate(true).open(path).unwrap();
-    let mut writer = Writer::new(file, HeaderOptions::default()).unwrap();
+    let mut writer = Writer::new(new_file(path), HeaderOptions::default()).unwrap();
     writer.kernel(parts.kernel.as_slice()).unwrap();
     writer.cmdline(CMDLINE).unwrap();
     writer.metadata(&Metadata::new("6.12.1")).unwrap();
@@ -41,6 +41,44 @@ fn ours(parts: &Parts, path: &Path) -> Written {
         writer.ramdisk(ramdisk.as_slice()).unwrap();
     }
     writer.finish().unwrap().1
+}
+
+/// The AWS builder's image of these parts, in `aws.eif` of a folder, and the registers it computes.
+fn theirs(parts: &Parts, arch: u16, metadata: EifIdentityInfo, folder: &Path) -> BTreeMap<String, String> {
+    let at = |name: &str| folder.join(name);
+    std::fs::write(at("kernel"), &parts.kernel).unwrap();
+    let hasher = <Sha384 as sha2::Digest>::new();
+    let mut builder = EifBuilder::new(&at("kernel"), CMDLINE.to_owned(), None, hasher, arch, metadata);
+    for (number, ramdisk) in parts.ramdisks.iter().enumerate() {
+        let path = at(&format!("ramdisk{number}"));
+        std::fs::write(&path, ramdisk).unwrap();
+        builder.add_ramdisk(&path);
+    }
+    builder.write_to(&mut new_file(&at("aws.eif")))
+}
+
+/// Builds examples/hello in a folder and returns what the program said of it.
+fn build_hello(folder: &Path) -> serde_json::Value {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let program =
+        std::env::var_os("CAUTION_BIN").map_or_else(|| root.join("target/release/caution"), PathBuf::from);
+    assert!(program.is_file(), "{} is missing. Run `make build`, or `make test`.", program.display());
+    let script = "cp -r \"$0/.\" . && git init -q && git add -A -- . ':!eif-stage' ':!.caution' &&
+        git -c user.name=test -c user.email=test@localhost -c commit.gpgSign=false commit -qm hello &&
+        exec \"$1\" apps build --json";
+    let output = Command::new("sh")
+        .args(["-c", script])
+        .args([&root.join("examples/hello"), &program])
+        .current_dir(folder)
+        .output()
+        .unwrap();
+    // What is missing, EnclaveOS or a base image, is named with the command that makes it.
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+fn new_file(path: &Path) -> File {
+    File::options().read(true).write(true).create(true).truncate(true).open(path).unwrap()
 }
 
 fn assert_same(measurements: &Measurements, aws: &BTreeMap<String, String>) {
@@ -78,31 +116,10 @@ fn the_aws_builder_and_ours_write_the_same_file() {
     for ramdisks in [1, 2] {
         let parts = parts(ramdisks);
         let written = ours(&parts, &at("ours.eif"));
-        std::fs::write(at("kernel"), &parts.kernel).unwrap();
         let metadata: EifIdentityInfo = serde_json::from_slice(&Metadata::new("6.12.1").to_json()).unwrap();
         let EifBuildInfo { build_tool, .. } = &metadata.build_info;
         assert_eq!(build_tool, "caution");
-        let mut builder = EifBuilder::new(
-            &at("kernel"),
-            CMDLINE.to_owned(),
-            None,
-            <Sha384 as sha2::Digest>::new(),
-            0,
-            metadata,
-        );
-        for (number, ramdisk) in parts.ramdisks.iter().enumerate() {
-            let path = at(&format!("ramdisk{number}"));
-            std::fs::write(&path, ramdisk).unwrap();
-            builder.add_ramdisk(&path);
-        }
-        let mut file = std::fs::File::options()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .open(at("aws.eif"))
-            .unwrap();
-        let pcrs = builder.write_to(&mut file);
+        let pcrs = theirs(&parts, 0, metadata, folder.path());
         assert_same(&written.measurements, &pcrs);
         assert!(std::fs::read(at("aws.eif")).unwrap() == std::fs::read(at("ours.eif")).unwrap());
     }
@@ -111,46 +128,37 @@ fn the_aws_builder_and_ours_write_the_same_file() {
 #[test]
 fn we_measure_an_image_of_the_aws_builder_as_it_does() {
     let folder = tempfile::tempdir().unwrap();
-    let at = |name: &str| -> PathBuf { folder.path().join(name) };
-    let parts = parts(2);
-    std::fs::write(at("kernel"), &parts.kernel).unwrap();
     let mut metadata: EifIdentityInfo = serde_json::from_slice(&Metadata::default().to_json()).unwrap();
     metadata.custom_info = serde_json::json!({"any": ["thing"]});
     let arm = aws_nitro_enclaves_image_format::defs::EIF_HDR_ARCH_ARM64;
-    let mut builder = EifBuilder::new(
-        &at("kernel"),
-        CMDLINE.to_owned(),
-        None,
-        <Sha384 as sha2::Digest>::new(),
-        arm,
-        metadata,
-    );
-    for (number, ramdisk) in parts.ramdisks.iter().enumerate() {
-        let path = at(&format!("ramdisk{number}"));
-        std::fs::write(&path, ramdisk).unwrap();
-        builder.add_ramdisk(&path);
-    }
-    let mut file = std::fs::File::options()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .open(at("aws.eif"))
-        .unwrap();
-    let pcrs = builder.write_to(&mut file);
-    let image = read(std::fs::File::open(at("aws.eif")).unwrap(), &Limits::default()).unwrap();
+    let pcrs = theirs(&parts(2), arm, metadata, folder.path());
+    let image = read(File::open(folder.path().join("aws.eif")).unwrap(), &Limits::default()).unwrap();
     assert_same(&image.measurements, &pcrs);
     assert_eq!(image.cmdline, CMDLINE);
     assert_eq!(image.header.options.arch, Arch::Aarch64);
+}
+
+/// Not a stand-in: what `caution apps build` makes of examples/hello, on the EnclaveOS that boots.
+#[test]
+fn the_aws_reader_measures_hello_as_the_build_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let built = build_hello(folder.path());
+    let eif = folder.path().join("eif-stage/output/enclave.eif");
+    let mut reader = aws_reader(&eif);
+    assert!(reader.check_crc());
+    let theirs = reader.get_measurements().unwrap();
+    for pcr in ["PCR0", "PCR1", "PCR2"] {
+        assert_eq!(theirs[pcr], built[pcr.to_lowercase()], "{pcr}");
+    }
+    let ours = read(File::open(eif).unwrap(), &Limits::default()).unwrap();
+    assert_same(&ours.measurements, &theirs);
 }
 
 #[test]
 fn cpio_and_gzip_streamed_into_the_image_measure_alike() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("streamed.eif");
-    let file =
-        std::fs::File::options().read(true).write(true).create(true).truncate(true).open(&path).unwrap();
-    let mut writer = Writer::new(file, HeaderOptions::default()).unwrap();
+    let mut writer = Writer::new(new_file(&path), HeaderOptions::default()).unwrap();
     writer.kernel(&b"kernel"[..]).unwrap();
     writer.cmdline(CMDLINE).unwrap();
     writer.metadata(&Metadata::default()).unwrap();
