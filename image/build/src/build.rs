@@ -6,7 +6,7 @@ use crate::engine::{self, BuildRequest, ContainerEngine, EngineError};
 use crate::error::BuildError;
 use crate::log::Log;
 use crate::packing::pack;
-use crate::pin::{self, Pin, enclaveos_pin};
+use crate::pin::{self, Committed, Moved, Pin};
 use crate::request::{Built, Progress, Request, Step};
 use crate::stage::{Stage, StageError};
 use caution_abi::boot_plan::BootPlan;
@@ -23,28 +23,35 @@ use std::time::{Duration, Instant};
 /// Everything that can be refused is refused before the engine starts. Nothing appears under a final
 /// name (but `build.log`) until the whole build has succeeded; the image appears last.
 pub fn build(request: &Request<'_>) -> Result<Built, BuildError> {
-    let spec = load_config(request.repo, request.commit)?;
-    let in_use = Pin { id: request.release.id(), pcr1: request.release.reference().pcr1 };
-    match enclaveos_pin(request.repo, request.commit)? {
-        Some(pinned) if pinned != in_use => {
-            return Err(BuildError::OtherEnclaveOs { pins: Box::new((pinned, in_use)) });
-        }
-        _ => {}
-    }
-    let file = Chosen::find(request, &spec)?;
-    if request.strict {
-        file.check_pinned()?;
-    }
-    if request.output.to_str().is_none() {
-        return Err(BuildError::FolderName(request.output.to_owned()));
-    }
-    let engine = engine::find()?;
-    let stage = Stage::open(request.output)?;
-    let mut build = Build { request, spec, file, in_use, stage, engine, timings: Vec::new() };
+    let mut build = Build::prepare(request, false)?;
     build.source()?;
     let container = build.container()?;
     let filesystem = build.filesystem(&container.image)?;
     build.image(&container, &filesystem)
+}
+
+/// A new `Containerfile.eif`.
+#[derive(Debug)]
+pub struct Pinned {
+    /// Its text.
+    pub text: String,
+    /// How it differs from the committed one.
+    pub moved: Moved,
+}
+
+/// Builds a commit's container as if it had no `Containerfile.eif`, and writes down what that took.
+///
+/// The request's output folder serves as a place to work in; nothing but `build.log` stays in it.
+pub fn pin(request: &Request<'_>) -> Result<Pinned, BuildError> {
+    let mut build = Build::prepare(request, true)?;
+    build.source()?;
+    let container = build.container()?;
+    build.file.check_pinned(&container.digests)?;
+    let text = build.containerfile_eif(&container.digests);
+    // One that cannot be read is what a new one is for.
+    let before = Committed::read(request.repo, request.commit).ok().flatten();
+    let moved = Moved::between(before.as_ref(), &text, &containerfile::parse(&text), build.in_use);
+    Ok(Pinned { text, moved })
 }
 
 /// The Containerfile that is built.
@@ -52,6 +59,8 @@ struct Chosen {
     name: String,
     text: String,
     parsed: Containerfile,
+    /// The digests that the commit's `Containerfile.eif` gives to its images, in order.
+    fixed: Vec<Option<Sha256Digest>>,
 }
 
 impl Chosen {
@@ -64,7 +73,8 @@ impl Chosen {
                 let not_text = |_| BuildError::ContainerfileNotText(name.to_owned());
                 let text = String::from_utf8(bytes).map_err(not_text)?;
                 let parsed = containerfile::parse(&text);
-                let chosen = Self { name: name.to_owned(), text, parsed };
+                let fixed = vec![None; parsed.images.len()];
+                let chosen = Self { name: name.to_owned(), text, parsed, fixed };
                 chosen.check_digests()?;
                 return Ok(chosen);
             }
@@ -82,10 +92,26 @@ impl Chosen {
         self.parsed.images.iter().find_map(faulty).map_or(Ok(()), Err)
     }
 
-    fn check_pinned(&self) -> Result<(), BuildError> {
-        let unpinned = self.parsed.images.iter().filter(|image| image.digest().is_none());
-        let images: Vec<_> = unpinned.map(|image| (image.line, excerpt(&image.written, 200))).collect();
+    /// Refuses images that have no digest, neither of their own nor among `digests`.
+    fn check_pinned(&self, digests: &[Option<Sha256Digest>]) -> Result<(), BuildError> {
+        let mut images = Vec::new();
+        for (image, digest) in self.parsed.images.iter().zip(digests) {
+            if image.digest().is_none() && digest.is_none() {
+                images.push((image.line, excerpt(&image.written, 200)));
+            }
+        }
         if images.is_empty() { Ok(()) } else { Err(BuildError::Unpinned { file: self.name.clone(), images }) }
+    }
+
+    /// The file the engine reads, as seen from the context: the Containerfile itself, or one beside the
+    /// context with the fixed digests put in. In its place that would change what `COPY . .` copies.
+    fn for_engine(&self, stage: &Stage) -> Result<String, BuildError> {
+        if self.fixed.iter().all(Option::is_none) {
+            return Ok(self.name.clone());
+        }
+        let text = pin::with_digests(&self.text, &self.parsed, &self.fixed);
+        stage.write("work/Containerfile.pinned", text.as_bytes())?;
+        Ok("../Containerfile.pinned".to_owned())
     }
 }
 
@@ -94,6 +120,8 @@ struct Build<'a> {
     spec: AppSpec,
     file: Chosen,
     in_use: Pin,
+    /// Whether this is about the digests: then nobody needs to be told that there are none yet.
+    pinning: bool,
     stage: Stage,
     engine: Box<dyn ContainerEngine>,
     timings: Vec<(Step, Duration)>,
@@ -112,7 +140,31 @@ struct Filesystem {
     plan: BootPlan,
 }
 
-impl Build<'_> {
+impl<'a> Build<'a> {
+    /// Reads and checks all that can be before an engine starts, and opens the stage.
+    fn prepare(request: &'a Request<'a>, pinning: bool) -> Result<Self, BuildError> {
+        let spec = load_config(request.repo, request.commit)?;
+        let in_use = Pin { id: request.release.id(), pcr1: request.release.reference().pcr1 };
+        let mut file = Chosen::find(request, &spec)?;
+        if !pinning {
+            if let Some(committed) = Committed::read(request.repo, request.commit)? {
+                if committed.release != in_use {
+                    return Err(BuildError::OtherEnclaveOs { pins: Box::new((committed.release, in_use)) });
+                }
+                file.fixed = committed.digests(&file.name, &file.text, &file.parsed)?;
+            }
+            if request.strict {
+                file.check_pinned(&file.fixed)?;
+            }
+        }
+        if request.output.to_str().is_none() {
+            return Err(BuildError::FolderName(request.output.to_owned()));
+        }
+        let engine = engine::find()?;
+        let stage = Stage::open(request.output)?;
+        Ok(Self { request, spec, file, in_use, pinning, stage, engine, timings: Vec::new() })
+    }
+
     fn source(&mut self) -> Result<(), BuildError> {
         let started = self.start(Step::Source);
         let files = self.request.repo.export(self.request.commit, &self.context())?;
@@ -137,15 +189,19 @@ impl Build<'_> {
             (self.request.progress)(Progress::EngineLine(line));
         };
         let (work, context) = (self.stage.work(), self.context());
-        let image = self.engine.build(
-            &BuildRequest {
-                context: &context,
-                containerfile: &self.file.name,
-                no_cache: self.request.no_cache || self.spec.build.no_cache,
-                scratch: &work,
-            },
-            &mut sink,
-        )?;
+        let to_build = BuildRequest {
+            context: &context,
+            containerfile: &self.file.for_engine(&self.stage)?,
+            no_cache: self.request.no_cache || self.spec.build.no_cache,
+            scratch: &work,
+        };
+        let image = self.engine.build(&to_build, &mut sink).map_err(|mut error| {
+            // The lines are those of the user's own file.
+            if let EngineError::TooOld { file, .. } = &mut error {
+                file.clone_from(&self.file.name);
+            }
+            error
+        })?;
         let layout = work.join("oci");
         self.engine.export_oci(&image, &layout, &mut sink)?;
         let image = caution_rootfs::oci::open(&layout, &Limits::default())?;
@@ -160,17 +216,23 @@ impl Build<'_> {
     /// The digest each base image resolved to, and a warning for each that is not pinned.
     fn pins(&self) -> Result<Vec<Option<Sha256Digest>>, EngineError> {
         let mut digests = Vec::new();
-        for image in &self.file.parsed.images {
-            let digest = match (&image.reference, image.digest()) {
-                (Some(name), None) => self.engine.resolved_digest(name)?,
-                _ => None,
+        for (image, fixed) in self.file.parsed.images.iter().zip(&self.file.fixed) {
+            let digest = match (&image.reference, image.digest(), fixed) {
+                (Some(name), None, None) => self.engine.resolved_digest(name)?,
+                _ => *fixed,
             };
-            if image.digest().is_none() {
+            let local = image.reference.as_deref().is_some_and(|name| name.starts_with(LOCAL));
+            if image.digest().is_none() && fixed.is_none() && (local || !self.pinning) {
                 (self.request.progress)(unpinned(&self.file.name, image, pin::replacement(image, digest)));
             }
             digests.push(digest);
         }
         Ok(digests)
+    }
+
+    fn containerfile_eif(&self, digests: &[Option<Sha256Digest>]) -> String {
+        let Chosen { name, text, parsed, .. } = &self.file;
+        pin::pinned(text, parsed, digests, name, &self.in_use)
     }
 
     fn filesystem(&mut self, image: &Image) -> Result<Filesystem, BuildError> {
@@ -217,8 +279,7 @@ impl Build<'_> {
         let manifest = manifest(&self.spec, &source, plan, &self.request.release.reference());
         self.stage.write("boot.json", &plan.to_bytes())?;
         self.stage.write("manifest.json", &manifest.to_bytes())?;
-        let Chosen { name, text, parsed } = &self.file;
-        let pinned = pin::pinned(text, parsed, &container.digests, name, &self.in_use);
+        let pinned = self.containerfile_eif(&container.digests);
         self.stage.write(pin::FILE_NAME, pinned.as_bytes())?;
         let detail = format!("{} · {}", self.shown_image(), human_size(written.size));
         let eif = self.stage.finish()?;
@@ -266,7 +327,7 @@ impl Build<'_> {
 fn unpinned(file: &str, image: &ImageUse, replacement: Option<String>) -> Progress<'static> {
     let (line, name) = (image.line, image.reference.as_deref().unwrap_or(&image.written));
     let name = excerpt(name, 200);
-    if name.starts_with("localhost/") {
+    if name.starts_with(LOCAL) {
         return Progress::Warning {
             message: format!(
                 "{file}:{line}: `{name}` is an image of this machine; whoever rebuilds this needs the same one"
@@ -276,7 +337,7 @@ fn unpinned(file: &str, image: &ImageUse, replacement: Option<String>) -> Progre
     }
     Progress::Warning {
         message: format!("{file}:{line}: `{name}` is not pinned; the next build may differ"),
-        fix: replacement.map(|replacement| format!("write {replacement}")),
+        fix: replacement.map(|replacement| format!("caution apps pin, or write {replacement}")),
     }
 }
 
@@ -308,6 +369,9 @@ pub fn human_size(bytes: u64) -> String {
         _ => format!("{:.1} GiB", bytes_f / 1_073_741_824.0),
     }
 }
+
+/// How names of images begin that no registry has.
+const LOCAL: &str = "localhost/";
 
 #[cfg(test)]
 mod tests;

@@ -130,12 +130,11 @@ impl BuildError {
             Self::FolderName(_) => Some("move the checkout to a folder whose path is UTF-8".into()),
             Self::BaseDigest { .. } => Some("copy the whole digest from where the image is published".into()),
             Self::Unpinned { .. } => Some(
-                "write `name@sha256:<64 hex digits>`; a build without --strict shows each image's digest"
+                "caution apps pin (writes what they resolve to into Containerfile.eif), or write `name@sha256:…`"
                     .into(),
             ),
             Self::OtherEnclaveOs { pins } => Some(format!(
-                "use the release that is pinned, {}, or commit the new eif-stage/Containerfile.eif \
-                 (git rm Containerfile.eif, git commit, caution apps build, copy it)",
+                "--enclaveos DIR with the release that is pinned, {}; or pin this one: caution apps pin",
                 pins.0.id
             )),
             Self::EnclaveOsChanged { .. } | Self::EnclaveOsFile { .. } => {

@@ -24,13 +24,13 @@ mod stage;
 #[cfg(test)]
 mod testing;
 
-pub use build::{build, human_size};
+pub use build::{Pinned, build, human_size, pin};
 pub use config::ConfigError;
 pub use containerfile::DigestFault;
 pub use engine::EngineError;
 pub use error::BuildError;
 pub use inspect::InspectError;
-pub use pin::{Pin, PinError};
+pub use pin::{FILE_NAME as CONTAINERFILE_EIF, Move, Moved, Pin, PinError};
 pub use request::{Built, Progress, Request, Step};
 pub use stage::StageError;
 

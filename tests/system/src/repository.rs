@@ -50,9 +50,11 @@ impl Repository {
         self.commit(&format!("change {file}"));
     }
 
-    /// Commits everything that is not ignored.
+    /// Commits everything that is neither ignored nor written by caution.
     pub fn commit(&self, message: &str) {
-        self.git(&["add", "-A", "--", ".", ":!eif-stage", ":!.caution"]);
+        self.git(&["add", "-A"]);
+        // Where nothing says that they are to be ignored.
+        self.git(&["rm", "-rq", "--cached", "--ignore-unmatch", "eif-stage", ".caution"]);
         self.git(&["commit", "-q", "-m", message]);
     }
 

@@ -372,7 +372,7 @@ fn unpinned_images_are_warned_about_with_line_and_digest() {
     let digest = Sha256Digest::new([0xcd; 32]);
     let (message, fix) = warning("\nFROM debian:12 AS a\n", Some(digest));
     assert_eq!(message, "Containerfile:2: `debian:12` is not pinned; the next build may differ");
-    assert_eq!(fix, Some(format!("write debian@sha256:{digest}")));
+    assert_eq!(fix, Some(format!("caution apps pin, or write debian@sha256:{digest}")));
     let (message, fix) = warning("FROM localhost/x\n", None);
     assert!(message.contains("image of this machine") && fix.is_none(), "{message}");
 }

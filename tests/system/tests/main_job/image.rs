@@ -114,3 +114,38 @@ fn a_migrated_procfile_builds_the_same_image() {
     migrated.commit("migrate");
     assert_eq!(build(&migrated)["sha256"], HELLO.built["sha256"]);
 }
+
+/// `caution apps pin`, commit, build: what was pinned is used, and what moved on without it is refused.
+#[test]
+fn pinned_base_images_are_the_ones_that_are_built_on() {
+    let (hello, machine) = (&*HELLO, Machine::new());
+    let pinned = hello.repository.clone_of();
+    let told = machine.caution(&pinned.root, &["apps", "pin", "--json"]).expect(0).json();
+    assert_eq!(told["changed"], true);
+    assert_eq!(told["enclaveos"]["before"], serde_json::Value::Null);
+    assert_eq!(told["enclaveos"]["after"]["id"], hello.built["enclaveos"]["id"]);
+    let images = told["images"].as_array().unwrap();
+    let names: Vec<_> = images.iter().map(|i| i["image"].as_str().unwrap()).collect();
+    assert_eq!(names, ["localhost/caution/core-filesystem", "localhost/caution/pallet-rust"]);
+    let digest = images[0]["after"].as_str().unwrap();
+    assert!(images[0]["before"].is_null() && digest.starts_with("sha256:"), "{told:#}");
+
+    pinned.commit("pin");
+    let built = machine.caution(&pinned.root, &["apps", "build", "--strict", "--json"]).expect(0);
+    assert_eq!(built.json()["sha256"], hello.built["sha256"]);
+    assert!(!built.stderr.contains("warning"), "{}", built.stderr);
+
+    let refused = |part: &str| {
+        let ran = machine.caution(&pinned.root, &["apps", "build"]).expect(1);
+        assert!(ran.stderr.contains(part), "{part}: {}", ran.stderr);
+        ran.stderr
+    };
+    // The tag still means an image that is here; the digest does not.
+    let elsewhere = format!("sha256:{}", "0".repeat(64));
+    pinned.edit("Containerfile.eif", digest, &elsewhere);
+    refused(&elsewhere);
+    pinned.edit("Containerfile.eif", &elsewhere, digest);
+    pinned.edit("Containerfile", "EXPOSE 8080", "EXPOSE 8081");
+    let told = refused("`EXPOSE 8080` does not follow from Containerfile of the same commit");
+    assert!(told.contains("fix: caution apps pin"), "{told}");
+}

@@ -52,7 +52,7 @@ pub(crate) fn build_image(
 ) -> Result<(Built, Release), CliError> {
     let commit = match &args.commit {
         Some(revision) => repo.resolve(revision)?,
-        None => clean_head(repo)?,
+        None => clean_head(repo, &[])?,
     };
     let release = release(context, args.enclaveos.as_deref())?;
     let output = repo.root().join("eif-stage");
@@ -97,9 +97,10 @@ pub(crate) fn release(context: &Context, dir: Option<&Path>) -> Result<Release, 
     })
 }
 
-/// HEAD, if the work tree holds nothing that the image would lack.
-fn clean_head(repo: &Repository) -> Result<CommitId, CliError> {
-    let dirty = repo.dirty()?;
+/// HEAD, if the work tree holds nothing that the image would lack but `allowed` files.
+pub(crate) fn clean_head(repo: &Repository, allowed: &[&str]) -> Result<CommitId, CliError> {
+    let mut dirty = repo.dirty()?;
+    dirty.retain(|path| !allowed.contains(&path.as_str()));
     if dirty.is_empty() {
         return Ok(repo.head()?);
     }
@@ -115,7 +116,7 @@ fn clean_head(repo: &Repository) -> Result<CommitId, CliError> {
         .hint("git add -A && git commit      (then build)\ncaution apps build --commit HEAD      (builds without the changes)"))
 }
 
-fn show(terminal: Terminal, progress: &Progress<'_>) {
+pub(crate) fn show(terminal: Terminal, progress: &Progress<'_>) {
     match progress {
         Progress::Started(step) => terminal.begin(step_word(*step)),
         Progress::Step { step, detail, elapsed } => terminal.step(step_word(*step), detail, *elapsed),

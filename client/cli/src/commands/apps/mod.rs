@@ -3,6 +3,7 @@
 pub(crate) mod build;
 mod logs;
 mod migrate_procfile;
+mod pin;
 mod ps;
 mod run;
 mod stop;
@@ -16,6 +17,8 @@ use std::ffi::OsStr;
 pub(crate) enum Command {
     /// Build this commit's enclave image.
     Build(build::Args),
+    /// Write Containerfile.eif: the base images and the EnclaveOS release of this commit, by digest.
+    Pin(pin::Args),
     /// Boot an enclave image on this machine.
     Run(run::Args),
     /// List the enclaves that run on this machine.
@@ -31,6 +34,7 @@ pub(crate) enum Command {
 pub(crate) fn run(context: &Context, command: Command) -> Result<u8, CliError> {
     match command {
         Command::Build(args) => build::run(context, &args).map(|()| 0),
+        Command::Pin(args) => pin::run(context, &args).map(|()| 0),
         Command::Run(args) => run::run(context, &args),
         Command::Ps => ps::run(context).map(|()| 0),
         Command::Logs(args) => logs::run(context, &args).map(|()| 0),

@@ -1,0 +1,145 @@
+//! Reading, writing and comparing `Containerfile.eif`.
+
+use super::*;
+use crate::containerfile::parse;
+use crate::testing::Scratch;
+
+fn pin() -> Pin {
+    Pin { id: Sha256Digest::new([3; 32]), pcr1: Pcr::new([7; 48]) }
+}
+
+fn committed(text: &str) -> Result<Option<Pin>, PinError> {
+    let scratch = Scratch::new();
+    scratch.write(FILE_NAME, text);
+    scratch.commit();
+    let repository = Repository::discover(scratch.path())?;
+    enclaveos_pin(&repository, &repository.head()?)
+}
+
+#[test]
+fn every_resolved_base_image_is_pinned_and_the_rest_stays() {
+    let other = "0".repeat(64);
+    let text = format!(
+        "# syntax=x\nARG B=debian:12\nFROM ${{B}} AS build\nFROM rust@sha256:{other}\nCOPY --from=busybox:1 /a /a\n\
+         FROM ${{NO}}\n# end"
+    );
+    let digest = Sha256Digest::new([0xab; 32]);
+    let digests = [Some(digest), Some(digest), None, Some(digest)];
+    let out = pinned(&text, &parse(&text), &digests, "Containerfile", &pin());
+    let hex = "ab".repeat(32);
+    assert!(out.starts_with("# syntax=x\n# Written by"), "{out}");
+    assert!(
+        out.ends_with(&format!(
+            "\n\nARG B=debian:12\nFROM debian@sha256:{hex} AS build\nFROM rust@sha256:{other}\n\
+             COPY --from=busybox:1 /a /a\nFROM ${{NO}}\n# end"
+        )),
+        "{out}"
+    );
+    assert_eq!(committed(&out).expect("reads back"), Some(pin()));
+}
+
+#[test]
+fn commits_without_the_file_pin_nothing() {
+    let scratch = Scratch::new();
+    scratch.write("a", "x");
+    scratch.commit();
+    let repository = Repository::discover(scratch.path()).expect("is a repository");
+    let head = repository.head().expect("has a head");
+    assert_eq!(enclaveos_pin(&repository, &head).expect("reads"), None);
+}
+
+#[test]
+fn a_pin_that_cannot_be_read_is_an_error_and_not_an_absent_pin() {
+    assert!(matches!(committed("FROM scratch\n"), Err(PinError::Absent { .. })));
+    let (id, pcr) = ("0".repeat(64), "0".repeat(96));
+    for bad in ["", "x pcr1 00", &id, &format!("{id} pcr2 {pcr}"), &format!("{id} pcr1 {pcr}0")] {
+        let result = committed(&format!("\n{PIN_PREFIX}{bad}\n"));
+        assert!(matches!(result, Err(PinError::Malformed { line: 2, .. })), "{bad}: {result:?}");
+    }
+    let line = format!("{PIN_PREFIX}{id} pcr1 {pcr}\n");
+    assert!(matches!(committed(&line.repeat(2)), Err(PinError::Twice { line: 2 })));
+}
+
+const TEXT: &str =
+    "# one\nFROM debian:12 AS a\nRUN make\nFROM scratch\nCOPY --from=a /x /x\nCOPY --from=busybox /y /y\n";
+
+fn digest(byte: u8) -> Sha256Digest {
+    Sha256Digest::new([byte; 32])
+}
+
+/// What a committed file says about the Containerfile `text`.
+fn digests_for(committed: &str, text: &str) -> Result<Vec<Option<Sha256Digest>>, PinError> {
+    let committed = Committed { release: pin(), text: committed.to_owned(), parsed: parse(committed) };
+    committed.digests("Containerfile", text, &parse(text))
+}
+
+#[test]
+fn a_committed_file_gives_its_digests_back_whatever_the_comments_say() {
+    let digests = [Some(digest(1)), Some(digest(2))];
+    let eif = pinned(TEXT, &parse(TEXT), &digests, "Containerfile", &pin());
+    assert_eq!(digests_for(&eif, TEXT).expect("belongs to it"), digests);
+    let recommented = TEXT.replace("# one\n", "\n# two  \n# three\n");
+    assert_eq!(digests_for(&eif, &recommented).expect("belongs to it"), digests);
+    // Nothing is decided twice where the Containerfile has a digest itself.
+    let own = TEXT.replace("debian:12", &format!("debian@sha256:{}", digest(9)));
+    let eif = pinned(&own, &parse(&own), &[None, Some(digest(2))], "Containerfile", &pin());
+    assert_eq!(digests_for(&eif, &own).expect("belongs to it"), [None, Some(digest(2))]);
+}
+
+#[test]
+fn a_committed_file_that_does_not_follow_from_the_containerfile_is_refused_with_both_lines() {
+    let digests = [Some(digest(1)), Some(digest(2))];
+    let eif = pinned(TEXT, &parse(TEXT), &digests, "Containerfile", &pin());
+    for (from, to) in [
+        ("RUN make", "RUN make all"),
+        ("debian:12", "alpine:12"),
+        ("COPY --from=busybox /y /y\n", ""),
+        ("COPY --from=busybox /y /y\n", "COPY --from=busybox /y /y\nUSER 1\n"),
+        ("FROM scratch", "FROM busybox"),
+    ] {
+        let error = digests_for(&eif, &TEXT.replace(from, to)).expect_err("does not belong to it");
+        assert!(matches!(&error, PinError::Stale { .. }), "{from}: {error}");
+        assert!(error.fix().is_some_and(|fix| fix.starts_with("caution apps pin")));
+    }
+    let error = digests_for(&eif, &TEXT.replace("RUN make", "RUN make all")).expect_err("is stale");
+    let line = 1 + eif.lines().position(|line| line == "RUN make").expect("is there");
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "Containerfile.eif:{line}: `RUN make` does not follow from Containerfile of the same commit, which gives `RUN make all`."
+        )
+    );
+}
+
+#[test]
+fn a_pinned_digest_that_is_none_is_named() {
+    let line = format!("{PIN_PREFIX}{} pcr1 {}\n", "0".repeat(64), "0".repeat(96));
+    let error = committed(&format!("{line}FROM debian@sha256:{}\n", "5".repeat(63))).expect_err("is short");
+    assert!(
+        error.to_string().contains("Containerfile.eif:2: ") && error.to_string().contains("63"),
+        "{error}"
+    );
+}
+
+#[test]
+fn what_moved_is_told_image_by_image() {
+    let eif = |text: &str, digests: &[Option<Sha256Digest>]| {
+        let text = pinned(text, &parse(text), digests, "Containerfile", &pin());
+        Committed { release: pin(), parsed: parse(&text), text }
+    };
+    let before = eif(TEXT, &[Some(digest(1)), Some(digest(2))]);
+    let text = TEXT.replace("busybox", "alpine");
+    let after = eif(&text, &[Some(digest(3)), Some(digest(2))]);
+    let moved = |before| Moved::between(before, &after.text, &after.parsed, pin());
+    let shown = |digest: Option<u8>| digest.map(|byte| format!("sha256:{}", self::digest(byte)));
+    let of =
+        |image: &str, before, after| Move { image: image.into(), before: shown(before), after: shown(after) };
+    let changed = moved(Some(&before));
+    assert_eq!(
+        changed.images,
+        [of("alpine", None, Some(2)), of("busybox", Some(2), None), of("debian", Some(1), Some(3))]
+    );
+    assert!(changed.file_changed && changed.release_before == Some(pin()));
+    assert!(!moved(Some(&after)).file_changed);
+    assert_eq!(moved(None).images, [of("alpine", None, Some(2)), of("debian", None, Some(3))]);
+}
