@@ -77,6 +77,14 @@ fn a_dirty_work_tree_is_named_with_the_way_out() {
 }
 
 #[test]
+fn a_repository_without_commits_is_told_to_commit() {
+    let clone = HELLO.repository.clone_of();
+    clone.git(&["checkout", "-q", "--orphan", "new"]);
+    let ran = Machine::new().caution(&clone.root, &["apps", "build"]).expect(1);
+    assert!(ran.stderr.contains("has no commits yet") && !ran.stderr.contains("--commit"), "{}", ran.stderr);
+}
+
+#[test]
 fn broken_images_are_refused_before_anything_boots() {
     let eif = fs::read(&HELLO.eif).unwrap();
     let dir = tempfile::tempdir().unwrap();

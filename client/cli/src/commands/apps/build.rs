@@ -99,10 +99,12 @@ pub(crate) fn release(context: &Context, dir: Option<&Path>) -> Result<Release, 
 
 /// HEAD, if the work tree holds nothing that the image would lack but `allowed` files.
 pub(crate) fn clean_head(repo: &Repository, allowed: &[&str]) -> Result<CommitId, CliError> {
+    // First: without any commit, building without the changes is no way out.
+    let head = repo.head()?;
     let mut dirty = repo.dirty()?;
     dirty.retain(|path| !allowed.contains(&path.as_str()));
     if dirty.is_empty() {
-        return Ok(repo.head()?);
+        return Ok(head);
     }
     let mut message = String::from("The work tree has changes that are not in any commit:\n\n");
     for path in dirty.iter().take(10) {
