@@ -1,4 +1,8 @@
-//! `caution init`: a configuration template, and the link from this checkout to its app.
+//! `caution init`: a configuration, a Containerfile where one is asked for, and the link from this checkout
+//! to its app.
+
+mod registry;
+mod template;
 
 use crate::Context;
 use crate::error::{CliError, Exit};
@@ -8,25 +12,40 @@ use caution_build::git::Repository;
 use std::fs;
 use std::io::Write as _;
 use std::path::Path;
+use template::{Outcome, Template};
 
 /// Arguments of `caution init`.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {}
+pub(crate) struct Args {
+    /// Also write a reproducible Containerfile and a .dockerignore for an app of this kind; files that
+    /// exist are left alone.
+    #[arg(long, value_name = "KIND")]
+    template: Option<Template>,
+}
 
-/// Writes `caution.hcl` unless a configuration exists, and `.caution/deployment.json` unless linked.
-pub(crate) fn run(context: &Context, _args: &Args) -> Result<(), CliError> {
+/// Writes `caution.hcl` unless a configuration exists, the files of a template unless they exist, and
+/// `.caution/deployment.json` unless linked.
+pub(crate) fn run(context: &Context, args: &Args) -> Result<(), CliError> {
     let repo = Repository::discover(Path::new("."))?;
     let root = repo.root();
+    let files = match args.template {
+        Some(template) => Some(template.write(root, &registry::Registry::of_engines())?),
+        None => None,
+    };
     let written = write_template(root)?;
     let (id, linked) = link(root)?;
 
     if context.terminal.json {
         context.terminal.json_result(&serde_json::json!({
             "config": written,
+            "template": files,
             "resource_id": id,
             "newly_linked": linked,
         }));
         return Ok(());
+    }
+    if let Some(files) = &files {
+        tell(context, files);
     }
     match written {
         Some(name) => context.terminal.result(&format!("wrote {name}: edit it, then commit it\n")),
@@ -40,7 +59,34 @@ pub(crate) fn run(context: &Context, _args: &Args) -> Result<(), CliError> {
     Ok(())
 }
 
-/// The template's file name when one was written.
+/// What became of a template's files and base images.
+fn tell(context: &Context, files: &Outcome) {
+    for name in &files.written {
+        context.terminal.result(&format!("wrote {name}: edit it, then commit it\n"));
+    }
+    for name in &files.kept {
+        context.terminal.result(&format!("{name} exists already; left as it is\n"));
+    }
+    for image in &files.images {
+        match (&image.digest, &image.unpinned_because) {
+            (Some(digest), _) => context.terminal.result(&format!("pinned {} to {digest}\n", image.name)),
+            (None, because) => context.terminal.warning(
+                &format!(
+                    "{} is not pinned in the Containerfile, so the next build may differ: {}.",
+                    image.name,
+                    because.as_deref().unwrap_or("its digest is not known"),
+                ),
+                Some(&format!(
+                    "write FROM {}@sha256:… with the digest of stagex.tools, or commit and run `caution apps pin` \
+                    where a registry can be reached",
+                    image.name
+                )),
+            ),
+        }
+    }
+}
+
+/// The configuration's file name when one was written.
 fn write_template(root: &Path) -> Result<Option<&'static str>, CliError> {
     let exists = |file: ConfigFile| root.join(file.file_name()).symlink_metadata().is_ok();
     if exists(ConfigFile::Hcl) || exists(ConfigFile::Procfile) {

@@ -9,6 +9,7 @@ mod lies;
 mod lifecycle;
 mod machines;
 mod missing;
+mod templates;
 mod verify;
 
 use caution_system_tests::command::{Machine, free_port};
