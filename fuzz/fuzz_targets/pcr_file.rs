@@ -1,4 +1,4 @@
 #![no_main]
 libfuzzer_sys::fuzz_target!(|data: &str| {
-    let _ = caution_measure::Measurements::from_text(data);
+    let _ = caution_measure::ImagePcrs::from_text(data);
 });

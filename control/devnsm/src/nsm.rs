@@ -3,7 +3,7 @@
 use crate::document::{Chain, Document, Keys, Payload, Window};
 use crate::root::{DevRoot, DevRootError, random_key};
 use caution_abi::nsm::{MAX_REQUEST, Request, Response};
-use caution_measure::{Measurements, Pcr};
+use caution_measure::{ImagePcrs, Measurements, Pcr};
 use p384::ecdsa::SigningKey;
 
 /// How long an enclave's certificate lives, in seconds: three hours, as on Nitro.
@@ -28,8 +28,8 @@ struct Issued {
 }
 
 impl DevNsm {
-    /// A module for an enclave with these measurements. Debug mode attests PCR0, PCR1 and PCR2 as
-    /// zero, whatever was measured.
+    /// A module for an enclave with these registers; PCR8 is zero when nobody signed the image. Debug
+    /// mode attests all of them as zero, whatever was measured.
     ///
     /// `module_id` is the name documents carry, 1 to 200 bytes are sensible; `now_ms` tells
     /// milliseconds since 1970.
@@ -38,14 +38,14 @@ impl DevNsm {
     /// [`DevRootError::Random`] when the operating system has no random numbers for keys.
     pub fn new(
         root: &DevRoot,
-        measurements: Measurements,
+        image: ImagePcrs,
         debug: bool,
         module_id: impl Into<String>,
         now_ms: impl Fn() -> u64 + Send + 'static,
     ) -> Result<Self, DevRootError> {
         let mut pcrs = [Pcr::ZERO; 16];
         if !debug {
-            for (register, pcr) in measurements.iter() {
+            for (register, pcr) in image.iter() {
                 pcrs[usize::from(register.get())] = pcr;
             }
         }
@@ -130,7 +130,8 @@ pub fn expired_document(
     user_data: &[u8],
 ) -> Vec<u8> {
     let new_year = || 1_735_689_600_000;
-    let nsm = DevNsm::new(root, *measurements, false, "i-expired-enc0", new_year);
+    let image = ImagePcrs { measurements: *measurements, pcr8: None };
+    let nsm = DevNsm::new(root, image, false, "i-expired-enc0", new_year);
     nsm.expect("tests run where there are random numbers")
         .attest(Some(user_data), Some(nonce), None)
         .expect("tests stay within the module's limits")

@@ -3,7 +3,7 @@
 use caution_abi::nsm::{Request, Response};
 use caution_attest::{DebugPolicy, Evidence, Policy, RootKind, Roots, UnixMillis, Unverified, VerifyError};
 use caution_devnsm::{CERTIFICATE_FILE, DevNsm, DevRoot, DevRootError, KEY_FILE, LEAF_LIFETIME_SECONDS};
-use caution_measure::{Measurements, Pcr, PcrIndex};
+use caution_measure::{ImagePcrs, Measurements, Pcr, PcrIndex};
 use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -22,11 +22,16 @@ struct Setup {
 }
 
 fn setup(debug: bool) -> Setup {
+    setup_signed(debug, None)
+}
+
+fn setup_signed(debug: bool, pcr8: Option<Pcr>) -> Setup {
+    let image = ImagePcrs { measurements: measured(), pcr8 };
     let folder = tempfile::tempdir().expect("a temporary folder");
     let root = DevRoot::load_or_create(folder.path()).expect("a root");
     let clock = Arc::new(AtomicU64::new(NOON));
     let hand = Arc::clone(&clock);
-    let nsm = DevNsm::new(&root, measured(), debug, "i-0dev-enc1", move || hand.load(Ordering::Relaxed))
+    let nsm = DevNsm::new(&root, image, debug, "i-0dev-enc1", move || hand.load(Ordering::Relaxed))
         .expect("a module");
     Setup { _folder: folder, root, nsm, clock }
 }
@@ -75,8 +80,20 @@ fn documents_verify_under_the_named_development_root_only() {
 }
 
 #[test]
+fn pcr8_names_the_signer_of_a_signed_image() {
+    let signer = Pcr::new([8; 48]);
+    let mut module = setup_signed(false, Some(signer));
+    let registers = [(PcrIndex::SIGNER, signer)];
+    let policy = Policy { registers: &registers, ..Policy::at(UnixMillis(NOON)) };
+    evidence(&mut module.nsm).verify(&roots(&module), &policy).expect("is signed by them");
+    let mut plain = setup(false);
+    let refused = evidence(&mut plain.nsm).verify(&roots(&plain), &policy);
+    assert!(matches!(refused, Err(VerifyError::PcrMismatch { .. })), "{refused:?}");
+}
+
+#[test]
 fn debug_mode_attests_zeros() {
-    let mut setup = setup(true);
+    let mut setup = setup_signed(true, Some(Pcr::new([8; 48])));
     let policy = Policy::at(UnixMillis(NOON));
     let refusal = evidence(&mut setup.nsm).verify(&roots(&setup), &policy).unwrap_err();
     assert_eq!(refusal, VerifyError::DebugMode);

@@ -34,7 +34,7 @@ pub(crate) fn choose(dirs: &Dirs, image: &BootImage, run: &Path) -> Result<Accel
         return Ok(Accelerator::Tcg { why });
     }
     let boot_id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    let pcr1 = image.measurements.pcr1;
+    let pcr1 = image.pcrs.measurements.pcr1;
     if let Some(known) = Probed::load(dirs).filter(|p| p.boot_id == boot_id && p.pcr1 == pcr1) {
         return Ok(known.accelerator);
     }

@@ -82,6 +82,15 @@ pub enum HostError {
         #[source]
         cause: caution_eif::EifError,
     },
+    /// The image is signed, and the signature does not hold or cannot be checked.
+    #[error("{path} is signed, and its signature cannot be relied on.", path = .path.display())]
+    Signature {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        cause: caution_eif::SignatureError,
+    },
     /// The enclave has too little memory for its image.
     #[error(
         "The enclave has {memory_mib} MiB of memory but needs at least {needed_mib} MiB: \
@@ -226,6 +235,9 @@ impl HostError {
             Self::EnclaveMemory { needed_mib, .. } => {
                 let suggestion = needed_mib.next_multiple_of(256);
                 format!("`memory: {suggestion}` in Procfile, or a smaller base image")
+            }
+            Self::Signature { .. } => {
+                "sign it again: caution apps build --signing-key FILE --signing-cert FILE".to_owned()
             }
             Self::HostMemory { .. } => {
                 "stop another enclave (caution apps ps), or declare less `memory`".to_owned()

@@ -8,7 +8,7 @@ use crate::admission::{self, ImageSize, UnpackedSize};
 use crate::config::Dirs;
 use crate::error::HostError;
 use caution_eif::{Limits, SectionInfo, SectionKind};
-use caution_measure::{Measurements, Sha256Digest};
+use caution_measure::{ImagePcrs, Sha256Digest};
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::os::fd::AsRawFd as _;
@@ -17,8 +17,8 @@ use std::path::{Path, PathBuf};
 /// An image ready to boot.
 #[derive(Debug)]
 pub(crate) struct BootImage {
-    /// PCR0 to PCR2 of exactly what the files hold.
-    pub(crate) measurements: Measurements,
+    /// The registers of exactly what the files hold.
+    pub(crate) pcrs: ImagePcrs,
     /// Digest of the whole file.
     pub(crate) sha256: Sha256Digest,
     /// The kernel's command line.
@@ -52,10 +52,13 @@ impl BootImage {
         let image =
             caution_eif::read_with(file, &Limits::default(), |section, bytes| parts.add(section, bytes))
                 .map_err(|cause| HostError::Image { path: path.to_owned(), cause })?;
+        let signature =
+            image.signature().map_err(|cause| HostError::Signature { path: path.to_owned(), cause })?;
+        let pcr8 = signature.map(|certificate| certificate.pcr8);
         parts.end_ramdisk();
         parts.size.half_is_kept_free = admission::unpacks_into_tmpfs(&image.cmdline);
         Ok(Self {
-            measurements: image.measurements,
+            pcrs: ImagePcrs { measurements: image.measurements, pcr8 },
             sha256: image.sha256,
             cmdline: image.cmdline,
             size: parts.size,
@@ -118,5 +121,53 @@ impl Parts {
             self.size.unpacked += bytes;
             self.size.unpacked_is_minimum |= over;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use caution_eif::{HeaderOptions, Metadata, SignatureError, Signer, Writer};
+
+    fn signed() -> (Vec<u8>, Signer) {
+        let signer = Signer::from_pem(
+            include_bytes!("../../../core/eif/tests/signer/key.pem"),
+            include_bytes!("../../../core/eif/tests/signer/certificate.v3.pem"),
+        )
+        .unwrap();
+        let mut writer = Writer::new(io::Cursor::new(Vec::new()), HeaderOptions::default()).unwrap();
+        writer.kernel(&b"kernel"[..]).unwrap();
+        writer.cmdline("panic=1").unwrap();
+        writer.metadata(&Metadata::default()).unwrap();
+        writer.ramdisk(&b"EnclaveOS"[..]).unwrap();
+        writer.ramdisk(&b"application"[..]).unwrap();
+        writer.sign(&signer).unwrap();
+        (writer.finish().unwrap().0.into_inner(), signer)
+    }
+
+    /// The image with another application, and the checksum of that.
+    fn changed(mut image: Vec<u8>) -> Vec<u8> {
+        let at = image.windows(11).position(|bytes| bytes == b"application").unwrap();
+        image[at] = b'A';
+        let read = caution_eif::read(image.as_slice(), &Limits::default());
+        let Err(caution_eif::EifError::Crc { computed, .. }) = read else { panic!("{read:?}") };
+        image[544..548].copy_from_slice(&computed.to_be_bytes());
+        image
+    }
+
+    #[test]
+    fn a_signature_gives_pcr8_or_nothing_boots() {
+        let root = tempfile::tempdir().unwrap();
+        let at = |name: &str| root.path().join(name);
+        let dirs = Dirs { state: at("s"), runtime: at("r"), cache: at("c") };
+        let (image, signer) = signed();
+        std::fs::write(at("x.eif"), &image).unwrap();
+        let booted = BootImage::read(&at("x.eif"), &dirs, 64).unwrap();
+        assert_eq!(booted.pcrs.pcr8, Some(signer.certificate().pcr8));
+
+        std::fs::write(at("x.eif"), changed(image)).unwrap();
+        let refused = BootImage::read(&at("x.eif"), &dirs, 64).unwrap_err();
+        let HostError::Signature { cause, .. } = refused else { panic!("{refused}") };
+        assert!(matches!(cause, SignatureError::OtherImage { .. }), "{cause}");
     }
 }

@@ -188,7 +188,7 @@ impl Run<'_> {
         let listeners = Listeners::open(config)?;
         admission::host_memory(config.memory_mib)?;
         let image = BootImage::read(&config.eif, self.dirs, config.memory_mib)?;
-        tell(HostEvent::Measured(image.measurements));
+        tell(HostEvent::Measured(image.pcrs.measurements));
         admission::enclave_memory(&image.size, config.memory_mib)?;
         let accelerator = accelerator::choose(self.dirs, &image, run)?;
         tell(HostEvent::Accelerator(accelerator.clone()));
@@ -231,7 +231,7 @@ impl Run<'_> {
     fn security_module(&self, image: &BootImage) -> Result<DevNsm, HostError> {
         let now_ms = || u64::try_from(now_since_epoch().as_millis()).unwrap_or(u64::MAX);
         let module = format!("i-{0}-enc{0}", self.home.dir.id());
-        DevNsm::new(&dev_root(self.dirs)?, image.measurements, self.config.debug, module, now_ms)
+        DevNsm::new(&dev_root(self.dirs)?, image.pcrs, self.config.debug, module, now_ms)
             .map_err(|cause| HostError::DevRoot { path: self.dirs.dev_root(), cause })
     }
 }
@@ -276,7 +276,7 @@ fn first_record(
         name: config.name.clone(),
         checkout: config.checkout.clone(),
         eif_sha256: image.sha256,
-        measurements: image.measurements,
+        measurements: image.pcrs.measurements,
         debug: config.debug,
         attestation_url: format!("http://127.0.0.1:{}/attestation", listeners.attestation()),
         attestation_port: listeners.attestation(),

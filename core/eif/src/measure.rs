@@ -1,7 +1,7 @@
 //! The three registers of an image, computed while its sections pass by.
 
 use crate::header::SectionKind;
-use caution_measure::{Measurements, PcrHasher};
+use caution_measure::{Measurements, Pcr, PcrHasher};
 
 /// Hashes sections into PCR0 to PCR2 in the order they stand in the file.
 #[derive(Default)]
@@ -54,6 +54,11 @@ impl Measurer {
             scope.spawn(|| image.update(content));
             second.update(content);
         });
+    }
+
+    /// PCR0 of what has passed.
+    pub(crate) fn pcr0(&self) -> Pcr {
+        self.image.clone().finish()
     }
 
     /// The registers.

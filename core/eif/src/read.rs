@@ -3,6 +3,7 @@
 use crate::error::{Doing as _, EifError};
 use crate::header::{Header, SECTION_HEADER_SIZE, SectionInfo, SectionKind, parse_section_header};
 use crate::measure::Measurer;
+use crate::signature::{self, SignatureError, SigningCertificate};
 use crate::write::{COPY_BUFFER, fill};
 use caution_measure::{Measurements, Sha256Digest};
 use sha2::{Digest as _, Sha256};
@@ -52,6 +53,15 @@ impl Image {
     /// Whether the image carries a signature section. Says nothing about its validity.
     pub fn has_signature(&self) -> bool {
         self.signature_unverified.is_some()
+    }
+
+    /// Whose signature the image carries; `None` when it carries none.
+    ///
+    /// # Errors
+    /// A [`SignatureError`] when there is one and it is not one over this image's PCR0 with a P-384 key.
+    pub fn signature(&self) -> Result<Option<SigningCertificate>, SignatureError> {
+        let pcr0 = &self.measurements.pcr0;
+        self.signature_unverified.as_deref().map(|content| signature::verify(content, pcr0)).transpose()
     }
 
     /// The sections of one kind, in file order.

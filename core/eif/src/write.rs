@@ -4,7 +4,8 @@ use crate::error::{Doing as _, EifError};
 use crate::header::{Header, HeaderOptions, SECTION_HEADER_SIZE, SectionInfo, SectionKind, section_header};
 use crate::measure::Measurer;
 use crate::metadata::Metadata;
-use caution_measure::{Measurements, Sha256Digest};
+use crate::signature::Signer;
+use caution_measure::{Measurements, Pcr, Sha256Digest};
 use sha2::{Digest as _, Sha256};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 
@@ -13,6 +14,8 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 pub struct Written {
     /// PCR0 to PCR2, computed from the bytes as they were written.
     pub measurements: Measurements,
+    /// PCR8, when the image was signed.
+    pub pcr8: Option<Pcr>,
     /// Digest of the whole file, computed from the bytes read back.
     pub sha256: Sha256Digest,
     /// Length of the file in bytes.
@@ -21,7 +24,7 @@ pub struct Written {
     pub sections: Vec<SectionInfo>,
 }
 
-/// Writes an image: kernel, command line, metadata, then one ramdisk or more.
+/// Writes an image: kernel, command line, metadata, one ramdisk or more, and at the end a signature.
 ///
 /// Parts are streamed and measured as they pass; the header goes in last, once sizes are known. The
 /// output must be empty and positioned anywhere; [`Writer::finish`] reads it back once, because the
@@ -48,6 +51,7 @@ pub struct Writer<W> {
     /// Checksum of everything after the image header.
     crc: crc32fast::Hasher,
     sections: Vec<SectionInfo>,
+    pcr8: Option<Pcr>,
     end: u64,
     stage: Stage,
     copy: Vec<u8>,
@@ -61,6 +65,7 @@ enum Stage {
     Metadata,
     Ramdisk0,
     MoreRamdisks,
+    Signed,
     Broken,
 }
 
@@ -72,10 +77,13 @@ impl Stage {
             (Self::Cmdline, SectionKind::Cmdline) => Ok(Self::Metadata),
             (Self::Metadata, SectionKind::Metadata) => Ok(Self::Ramdisk0),
             (Self::Ramdisk0 | Self::MoreRamdisks, SectionKind::Ramdisk) => Ok(Self::MoreRamdisks),
+            (Self::MoreRamdisks, SectionKind::Signature) => Ok(Self::Signed),
             (Self::Kernel, _) => Err("the kernel"),
             (Self::Cmdline, _) => Err("the command line"),
             (Self::Metadata, _) => Err("the metadata"),
-            (Self::Ramdisk0 | Self::MoreRamdisks, _) => Err("a ramdisk"),
+            (Self::Ramdisk0, _) => Err("a ramdisk"),
+            (Self::MoreRamdisks, _) => Err("a ramdisk or the signature"),
+            (Self::Signed, _) => Err("nothing more: the signature is the last section"),
             (Self::Broken, _) => Err("nothing more: an earlier section was not finished"),
         }
     }
@@ -93,6 +101,7 @@ impl<W: Write + Seek> Writer<W> {
             measurer: Measurer::default(),
             crc: crc32fast::Hasher::new(),
             sections: Vec::new(),
+            pcr8: None,
             end: Header::SIZE as u64,
             stage: Stage::Kernel,
             copy: Vec::new(),
@@ -133,6 +142,14 @@ impl<W: Write + Seek> Writer<W> {
         self.section(SectionKind::Ramdisk)
     }
 
+    /// Writes the signature over everything that was measured, after which nothing may follow.
+    pub fn sign(&mut self, signer: &Signer) -> Result<(), EifError> {
+        let content = signer.section(&self.measurer.pcr0());
+        self.copy_section(SectionKind::Signature, content.as_slice())?;
+        self.pcr8 = Some(signer.certificate().pcr8);
+        Ok(())
+    }
+
     fn copy_section(&mut self, kind: SectionKind, mut from: impl Read) -> Result<u64, EifError> {
         let mut buffer = std::mem::take(&mut self.copy);
         buffer.resize(COPY_BUFFER, 0);
@@ -170,7 +187,7 @@ impl<W: Read + Write + Seek> Writer<W> {
     /// Writes the header, reads the file back for its digest, and returns the output positioned at its end.
     pub fn finish(mut self) -> Result<(W, Written), EifError> {
         match self.stage {
-            Stage::MoreRamdisks => {}
+            Stage::MoreRamdisks | Stage::Signed => {}
             Stage::Kernel => return Err(EifError::Unfinished { missing: "a kernel" }),
             Stage::Cmdline => return Err(EifError::Unfinished { missing: "a command line" }),
             Stage::Metadata => return Err(EifError::Unfinished { missing: "metadata" }),
@@ -191,8 +208,13 @@ impl<W: Read + Write + Seek> Writer<W> {
         self.out.write_all(&header.to_bytes()).doing("write the image header")?;
         self.out.flush().doing("write the image")?;
         let sha256 = self.read_back(header.crc32)?;
-        let written =
-            Written { measurements: self.measurer.finish(), sha256, size: self.end, sections: self.sections };
+        let written = Written {
+            measurements: self.measurer.finish(),
+            pcr8: self.pcr8,
+            sha256,
+            size: self.end,
+            sections: self.sections,
+        };
         Ok((self.out, written))
     }
 

@@ -1,6 +1,6 @@
 //! Images made by the AWS builder, with what its own tools say about them.
 
-use caution_eif::{EifError, Limits, SectionKind, read};
+use caution_eif::{EifError, Limits, SectionKind, SignatureError, read};
 use caution_measure::{Measurements, Pcr};
 use std::path::PathBuf;
 
@@ -39,6 +39,13 @@ fn images_of_the_aws_builder_measure_as_its_own_tools_say() {
         assert_eq!(image.sha256.to_string(), expected["sha256"].as_str().unwrap(), "{name}");
         assert_eq!(image.size, expected["size"].as_u64().unwrap(), "{name}");
         assert_eq!(image.has_signature(), name.starts_with("signed"), "{name}");
+        let pcr8 = image.signature().map(|found| found.map(|certificate| certificate.pcr8.to_string()));
+        if name.contains("p256") {
+            assert!(matches!(pcr8, Err(SignatureError::CertificateKind { .. })), "{name}: {pcr8:?}");
+        } else {
+            let expected = expected["pcrs"]["PCR8"].as_str().map(str::to_owned);
+            assert_eq!(pcr8, Ok(expected), "{name}");
+        }
         assert_eq!(image.sections.len() as u64, expected["num_sections"].as_u64().unwrap(), "{name}");
         assert_eq!(image.sections_of(SectionKind::Metadata).count(), 1, "{name}");
         accepted += 1;

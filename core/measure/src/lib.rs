@@ -6,4 +6,4 @@ mod bytes;
 mod pcr;
 
 pub use bytes::{HexError, Nonce, Sha256Digest};
-pub use pcr::{Measurements, MeasurementsTextError, Pcr, PcrHasher, PcrIndex, PcrIndexError};
+pub use pcr::{ImagePcrs, Measurements, MeasurementsTextError, Pcr, PcrHasher, PcrIndex, PcrIndexError};

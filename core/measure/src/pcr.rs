@@ -42,6 +42,9 @@ pub struct PcrIndex(u8);
 pub struct PcrIndexError(pub u64);
 
 impl PcrIndex {
+    /// The register that names who signed the image.
+    pub const SIGNER: Self = Self(8);
+
     /// The register's number.
     pub const fn get(self) -> u8 {
         self.0
@@ -145,8 +148,24 @@ impl Measurements {
     pub fn iter(&self) -> impl Iterator<Item = (PcrIndex, Pcr)> + use<> {
         [(PcrIndex(0), self.pcr0), (PcrIndex(1), self.pcr1), (PcrIndex(2), self.pcr2)].into_iter()
     }
+}
 
-    /// The `enclave.pcrs` form: three lines `<96 lower-case hex> PCRn`.
+/// Every register that an image's file decides: what `enclave.pcrs` holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ImagePcrs {
+    /// What the image is.
+    pub measurements: Measurements,
+    /// Who signed it, when it is signed.
+    pub pcr8: Option<Pcr>,
+}
+
+impl ImagePcrs {
+    /// Each register with its number, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (PcrIndex, Pcr)> + use<> {
+        self.measurements.iter().chain(self.pcr8.map(|pcr8| (PcrIndex::SIGNER, pcr8)))
+    }
+
+    /// The `enclave.pcrs` form: lines `<96 lower-case hex> PCRn`, three or, signed, four.
     pub fn to_text(&self) -> String {
         self.iter().map(|(index, pcr)| format!("{pcr} {index}\n")).collect()
     }
@@ -173,7 +192,10 @@ impl Measurements {
             }
         }
         let get = |index: u8| found[usize::from(index)].ok_or(MeasurementsTextError::Missing(index));
-        Ok(Self { pcr0: get(0)?, pcr1: get(1)?, pcr2: get(2)? })
+        Ok(Self {
+            measurements: Measurements { pcr0: get(0)?, pcr1: get(1)?, pcr2: get(2)? },
+            pcr8: found[usize::from(PcrIndex::SIGNER.get())],
+        })
     }
 }
 
@@ -192,8 +214,9 @@ fn split_line(line: &str) -> Option<(PcrIndex, &str)> {
 mod tests {
     use super::*;
 
-    fn sample() -> Measurements {
-        Measurements { pcr0: Pcr([1; 48]), pcr1: Pcr([2; 48]), pcr2: Pcr::EMPTY }
+    fn sample() -> ImagePcrs {
+        let measurements = Measurements { pcr0: Pcr([1; 48]), pcr1: Pcr([2; 48]), pcr2: Pcr::EMPTY };
+        ImagePcrs { measurements, pcr8: None }
     }
 
     #[test]
@@ -203,32 +226,36 @@ mod tests {
 
     #[test]
     fn pcr_file_round_trips_in_both_orders() {
-        let text = sample().to_text();
-        assert_eq!(Measurements::from_text(&text), Ok(sample()));
-        let turned: String = sample().iter().map(|(i, p)| format!("{i}: {p}\n")).collect();
-        assert_eq!(Measurements::from_text(&turned), Ok(sample()));
+        for (pcr8, lines) in [(None, 3), (Some(Pcr([8; 48])), 4)] {
+            let pcrs = ImagePcrs { pcr8, ..sample() };
+            let text = pcrs.to_text();
+            assert_eq!(text.lines().count(), lines);
+            assert_eq!(ImagePcrs::from_text(&text), Ok(pcrs));
+            let turned: String = pcrs.iter().map(|(i, p)| format!("{i}: {p}\n")).collect();
+            assert_eq!(ImagePcrs::from_text(&turned), Ok(pcrs));
+        }
     }
 
     #[test]
     fn pcr_file_refusals_are_named() {
         let text = sample().to_text();
         let first = text.lines().next().unwrap_or_default();
-        assert_eq!(Measurements::from_text(first), Err(MeasurementsTextError::Missing(1)));
+        assert_eq!(ImagePcrs::from_text(first), Err(MeasurementsTextError::Missing(1)));
         assert!(matches!(
-            Measurements::from_text(&format!("{first}\n{first}")),
+            ImagePcrs::from_text(&format!("{first}\n{first}")),
             Err(MeasurementsTextError::Duplicate { line: 2, index: 0 })
         ));
         assert!(matches!(
-            Measurements::from_text("00 PCR0"),
+            ImagePcrs::from_text("00 PCR0"),
             Err(MeasurementsTextError::Digest {
                 line: 1,
                 cause: HexError::Length { expected: 96, found: 2 }
             })
         ));
         for bad in ["hello", "PCR32: 00", "00 PCRx", "é PCR"] {
-            assert!(matches!(Measurements::from_text(bad), Err(MeasurementsTextError::Line { .. })), "{bad}");
+            assert!(matches!(ImagePcrs::from_text(bad), Err(MeasurementsTextError::Line { .. })), "{bad}");
         }
-        assert_eq!(Measurements::from_text(&"x".repeat(5000)), Err(MeasurementsTextError::TooLong(5000)));
+        assert_eq!(ImagePcrs::from_text(&"x".repeat(5000)), Err(MeasurementsTextError::TooLong(5000)));
     }
 
     #[test]

@@ -273,7 +273,7 @@ impl<'a> Build<'a> {
     fn image(mut self, container: &Container, filesystem: &Filesystem) -> Result<Built, BuildError> {
         let started = self.start(Step::Image);
         let Filesystem { tree, plan } = filesystem;
-        let written = pack(&self.stage, self.request.release, tree, plan)?;
+        let written = pack(&self.stage, self.request, tree, plan)?;
         let source =
             SourceIdentity { commit: self.request.commit.to_string(), branch: self.request.branch.clone() };
         let manifest = manifest(&self.spec, &source, plan, &self.request.release.reference());
@@ -291,6 +291,7 @@ impl<'a> Build<'a> {
             size: written.size,
             sha256: written.sha256,
             measurements: written.measurements,
+            pcr8: written.pcr8,
             boot_plan: plan.clone(),
             manifest,
             commit: self.request.commit.clone(),

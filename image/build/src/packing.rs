@@ -1,11 +1,12 @@
 //! Kernel, command line and both ramdisks to an EIF and its companions, in one pass.
 
 use crate::error::BuildError;
+use crate::request::Request;
 use crate::stage::{Stage, StageError, create_new};
 use caution_abi::boot_plan::{self, BootPlan};
 use caution_abi::seal::{self, Seal};
 use caution_eif::{HeaderOptions, Metadata, Writer, Written};
-use caution_enclaveos::Release;
+use caution_measure::ImagePcrs;
 use caution_rootfs::Tree;
 use caution_rootfs::gzip::GzipWriter;
 use std::fs::File;
@@ -18,10 +19,11 @@ use std::path::Path;
 /// files at once and is nowhere held as a whole.
 pub(crate) fn pack(
     stage: &Stage,
-    release: &Release,
+    request: &Request<'_>,
     tree: &Tree,
     plan: &BootPlan,
 ) -> Result<Written, BuildError> {
+    let release = request.release;
     let (eif_path, raw_path) = (stage.partial("output/enclave.eif"), stage.partial("output/rootfs.cpio.gz"));
     let mut raw = create_new(&raw_path)?;
     let mut writer = Writer::new(create_new(&eif_path)?, HeaderOptions::default())?;
@@ -41,6 +43,9 @@ pub(crate) fn pack(
     gzip.finish().map_err(raw_failed())?.to.finish()?;
     raw.sync_all().map_err(raw_failed())?;
 
+    if let Some(signer) = request.signer {
+        writer.sign(signer)?;
+    }
     let (eif, written) = writer.finish()?;
     eif.sync_all().map_err(StageError::io(&eif_path))?;
     let (claimed, measured) = (release.reference().pcr1, written.measurements.pcr1);
@@ -48,7 +53,8 @@ pub(crate) fn pack(
         let (claimed, measured) = (Box::new(claimed), Box::new(measured));
         return Err(BuildError::EnclaveOsChanged { claimed, measured });
     }
-    stage.write("output/enclave.pcrs", written.measurements.to_text().as_bytes())?;
+    let pcrs = ImagePcrs { measurements: written.measurements, pcr8: written.pcr8 };
+    stage.write("output/enclave.pcrs", pcrs.to_text().as_bytes())?;
     Ok(written)
 }
 

@@ -3,8 +3,9 @@
 use crate::git::{CommitId, Repository};
 use caution_abi::boot_plan::BootPlan;
 use caution_abi::manifest::Manifest;
+use caution_eif::Signer;
 use caution_enclaveos::Release;
-use caution_measure::{Measurements, Sha256Digest};
+use caution_measure::{Measurements, Pcr, Sha256Digest};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -22,6 +23,8 @@ pub struct Request<'a> {
     pub no_cache: bool,
     /// Whether a base image without a digest is an error.
     pub strict: bool,
+    /// Whose signature the image gets, if any.
+    pub signer: Option<&'a Signer>,
     /// The folder to fill, `…/eif-stage`; its parent exists.
     pub output: &'a Path,
     /// Told about everything as it happens.
@@ -77,6 +80,8 @@ pub struct Built {
     pub sha256: Sha256Digest,
     /// PCR0 to PCR2.
     pub measurements: Measurements,
+    /// PCR8, when it is signed.
+    pub pcr8: Option<Pcr>,
     /// What EnclaveOS does with the app; inside the image.
     pub boot_plan: BootPlan,
     /// Where the source is; beside the image.

@@ -1,9 +1,9 @@
 //! PCRs, checksum and metadata of our images, as the AWS crate sees them; and of its images, as we do.
 
 use aws_nitro_enclaves_image_format::defs::{EifBuildInfo, EifIdentityInfo};
-use aws_nitro_enclaves_image_format::utils::EifBuilder;
 use aws_nitro_enclaves_image_format::utils::eif_reader::EifReader;
-use caution_eif::{Arch, HeaderOptions, Limits, Metadata, Writer, Written, read};
+use aws_nitro_enclaves_image_format::utils::{EifBuilder, PcrSignatureChecker, SignKeyData};
+use caution_eif::{Arch, HeaderOptions, Limits, Metadata, Signer, Writer, Written, read};
 use caution_measure::Measurements;
 use caution_rootfs::cpio::{self, Entry, EntryKind};
 use caution_rootfs::gzip::GzipWriter;
@@ -32,7 +32,7 @@ fn parts(ramdisks: usize) -> Parts {
 }
 
 /// Our image of these parts, in a file.
-fn ours(parts: &Parts, path: &Path) -> Written {
+fn ours(parts: &Parts, signer: Option<&Signer>, path: &Path) -> Written {
     let mut writer = Writer::new(new_file(path), HeaderOptions::default()).unwrap();
     writer.kernel(parts.kernel.as_slice()).unwrap();
     writer.cmdline(CMDLINE).unwrap();
@@ -40,15 +40,24 @@ fn ours(parts: &Parts, path: &Path) -> Written {
     for ramdisk in &parts.ramdisks {
         writer.ramdisk(ramdisk.as_slice()).unwrap();
     }
+    if let Some(signer) = signer {
+        writer.sign(signer).unwrap();
+    }
     writer.finish().unwrap().1
 }
 
 /// The AWS builder's image of these parts, in `aws.eif` of a folder, and the registers it computes.
-fn theirs(parts: &Parts, arch: u16, metadata: EifIdentityInfo, folder: &Path) -> BTreeMap<String, String> {
+fn theirs(
+    parts: &Parts,
+    signer: Option<SignKeyData>,
+    arch: u16,
+    metadata: EifIdentityInfo,
+    folder: &Path,
+) -> BTreeMap<String, String> {
     let at = |name: &str| folder.join(name);
     std::fs::write(at("kernel"), &parts.kernel).unwrap();
     let hasher = <Sha384 as sha2::Digest>::new();
-    let mut builder = EifBuilder::new(&at("kernel"), CMDLINE.to_owned(), None, hasher, arch, metadata);
+    let mut builder = EifBuilder::new(&at("kernel"), CMDLINE.to_owned(), signer, hasher, arch, metadata);
     for (number, ramdisk) in parts.ramdisks.iter().enumerate() {
         let path = at(&format!("ramdisk{number}"));
         std::fs::write(&path, ramdisk).unwrap();
@@ -81,6 +90,16 @@ fn new_file(path: &Path) -> File {
     File::options().read(true).write(true).create(true).truncate(true).open(path).unwrap()
 }
 
+/// A file of `core/eif/tests/signer`.
+fn signer_file(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../core/eif/tests/signer").join(name)
+}
+
+fn signer(key: &str, certificate: &str) -> Signer {
+    let read = |name| std::fs::read(signer_file(name)).unwrap();
+    Signer::from_pem(&read(key), &read(certificate)).unwrap()
+}
+
 fn assert_same(measurements: &Measurements, aws: &BTreeMap<String, String>) {
     for (register, pcr) in measurements.iter() {
         assert_eq!(pcr.to_string(), aws[&register.to_string()], "{register}");
@@ -96,7 +115,7 @@ fn the_aws_reader_measures_our_images_as_we_do() {
     let folder = tempfile::tempdir().unwrap();
     for ramdisks in [1, 2, 3] {
         let path = folder.path().join("ours.eif");
-        let written = ours(&parts(ramdisks), &path);
+        let written = ours(&parts(ramdisks), None, &path);
         let mut reader = aws_reader(&path);
         assert!(reader.check_crc());
         assert_same(&written.measurements, &reader.get_measurements().unwrap());
@@ -115,11 +134,11 @@ fn the_aws_builder_and_ours_write_the_same_file() {
     let at = |name: &str| -> PathBuf { folder.path().join(name) };
     for ramdisks in [1, 2] {
         let parts = parts(ramdisks);
-        let written = ours(&parts, &at("ours.eif"));
+        let written = ours(&parts, None, &at("ours.eif"));
         let metadata: EifIdentityInfo = serde_json::from_slice(&Metadata::new("6.12.1").to_json()).unwrap();
         let EifBuildInfo { build_tool, .. } = &metadata.build_info;
         assert_eq!(build_tool, "caution");
-        let pcrs = theirs(&parts, 0, metadata, folder.path());
+        let pcrs = theirs(&parts, None, 0, metadata, folder.path());
         assert_same(&written.measurements, &pcrs);
         assert!(std::fs::read(at("aws.eif")).unwrap() == std::fs::read(at("ours.eif")).unwrap());
     }
@@ -131,7 +150,7 @@ fn we_measure_an_image_of_the_aws_builder_as_it_does() {
     let mut metadata: EifIdentityInfo = serde_json::from_slice(&Metadata::default().to_json()).unwrap();
     metadata.custom_info = serde_json::json!({"any": ["thing"]});
     let arm = aws_nitro_enclaves_image_format::defs::EIF_HDR_ARCH_ARM64;
-    let pcrs = theirs(&parts(2), arm, metadata, folder.path());
+    let pcrs = theirs(&parts(2), None, arm, metadata, folder.path());
     let image = read(File::open(folder.path().join("aws.eif")).unwrap(), &Limits::default()).unwrap();
     assert_same(&image.measurements, &pcrs);
     assert_eq!(image.cmdline, CMDLINE);
@@ -152,6 +171,58 @@ fn the_aws_reader_measures_hello_as_the_build_says() {
     }
     let ours = read(File::open(eif).unwrap(), &Limits::default()).unwrap();
     assert_same(&ours.measurements, &theirs);
+}
+
+#[test]
+fn the_aws_tools_accept_our_signature_and_give_the_same_pcr8() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ours.eif");
+    for (key, certificate) in [
+        ("key.pem", "certificate.v3.pem"),
+        ("key.pkcs8.pem", "certificate.v3.pem"),
+        ("key.pem", "certificate.pem"),
+    ] {
+        let written = ours(&parts(2), Some(&signer(key, certificate)), &path);
+        let mut reader = aws_reader(&path);
+        assert!(reader.check_crc());
+        let measurements = reader.get_measurements().unwrap();
+        assert_same(&written.measurements, &measurements);
+        assert_eq!(written.pcr8.unwrap().to_string(), measurements["PCR8"]);
+        reader.get_certificate_info(measurements).unwrap();
+        assert_eq!(reader.sign_check, Some(true));
+    }
+    // What nitro-cli asks before it starts an image: this certificate is valid for a hundred years, the
+    // other one for twenty days.
+    ours(&parts(2), Some(&signer("key.pem", "certificate.v3.pem")), &path);
+    PcrSignatureChecker::from_eif(&path.display().to_string()).unwrap().verify().unwrap();
+}
+
+#[test]
+fn we_accept_the_aws_builders_signature_and_give_the_same_pcr8() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| -> PathBuf { folder.path().join(name) };
+    for (key, certificate) in [("key.pem", "certificate.pem"), ("key.pkcs8.pem", "certificate.v3.pem")] {
+        let parts = parts(2);
+        let metadata = serde_json::from_slice(&Metadata::new("6.12.1").to_json()).unwrap();
+        let key_file = signer_file(key).display().to_string();
+        let signs = SignKeyData::new(&key_file, &signer_file(certificate)).unwrap();
+        let pcrs = theirs(&parts, Some(signs), 0, metadata, folder.path());
+        let theirs = std::fs::read(at("aws.eif")).unwrap();
+        let image = read(theirs.as_slice(), &Limits::default()).unwrap();
+        assert_same(&image.measurements, &pcrs);
+        let signature = image.signature().unwrap().unwrap();
+        assert_eq!(signature.pcr8.to_string(), pcrs["PCR8"]);
+
+        // Theirs signs with a random number: the files differ in the checksum and in the last 96 bytes of
+        // COSE, which are one or two in the file each.
+        let ours_signer = signer(key, certificate);
+        assert_eq!(ours(&parts, Some(&ours_signer), &at("ours.eif")).pcr8, Some(signature.pcr8));
+        let ours = std::fs::read(at("ours.eif")).unwrap();
+        let start = usize::try_from(image.sections.last().unwrap().data_offset).unwrap();
+        let same = ours.len().min(theirs.len()) - 2 * 96;
+        assert!(start + 100 < same);
+        assert!(ours[start..same] == theirs[start..same]);
+    }
 }
 
 #[test]

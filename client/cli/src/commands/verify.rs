@@ -6,7 +6,7 @@ use crate::error::{CliError, Exit};
 use crate::verify::target::{self, TrustRoot};
 use crate::verify::{Request, fetch, verify};
 use caution_attest::Evidence;
-use caution_measure::Measurements;
+use caution_measure::{ImagePcrs, Measurements};
 use std::path::{Path, PathBuf};
 
 /// Arguments of `caution verify`.
@@ -76,7 +76,7 @@ fn inspect(context: &Context, args: &Args) -> Result<(), CliError> {
 }
 
 /// Expected registers from a file; all-zero ones are refused, since every debug enclave has them.
-pub(crate) fn read_pcrs(path: &Path) -> Result<Measurements, CliError> {
+pub(crate) fn read_pcrs(path: &Path) -> Result<ImagePcrs, CliError> {
     let bytes = read_limited(path, 64 * 1024)?;
     let wrong = |cause: String| CliError {
         exit: Exit::Usage,
@@ -85,25 +85,33 @@ pub(crate) fn read_pcrs(path: &Path) -> Result<Measurements, CliError> {
         hint: Some("use eif-stage/output/enclave.pcrs, or JSON {\"pcr0\", \"pcr1\", \"pcr2\"}".into()),
     };
     let text = String::from_utf8(bytes).map_err(|e| wrong(e.to_string()))?;
-    let measurements = if text.trim_start().starts_with('{') {
-        measurements_from_json(&text).map_err(wrong)?
+    let pcrs = if text.trim_start().starts_with('{') {
+        pcrs_from_json(&text).map_err(wrong)?
     } else {
-        Measurements::from_text(&text).map_err(|e| wrong(e.to_string()))?
+        ImagePcrs::from_text(&text).map_err(|e| wrong(e.to_string()))?
     };
-    match measurements.iter().find(|(_, pcr)| pcr.is_zero()) {
+    match pcrs.iter().find(|(_, pcr)| pcr.is_zero()) {
         Some((index, _)) => Err(wrong(format!("{index} is zero, which is what debug mode attests"))),
-        None => Ok(measurements),
+        None => Ok(pcrs),
     }
 }
 
-/// `{"pcr0", "pcr1", "pcr2", …}`, as `trusted_hashes.json` and others write it; more keys are fine.
-fn measurements_from_json(text: &str) -> Result<Measurements, String> {
+/// `{"pcr0", "pcr1", "pcr2", …}`, as `trusted_hashes.json` and others write it, and `pcr8` where the
+/// signer is to be the same too; more keys are fine.
+fn pcrs_from_json(text: &str) -> Result<ImagePcrs, String> {
     let json: serde_json::Value = serde_json::from_str(text).map_err(|e| e.to_string())?;
     let pcr = |name: &str| {
-        let text = json[name].as_str().ok_or_else(|| format!("`{name}` is missing"))?;
+        let text = match &json[name] {
+            serde_json::Value::String(text) => text,
+            serde_json::Value::Null => return Err(format!("`{name}` is missing")),
+            _ => return Err(format!("`{name}` is not text")),
+        };
         text.parse().map_err(|e| format!("`{name}`: {e}"))
     };
-    Ok(Measurements { pcr0: pcr("pcr0")?, pcr1: pcr("pcr1")?, pcr2: pcr("pcr2")? })
+    Ok(ImagePcrs {
+        measurements: Measurements { pcr0: pcr("pcr0")?, pcr1: pcr("pcr1")?, pcr2: pcr("pcr2")? },
+        pcr8: if json["pcr8"].is_null() { None } else { Some(pcr("pcr8")?) },
+    })
 }
 
 #[cfg(test)]
@@ -120,10 +128,28 @@ mod tests {
             (format!(r#"{{"pcr0":"{one}","pcr1":"{one}","pcr2":"{one}","verified_at":"x"}}"#), true),
             (format!("{one} PCR0\n{one} PCR1\n{} PCR2\n", "00".repeat(48)), false),
             (format!(r#"{{"pcr0":"{one}","pcr1":"{one}"}}"#), false),
+            (format!("{one} PCR0\n{one} PCR1\n{one} PCR2\n{} PCR8\n", "00".repeat(48)), false),
+            (format!(r#"{{"pcr0":"{one}","pcr1":"{one}","pcr2":"{one}","pcr8":8}}"#), false),
             (format!(r#"{{"pcr0":"{one}","pcr1":"{one}","pcr2":"{}"}}"#, "00".repeat(48)), false),
         ] {
             std::fs::write(&file, &text).unwrap();
             assert_eq!(read_pcrs(&file).map_err(|e| e.exit).is_ok(), ok, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_signer_is_expected_where_the_file_names_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("pcrs");
+        let one = "11".repeat(48);
+        for (text, named) in [
+            (format!("{one} PCR0\n{one} PCR1\n{one} PCR2\n"), false),
+            (format!("{one} PCR0\n{one} PCR1\n{one} PCR2\n{one} PCR8\n"), true),
+            (format!(r#"{{"pcr0":"{one}","pcr1":"{one}","pcr2":"{one}","pcr8":null}}"#), false),
+            (format!(r#"{{"pcr0":"{one}","pcr1":"{one}","pcr2":"{one}","pcr8":"{one}"}}"#), true),
+        ] {
+            std::fs::write(&file, &text).unwrap();
+            assert_eq!(read_pcrs(&file).unwrap().pcr8.is_some(), named, "{text}");
         }
     }
 }

@@ -4,7 +4,7 @@ use super::source::Reviewed;
 use super::verdict::{CheckName, Root, Verdict};
 use crate::error::Exit;
 use caution_abi::manifest::Manifest;
-use caution_measure::{Measurements, Pcr, PcrIndex};
+use caution_measure::{ImagePcrs, Measurements, Pcr, PcrIndex};
 
 /// PCR1 against the expected release, and the manifest's word about it; whether both hold.
 pub(super) fn platform(
@@ -32,8 +32,8 @@ pub(super) fn platform(
     true
 }
 
-/// All three registers, and which layer differs.
-pub(super) fn build(expected: &Measurements, attested: &Measurements, how: &str, verdict: &mut Verdict) {
+/// All expected registers, and which layer differs. `attested` has them all.
+pub(super) fn build(expected: &ImagePcrs, attested: &ImagePcrs, how: &str, verdict: &mut Verdict) {
     let differing: Vec<(PcrIndex, Pcr, Pcr)> = expected
         .iter()
         .zip(attested.iter())
@@ -41,11 +41,13 @@ pub(super) fn build(expected: &Measurements, attested: &Measurements, how: &str,
         .map(|((index, expected), (_, attested))| (index, expected, attested))
         .collect();
     if differing.is_empty() {
-        verdict.ok(CheckName::Build, format!("{how}, PCR0–2 equal"));
+        let signer = if expected.pcr8.is_some() { " and PCR8" } else { "" };
+        verdict.ok(CheckName::Build, format!("{how}, PCR0–2{signer} equal"));
         return;
     }
     let has = |number: u8| differing.iter().any(|(index, ..)| index.get() == number);
     let layer = match (has(1), has(2)) {
+        (false, false) if !has(0) => "PCR8 differs: the image is the same, its signer is another one or none",
         (false, true) => "PCR2 differs: the application layer (its files, or how it is started)",
         (true, false) => "PCR1 differs: the EnclaveOS layer",
         (true, true) => "PCR1 and PCR2 differ: EnclaveOS and the application",

@@ -8,12 +8,12 @@ use crate::error::Exit;
 use caution_abi::evidence::UserData;
 use caution_abi::manifest::Manifest;
 use caution_attest::{Blame, Evidence, Policy, RootKind, Roots, VerifyError};
-use caution_measure::{Measurements, Sha256Digest};
+use caution_measure::{ImagePcrs, Pcr, PcrIndex, Sha256Digest};
 
 /// What authentic evidence says.
 pub(super) struct Authenticated {
-    /// PCR0 to PCR2.
-    pub(super) measurements: Measurements,
+    /// The registers an image decides; PCR8 is zero where nobody signed it.
+    pub(super) pcrs: ImagePcrs,
     /// What the document's `user_data` is: EnclaveOS' map, another form, or absent.
     user_data: Option<UserData>,
     /// The manifest's text as it was sent along, not part of the document.
@@ -52,8 +52,9 @@ pub(super) fn authenticate(
     verdict.evidence_time = Some(verified.timestamp().to_string());
     verdict.evidence_valid_until = Some(until.to_string());
     verdict.ok(CheckName::Evidence, format!("fresh nonce, {signer}, leaf valid until {until}), not debug"));
+    let pcr8 = verified.pcr(PcrIndex::SIGNER).copied().unwrap_or(Pcr::ZERO);
     Some(Authenticated {
-        measurements: verified.measurements(),
+        pcrs: ImagePcrs { measurements: verified.measurements(), pcr8: Some(pcr8) },
         user_data: verified.user_data().and_then(|bytes| UserData::from_bytes(bytes).ok()),
         sent_manifest: fetched.manifest.clone(),
     })

@@ -12,7 +12,7 @@ pub(crate) mod verdict;
 
 use crate::Context;
 use crate::error::{CliError, Exit};
-use caution_measure::Measurements;
+use caution_measure::{ImagePcrs, Measurements};
 use evidence::Authenticated;
 use std::path::Path;
 use verdict::{CheckName, Verdict};
@@ -26,7 +26,7 @@ pub(crate) struct Request {
     /// `--commit`: the revision the caller expects.
     pub(crate) commit: Option<String>,
     /// `--pcrs`: expected registers instead of a rebuild.
-    pub(crate) pcrs: Option<Measurements>,
+    pub(crate) pcrs: Option<ImagePcrs>,
     /// `--no-cache`.
     pub(crate) no_cache: bool,
     /// The clock.
@@ -39,7 +39,7 @@ pub(crate) fn verify(context: &Context, request: &Request) -> Result<Verdict, Cl
     let fetched = fetch::fetch(&target.url)?;
     let mut verdict = Verdict::new();
     if let Some(authenticated) = evidence::authenticate(&fetched, &target.roots, request.now, &mut verdict) {
-        verdict.attested = Some(authenticated.measurements);
+        verdict.attested = Some(authenticated.pcrs.measurements);
         match &request.pcrs {
             Some(expected) => against_pcrs(&target.name, expected, &authenticated, &mut verdict),
             None => against_source(context, request, &target.name, &authenticated, &mut verdict)?,
@@ -49,11 +49,11 @@ pub(crate) fn verify(context: &Context, request: &Request) -> Result<Verdict, Cl
 }
 
 /// Compares with given registers; says that the source was not looked at.
-fn against_pcrs(name: &str, expected: &Measurements, enclave: &Authenticated, verdict: &mut Verdict) {
+fn against_pcrs(name: &str, expected: &ImagePcrs, enclave: &Authenticated, verdict: &mut Verdict) {
     verdict.not_checked(CheckName::Source, "not asked for: compared with the given PCR values instead");
     verdict.not_checked(CheckName::Platform, "not by itself: PCR1 is one of the given values");
-    verdict.expected = Some(*expected);
-    compare::build(expected, &enclave.measurements, "the given PCR values", verdict);
+    verdict.expected = Some(expected.measurements);
+    compare::build(expected, &enclave.pcrs, "the given PCR values", verdict);
     compare::note_channel(verdict);
     let headline = if verdict.failure.is_none() {
         let place = compare::place(verdict.root);
@@ -78,12 +78,12 @@ fn against_source(
         return Ok(());
     };
     let short = reviewed.commit.short();
-    if !compare::platform(&reviewed, manifest.as_ref(), &enclave.measurements, verdict) {
+    if !compare::platform(&reviewed, manifest.as_ref(), &enclave.pcrs.measurements, verdict) {
         verdict.not_checked(CheckName::Build, "not rebuilt: the platform below it is already another one");
         verdict.conclude(format!("{name} does not run on the expected EnclaveOS release."));
         return Ok(());
     }
-    let rebuilt = match rebuild::rebuild(context, &reviewed, &enclave.measurements, request.no_cache) {
+    let rebuilt = match rebuild::rebuild(context, &reviewed, &enclave.pcrs.measurements, request.no_cache) {
         Ok(rebuilt) => rebuilt,
         Err(cause) => {
             let mut lines = cause.causes;
@@ -97,7 +97,8 @@ fn against_source(
     if !reviewed.check_claims(Some(&rebuilt.boot_plan), manifest.as_ref(), verdict) {
         return Ok(());
     }
-    compare::build(&rebuilt.measurements, &enclave.measurements, &rebuilt.how, verdict);
+    let expected = ImagePcrs { measurements: rebuilt.measurements, pcr8: None };
+    compare::build(&expected, &enclave.pcrs, &rebuilt.how, verdict);
     compare::note_channel(verdict);
     let headline = if verdict.failure.is_none() {
         format!("{name} runs exactly commit {short} {}.", compare::place(verdict.root))
@@ -106,7 +107,7 @@ fn against_source(
     };
     verdict.conclude(headline);
     if verdict.verified {
-        save(context, reviewed.repo.root(), &enclave.measurements, request.now, verdict);
+        save(context, reviewed.repo.root(), &enclave.pcrs.measurements, request.now, verdict);
     }
     Ok(())
 }

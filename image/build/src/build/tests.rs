@@ -9,8 +9,9 @@ use crate::testing::Scratch;
 use caution_abi::boot_plan;
 use caution_abi::manifest::EnclaveOsRef;
 use caution_abi::seal::{self, Seal};
+use caution_eif::{SectionKind, Signer};
 use caution_enclaveos::{FileInfo, Release, ReleaseInfo, Toolchain};
-use caution_measure::{Measurements, PcrHasher};
+use caution_measure::{ImagePcrs, PcrHasher};
 use std::cell::RefCell;
 use std::fs;
 use std::io::Read as _;
@@ -105,8 +106,24 @@ fn run_into(
         release,
         no_cache: false,
         strict,
+        signer: None,
         output,
         progress,
+    })
+}
+
+fn run_signed(root: &Path, release: &Release, signer: &Signer) -> Result<Built, BuildError> {
+    let repo = Repository::discover(root)?;
+    build(&Request {
+        repo: &repo,
+        commit: &repo.head()?,
+        branch: repo.branch()?,
+        release,
+        no_cache: false,
+        strict: false,
+        signer: Some(signer),
+        output: &root.join("eif-stage"),
+        progress: &|_| {},
     })
 }
 
@@ -143,7 +160,8 @@ fn a_commit_becomes_an_image_and_its_companions() {
     assert_eq!(image.measurements, built.measurements);
     assert_eq!(built.measurements.pcr1, release.reference().pcr1);
     let pcrs = String::from_utf8(read("output/enclave.pcrs")).expect("is text");
-    assert_eq!(Measurements::from_text(&pcrs), Ok(built.measurements));
+    let ImagePcrs { measurements, pcr8 } = ImagePcrs::from_text(&pcrs).expect("is readable");
+    assert_eq!((measurements, pcr8, built.pcr8), (built.measurements, None, None));
 
     let ramdisks: Vec<u8> = image
         .sections_of(caution_eif::SectionKind::Ramdisk)
@@ -239,6 +257,32 @@ fn one_changed_byte_changes_the_application_and_not_the_platform() {
     assert_eq!(before.pcr1, after.pcr1);
     assert_ne!(before.pcr2, after.pcr2);
     assert_ne!(before.pcr0, after.pcr0);
+}
+
+#[test]
+fn a_signed_image_has_the_same_measurements_and_the_same_bytes_each_time() {
+    let scratch = app();
+    let release = release(&scratch.outside("release"), KERNEL);
+    let signer = Signer::from_pem(
+        include_bytes!("../../../../core/eif/tests/signer/key.pem"),
+        include_bytes!("../../../../core/eif/tests/signer/certificate.v3.pem"),
+    )
+    .expect("belong together");
+    let plain = run(scratch.path(), &release, &|_| {}).expect("builds");
+    let built = run_signed(scratch.path(), &release, &signer).expect("builds");
+    let again = run_signed(scratch.path(), &release, &signer).expect("builds");
+    assert_eq!((built.measurements, built.sha256), (plain.measurements, again.sha256));
+    assert_ne!(built.sha256, plain.sha256);
+    assert_eq!(built.pcr8, Some(signer.certificate().pcr8));
+
+    let eif = fs::read(&built.eif).expect("was built");
+    let image = caution_eif::read(eif.as_slice(), &caution_eif::Limits::default()).expect("is an image");
+    assert_eq!(image.sections.last().map(|section| section.kind), Some(SectionKind::Signature));
+    assert_eq!(image.signature(), Ok(Some(signer.certificate())));
+    let pcrs = fs::read_to_string(built.eif.with_file_name("enclave.pcrs")).expect("was built");
+    assert_eq!(pcrs.lines().count(), 4);
+    let expected = ImagePcrs { measurements: built.measurements, pcr8: built.pcr8 };
+    assert_eq!(ImagePcrs::from_text(&pcrs), Ok(expected));
 }
 
 #[test]

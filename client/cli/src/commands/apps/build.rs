@@ -1,11 +1,13 @@
 //! `caution apps build`: from a commit to an enclave image.
 
+use super::signing;
 use crate::Context;
 use crate::error::{CliError, Exit};
 use crate::terminal::Terminal;
 use caution_abi::manifest::EnclaveOsRef;
 use caution_build::git::{CommitId, Repository};
 use caution_build::{Built, Progress, Request, Step, human_size};
+use caution_eif::Signer;
 use caution_enclaveos::Release;
 use caution_measure::Measurements;
 use std::fmt::Write as _;
@@ -31,6 +33,9 @@ pub(crate) struct Args {
     /// The EnclaveOS release to build on: a folder made by `caution enclaveos build`.
     #[arg(long, value_name = "DIR")]
     enclaveos: Option<PathBuf>,
+
+    #[command(flatten)]
+    signing: signing::Args,
 }
 
 pub(crate) fn run(context: &Context, args: &Args) -> Result<(), CliError> {
@@ -50,6 +55,7 @@ pub(crate) fn build_image(
     args: &Args,
     repo: &Repository,
 ) -> Result<(Built, Release), CliError> {
+    let signer = args.signing.signer(context.terminal)?;
     let commit = match &args.commit {
         Some(revision) => repo.resolve(revision)?,
         None => clean_head(repo, &[])?,
@@ -57,7 +63,8 @@ pub(crate) fn build_image(
     let release = release(context, args.enclaveos.as_deref())?;
     let output = repo.root().join("eif-stage");
     let Args { no_cache, strict, .. } = *args;
-    let job = Job { repo, commit: &commit, release: &release, output: &output, no_cache, strict };
+    let signer = signer.as_ref();
+    let job = Job { repo, commit: &commit, release: &release, signer, output: &output, no_cache, strict };
     let built = build_commit(context.terminal, &job)?;
     Ok((built, release))
 }
@@ -67,6 +74,7 @@ pub(crate) struct Job<'a> {
     pub(crate) repo: &'a Repository,
     pub(crate) commit: &'a CommitId,
     pub(crate) release: &'a Release,
+    pub(crate) signer: Option<&'a Signer>,
     /// The folder to fill, as `eif-stage/`.
     pub(crate) output: &'a Path,
     pub(crate) no_cache: bool,
@@ -83,6 +91,7 @@ pub(crate) fn build_commit(terminal: Terminal, job: &Job<'_>) -> Result<Built, C
         release: job.release,
         no_cache: job.no_cache,
         strict: job.strict,
+        signer: job.signer,
         output: job.output,
         progress: &|progress| show(terminal, &progress),
     })?;
@@ -140,8 +149,10 @@ fn to_text(built: &Built, release: &Release) -> String {
     let Measurements { pcr0, pcr1, pcr2 } = built.measurements;
     let EnclaveOsRef { version, .. } = release.reference();
     let kernel = &release.info.kernel_version;
+    let signer =
+        built.pcr8.map_or_else(String::new, |pcr8| format!("  PCR8  {pcr8}  the signing certificate\n"));
     format!(
-        "\n  {}\n  {} · sha256 {}\n\n  PCR0  {pcr0}  the whole image\n  PCR1  {pcr1}  EnclaveOS {version} (kernel {kernel}, boot, command line)\n  PCR2  {pcr2}  this application and how it is started\n",
+        "\n  {}\n  {} · sha256 {}\n\n  PCR0  {pcr0}  the whole image\n  PCR1  {pcr1}  EnclaveOS {version} (kernel {kernel}, boot, command line)\n  PCR2  {pcr2}  this application and how it is started\n{signer}",
         built.eif.display(),
         human_size(built.size),
         built.sha256,
@@ -165,6 +176,7 @@ pub(crate) fn to_json(built: &Built, release: &Release) -> serde_json::Value {
         "pcr0": built.measurements.pcr0,
         "pcr1": built.measurements.pcr1,
         "pcr2": built.measurements.pcr2,
+        "pcr8": built.pcr8,
         "commit": built.commit.to_string(),
         "enclaveos": { "id": release.id(), "version": release.reference().version },
         "boot_plan_sha256": built.boot_plan.digest(),

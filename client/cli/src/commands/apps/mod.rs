@@ -6,6 +6,7 @@ mod migrate_procfile;
 mod pin;
 mod ps;
 mod run;
+mod signing;
 mod stop;
 
 use crate::Context;

@@ -40,6 +40,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<(), CliError> {
         // What a tag means now, and not what it meant when it was last used here.
         no_cache: true,
         strict: false,
+        signer: None,
         output: &repo.root().join("eif-stage"),
         progress: &|progress| show(terminal, &progress),
     })?;

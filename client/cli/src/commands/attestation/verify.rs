@@ -9,7 +9,7 @@ use crate::terminal::Look;
 use crate::verify::target::roots_from_file;
 use caution_appspec::printable;
 use caution_attest::{Blame, Evidence, Policy, RootKind, Roots, Verified, VerifyError};
-use caution_measure::Measurements;
+use caution_measure::{ImagePcrs, PcrIndex};
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
@@ -54,9 +54,11 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<(), CliError> {
         None => Roots::aws(),
     };
     let document = read_document(&args.file)?;
+    let signer = expected.and_then(|pcrs| pcrs.pcr8).map(|pcr8| (PcrIndex::SIGNER, pcr8));
     let policy = Policy {
         nonce: args.nonce.as_ref().map(|nonce| nonce.0.as_slice()),
-        expected: expected.as_ref(),
+        expected: expected.as_ref().map(|pcrs| &pcrs.measurements),
+        registers: signer.as_slice(),
         ..Policy::at(unix_millis(args.at.unwrap_or_else(jiff::Timestamp::now)))
     };
     let evidence = Evidence::parse(&document).map_err(|e| refusal(&e.into(), None))?;
@@ -98,17 +100,17 @@ fn root_words(root: RootKind) -> &'static str {
     }
 }
 
-fn to_text(args: &Args, verified: &Verified, expected: Option<&Measurements>, word: &str) -> String {
+fn to_text(args: &Args, verified: &Verified, expected: Option<&ImagePcrs>, word: &str) -> String {
     let mut text = format!("{word}  signed by {}\n\n", root_words(verified.root()));
     let _ = writeln!(text, "  made at      {}", verified.timestamp());
     let _ = writeln!(text, "  leaf until   {}", verified.leaf_valid_until());
     let _ = writeln!(text, "  module       {}", printable(verified.module_id()));
     let nonce = if args.nonce.is_some() { "answers yours" } else { "not checked (--nonce HEX)" };
     let _ = writeln!(text, "  nonce        {nonce}");
-    let identity = if expected.is_some() {
-        "PCR0–2 are the ones in the given file"
-    } else {
-        "not checked: genuine, but nothing says which program this is (--pcrs FILE)"
+    let identity = match expected.map(|pcrs| pcrs.pcr8) {
+        Some(None) => "PCR0–2 are the ones in the given file",
+        Some(Some(_)) => "PCR0–2 and PCR8 are the ones in the given file",
+        None => "not checked: genuine, but nothing says which program this is (--pcrs FILE)",
     };
     let _ = writeln!(text, "  identity     {identity}\n");
     for (index, pcr) in verified.pcrs().filter(|(_, pcr)| !pcr.is_zero()) {
@@ -117,7 +119,7 @@ fn to_text(args: &Args, verified: &Verified, expected: Option<&Measurements>, wo
     text
 }
 
-fn to_json(args: &Args, verified: &Verified, expected: Option<&Measurements>) -> serde_json::Value {
+fn to_json(args: &Args, verified: &Verified, expected: Option<&ImagePcrs>) -> serde_json::Value {
     let hex = |bytes: Option<&[u8]>| bytes.map(|b| data_encoding::HEXLOWER.encode(b));
     let pcrs: serde_json::Map<String, serde_json::Value> =
         verified.pcrs().map(|(index, pcr)| (index.get().to_string(), pcr.to_string().into())).collect();
