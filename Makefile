@@ -17,7 +17,7 @@ target := $(abspath $(or $(CARGO_TARGET_DIR),target))
 # The program that the system tests, the demo and the benchmarks drive.
 export CAUTION_BIN := $(target)/release/caution
 
-.PHONY: help demo test test-long bench check build install enclaveos base-images clean
+.PHONY: help demo test test-long bench check build install install-test install-long install-bench enclaveos base-images clean
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,8 +48,8 @@ tests() { \
 }; tests
 endef
 
-bench: install build enclaveos base-images ## measure what SPECIFICATION.md promises: a table, and target/bench.jsonl
-	@cargo xtask bench
+bench: install-bench build enclaveos base-images ## measure what SPECIFICATION.md promises: a table, and target/bench.jsonl
+	@PATH="$${CAUTION_WORKDIR:-$${XDG_CACHE_HOME:-$$HOME/.cache}/caution}/tools/bin:$$PATH" cargo xtask bench
 
 check: ## format, lints and layers, as CI checks them first
 	@tools/stage "format" cargo fmt --all --check
@@ -67,6 +67,9 @@ install-test:
 
 install-long:
 	@tools/install long
+
+install-bench:
+	@tools/install bench
 
 # Content-addressed: nothing is built again unless its inputs changed.
 enclaveos: install build ## the EnclaveOS release of this tree

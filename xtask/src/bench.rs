@@ -2,6 +2,7 @@
 //! user does, and writes `target/bench.jsonl`.
 
 mod caution;
+mod image;
 mod report;
 
 use caution::{Caution, free_port};
@@ -56,6 +57,7 @@ pub(crate) fn run(root: &Path) -> Result<(), BenchError> {
     let first = app.build(&caution)?;
     measured.push(rebuild(&caution, &app)?);
     measured.push(boot(&caution, &app, &first)?);
+    measured.extend(image::measure(&caution, root, &app)?);
 
     report::write(&root.join("target/bench.jsonl"), &measured)?;
     print!("{}", report::table(&measured));

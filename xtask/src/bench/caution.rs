@@ -24,6 +24,11 @@ impl Caution {
         Self(named.unwrap_or_else(|| root.join("target/release/caution")))
     }
 
+    /// Where it is.
+    pub(crate) fn program(&self) -> &Path {
+        &self.0
+    }
+
     /// Runs it with `--json`.
     pub(crate) fn json(&self, folder: &Path, arguments: &[&str]) -> Result<Answer, BenchError> {
         let text = run(folder, &self.0, &[arguments, &["--json"]].concat())?;
@@ -44,6 +49,13 @@ impl Answer {
     /// The number at a JSON pointer.
     pub(crate) fn number(&self, pointer: &'static str) -> Result<f64, BenchError> {
         let value = self.json.pointer(pointer).and_then(serde_json::Value::as_f64);
+        value.ok_or_else(|| BenchError::Answer { command: self.command.clone(), field: pointer })
+    }
+
+    /// The text at a JSON pointer.
+    pub(crate) fn text(&self, pointer: &'static str) -> Result<String, BenchError> {
+        let value = self.json.pointer(pointer).and_then(serde_json::Value::as_str);
+        let value = value.map(str::to_owned);
         value.ok_or_else(|| BenchError::Answer { command: self.command.clone(), field: pointer })
     }
 

@@ -27,21 +27,44 @@ pub(crate) struct Measurement {
 pub(crate) enum Goal {
     /// The value, in its unit.
     AtMost(f64),
+    /// The value, as a part of the peer's in the same run.
+    PartOfPeer(f64),
+}
+
+/// What a value is compared with, measured in the same run.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Peer {
+    pub(crate) name: &'static str,
+    pub(crate) value: f64,
 }
 
 impl Measurement {
     /// A value with a promise and no peer.
     pub(crate) fn new(name: &str, value: f64, unit: &'static str, goal: Goal) -> Self {
-        let Goal::AtMost(limit) = goal;
+        Self::of(name, value, unit, None, goal)
+    }
+
+    /// A value with a promise, beside that of a peer.
+    pub(crate) fn beside(name: &str, value: f64, unit: &'static str, peer: Peer, goal: Goal) -> Self {
+        Self::of(name, value, unit, Some(peer), goal)
+    }
+
+    fn of(name: &str, value: f64, unit: &'static str, peer: Option<Peer>, goal: Goal) -> Self {
+        let rounded = |value: f64| (value * 1000.0).round() / 1000.0;
+        let ratio = peer.map(|peer| value / peer.value);
+        let (target, holds) = match goal {
+            Goal::AtMost(limit) => (format!("≤ {limit} {unit}"), value <= limit),
+            Goal::PartOfPeer(part) => (format!("≤ ×{part}"), ratio.is_some_and(|ratio| ratio <= part)),
+        };
         Self {
             name: name.to_owned(),
-            value: (value * 1000.0).round() / 1000.0,
+            value: rounded(value),
             unit,
-            peer: None,
-            peer_value: None,
-            ratio: None,
-            target: format!("≤ {limit} {unit}"),
-            holds: value <= limit,
+            peer: peer.map(|peer| peer.name),
+            peer_value: peer.map(|peer| rounded(peer.value)),
+            ratio: ratio.map(rounded),
+            target,
+            holds,
         }
     }
 }
@@ -88,5 +111,9 @@ mod tests {
         );
         let missed = Measurement::new("boot", 3.5, "s", Goal::AtMost(3.0));
         assert!(table(&[missed]).contains("✗ missed"));
+        let peer = Peer { name: "another", value: 20.0 };
+        let beside = Measurement::beside("image", 2.0, "s", peer, Goal::PartOfPeer(0.125));
+        let line = table(&[beside]);
+        assert!(line.contains("✓ holds") && line.contains("another: 20.00 s (×0.10)"), "{line}");
     }
 }
