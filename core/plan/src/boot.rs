@@ -50,6 +50,14 @@ pub enum PlanError {
     /// The program's name is empty.
     #[error("The program to run has an empty name.")]
     EmptyProgram,
+    /// One file is to be packed, and the command runs another.
+    #[error("`binary` packs `{binary}` of the image alone, and the command runs `{program}`.")]
+    NotTheBinary {
+        /// The file that is packed.
+        binary: String,
+        /// What the command runs.
+        program: String,
+    },
     /// The command does not fit the manifest.
     #[error("The command to run has {0} bytes, of at most {MAX_COMMAND_BYTES}.")]
     CommandTooLong(usize),
@@ -75,6 +83,7 @@ impl PlanError {
             Self::NoCommand | Self::EmptyProgram => {
                 "add `run:` to the Procfile (`command` to caution.hcl), or ENTRYPOINT to the Containerfile"
             }
+            Self::NotTheBinary { .. } => "run that file, or remove `binary`",
             Self::CommandTooLong(_) => "put the command into a script of the image and run that",
             Self::MalformedImageEnv(_) => "write `ENV NAME=value` in the Containerfile",
             Self::NotSupportedYet(_) => "take it out of the configuration",
@@ -88,7 +97,8 @@ impl PlanError {
 /// The boot plan of `spec` on an image.
 ///
 /// The configuration's command replaces ENTRYPOINT and CMD both; its environment wins over the
-/// image's. Restart policy and readiness are the constants of this module.
+/// image's. With `binary` the root holds that file alone: it is what runs when nobody names a command,
+/// and the working directory is `/`. Restart policy and readiness are the constants of this module.
 pub fn boot_plan(spec: &AppSpec, image: &ImageProcess) -> Result<BootPlan, PlanError> {
     refuse_unsupported(spec)?;
     let argv = argv(spec, image)?;
@@ -106,7 +116,7 @@ pub fn boot_plan(spec: &AppSpec, image: &ImageProcess) -> Result<BootPlan, PlanE
         app: App {
             argv,
             env: environment(spec, image)?,
-            cwd: absolute(&image.working_dir),
+            cwd: if spec.build.binary.is_some() { "/".to_owned() } else { absolute(&image.working_dir) },
             uid: image.uid,
             gid: image.gid,
             groups,
@@ -136,7 +146,17 @@ pub(crate) fn configured_argv(spec: &AppSpec) -> Option<Vec<String>> {
 
 fn argv(spec: &AppSpec, image: &ImageProcess) -> Result<Vec<String>, PlanError> {
     let from_image = || image.entrypoint.iter().chain(&image.cmd).cloned().collect();
-    let argv: Vec<String> = configured_argv(spec).unwrap_or_else(from_image);
+    let mut argv: Vec<String> = configured_argv(spec).unwrap_or_else(from_image);
+    if let Some(binary) = &spec.build.binary {
+        match argv.first() {
+            None => argv.push(binary.clone()),
+            Some(program) if program == binary => {}
+            Some(program) => {
+                let program = program.escape_debug().to_string();
+                return Err(PlanError::NotTheBinary { binary: binary.clone(), program });
+            }
+        }
+    }
     match argv.first() {
         None => return Err(PlanError::NoCommand),
         Some(program) if program.is_empty() => return Err(PlanError::EmptyProgram),

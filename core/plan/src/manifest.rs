@@ -13,16 +13,17 @@ pub struct SourceIdentity {
     pub branch: Option<String>,
 }
 
-/// The manifest of `plan`, with the commit put into the URLs of `app_sources`.
+/// The manifest of `plan`, with the commit put into the URLs of `app_sources`. Without a `source`,
+/// where the image came from nobody knows where, it names none.
 pub fn manifest(
     spec: &AppSpec,
-    source: &SourceIdentity,
+    source: Option<&SourceIdentity>,
     plan: &BootPlan,
     enclaveos: &EnclaveOsRef,
 ) -> Manifest {
     Manifest {
         version: Manifest::VERSION.to_owned(),
-        app_source: Some(AppSource {
+        app_source: source.map(|source| AppSource {
             urls: app_urls(spec, &source.commit),
             commit: source.commit.clone(),
             branch: source.branch.clone(),

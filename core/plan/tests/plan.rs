@@ -77,6 +77,33 @@ fn a_shell_line_runs_in_the_image_shell() {
 }
 
 #[test]
+fn one_file_of_the_image_runs_alone() {
+    let with = |procfile: &str, image: &ImageProcess| boot_plan(&spec(procfile), image);
+    let plan = with("binary: /app/entry\n", &image()).unwrap();
+    assert_eq!((plan.app.argv, plan.app.cwd.as_str()), (texts(&["/app/entry", "--default"]), "/"));
+    let plan = with("binary: /app/server\nrun: A=1 /app/server -v\n", &image()).unwrap();
+    assert_eq!(plan.app.argv, ["/app/server", "-v"]);
+    let nameless = ImageProcess { entrypoint: Vec::new(), cmd: Vec::new(), ..image() };
+    assert_eq!(with("binary: /app/server\n", &nameless).unwrap().app.argv, ["/app/server"]);
+
+    for (procfile, runs) in [
+        ("binary: /app/server\n", "/app/entry"),
+        ("binary: /app/server\nrun: server\n", "server"),
+        ("binary: /app/server\nrun: /app/server | tee /log\n", "/bin/sh"),
+    ] {
+        let error = with(procfile, &image()).unwrap_err();
+        assert!(matches!(&error, PlanError::NotTheBinary { program, .. } if program == runs), "{error}");
+    }
+}
+
+#[test]
+fn an_image_without_source_makes_a_manifest_without_source() {
+    let spec = spec("run: /a\napp_sources: https://git.example.org/a.git\n");
+    let plan = boot_plan(&spec, &image()).unwrap();
+    assert_eq!(manifest(&spec, None, &plan, &enclaveos()).app_source, None);
+}
+
+#[test]
 fn without_an_http_port_the_first_port_says_when_the_app_is_ready() {
     let mut spec = spec("run: /a\nports: 9000, 8080\nhttp_port: 9000\n");
     spec.network.http = None;
@@ -159,7 +186,7 @@ const APP: &str = "run: /app/server --flag\nports: 8080, 9000\nhttp_port: 8080\n
 fn the_manifest_says_what_the_plan_and_the_spec_say() {
     let spec = spec(APP);
     let plan = boot_plan(&spec, &image()).unwrap();
-    let manifest = manifest(&spec, &source(), &plan, &enclaveos());
+    let manifest = manifest(&spec, Some(&source()), &plan, &enclaveos());
     assert_eq!(
         manifest,
         Manifest {
@@ -203,7 +230,7 @@ fn the_longest_manifest_fits() {
     spec.command = Some(Command::Argv(vec!["\u{1}".repeat((MAX_COMMAND_BYTES - 8) / 6)]));
     let plan = boot_plan(&spec, &image()).unwrap();
     let source = SourceIdentity { commit: "0".repeat(64), branch: Some("b".repeat(255)) };
-    let bytes = manifest(&spec, &source, &plan, &enclaveos()).to_bytes();
+    let bytes = manifest(&spec, Some(&source), &plan, &enclaveos()).to_bytes();
     assert!(bytes.len() <= manifest::MAX_BYTES, "{}", bytes.len());
     assert!(Manifest::from_bytes(&bytes).is_ok());
 }
@@ -212,7 +239,7 @@ fn the_longest_manifest_fits() {
 fn fields(with_plan: bool, change: impl FnOnce(&mut Manifest)) -> Vec<&'static str> {
     let spec = spec(APP);
     let plan = boot_plan(&spec, &image()).unwrap();
-    let mut remote = manifest(&spec, &source(), &plan, &enclaveos());
+    let mut remote = manifest(&spec, Some(&source()), &plan, &enclaveos());
     change(&mut remote);
     let plan = with_plan.then_some(&plan);
     let expected = Expected { commit: COMMIT, spec: &spec, enclaveos: &enclaveos(), plan };
@@ -265,7 +292,7 @@ fn every_claim_is_compared() {
 fn a_command_from_the_image_is_compared_once_the_image_is_known() {
     let spec = spec("ports: 8080\n");
     let plan = boot_plan(&spec, &image()).unwrap();
-    let mut remote = manifest(&spec, &source(), &plan, &enclaveos());
+    let mut remote = manifest(&spec, Some(&source()), &plan, &enclaveos());
     remote.run_command = texts(&["/bin/sh", "-c", "evil"]);
     let before = Expected { commit: COMMIT, spec: &spec, enclaveos: &enclaveos(), plan: None };
     assert_eq!(disagreements(&before, &remote), []);
@@ -284,7 +311,7 @@ fn a_command_from_the_image_is_compared_once_the_image_is_known() {
 fn a_remote_text_cannot_steer_the_terminal() {
     let spec = spec(APP);
     let plan = boot_plan(&spec, &image()).unwrap();
-    let mut remote = manifest(&spec, &source(), &plan, &enclaveos());
+    let mut remote = manifest(&spec, Some(&source()), &plan, &enclaveos());
     remote.metadata = Some("\u{1b}[2Jfor\u{202e}people\n".to_owned());
     let expected = Expected { commit: COMMIT, spec: &spec, enclaveos: &enclaveos(), plan: Some(&plan) };
     let found = disagreements(&expected, &remote);

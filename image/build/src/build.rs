@@ -1,21 +1,19 @@
 //! From a commit to `eif-stage/`.
 
 use crate::config::load_config;
-use crate::containerfile::{self, Containerfile, ImageUse};
-use crate::engine::{self, BuildRequest, ContainerEngine, EngineError};
+use crate::containerfile;
 use crate::error::BuildError;
 use crate::log::Log;
+use crate::origin::{Container, Origin};
 use crate::packing::pack;
 use crate::pin::{self, Committed, Moved, Pin};
 use crate::request::{Built, Progress, Request, Step};
 use crate::stage::{Stage, StageError};
 use caution_abi::boot_plan::BootPlan;
 use caution_appspec::{AppSpec, excerpt};
-use caution_measure::Sha256Digest;
 use caution_plan::{ImageProcess, SourceIdentity, boot_plan, manifest};
 use caution_rootfs::oci::Image;
 use caution_rootfs::{Limits, RootfsError, Tree, merge, resolve_user};
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// Builds a commit into the request's output folder.
@@ -46,92 +44,21 @@ pub fn pin(request: &Request<'_>) -> Result<Pinned, BuildError> {
     let mut build = Build::prepare(request, true)?;
     build.source()?;
     let container = build.container()?;
-    build.file.check_pinned(&container.digests)?;
-    let text = build.containerfile_eif(&container.digests);
+    build.origin.check_pinned(&container)?;
+    let text = build.origin.pinned(&container, &build.in_use);
     // One that cannot be read is what a new one is for.
     let before = Committed::read(request.repo, request.commit).ok().flatten();
     let moved = Moved::between(before.as_ref(), &text, &containerfile::parse(&text), build.in_use);
     Ok(Pinned { text, moved })
 }
 
-/// The Containerfile that is built.
-struct Chosen {
-    name: String,
-    text: String,
-    parsed: Containerfile,
-    /// The digests that the commit's `Containerfile.eif` gives to its images, in order.
-    fixed: Vec<Option<Sha256Digest>>,
-}
-
-impl Chosen {
-    fn find(request: &Request<'_>, spec: &AppSpec) -> Result<Self, BuildError> {
-        let configured = spec.build.containerfile.as_deref();
-        let candidates = configured.map_or_else(|| vec!["Containerfile", "Dockerfile"], |name| vec![name]);
-        for name in candidates {
-            let bytes = request.repo.read_file(request.commit, name, containerfile::MAX_BYTES)?;
-            if let Some(bytes) = bytes {
-                let not_text = |_| BuildError::ContainerfileNotText(name.to_owned());
-                let text = String::from_utf8(bytes).map_err(not_text)?;
-                let parsed = containerfile::parse(&text);
-                let fixed = vec![None; parsed.images.len()];
-                let chosen = Self { name: name.to_owned(), text, parsed, fixed };
-                chosen.check_digests()?;
-                return Ok(chosen);
-            }
-        }
-        let (commit, named) = (request.commit.clone(), configured.map(str::to_owned));
-        Err(BuildError::NoContainerfile { commit, named })
-    }
-
-    fn check_digests(&self) -> Result<(), BuildError> {
-        let faulty = |image: &ImageUse| {
-            let fault = image.digest_fault()?;
-            let (file, image_name) = (self.name.clone(), excerpt(&image.written, 200));
-            Some(BuildError::BaseDigest { file, line: image.line, image: image_name, fault })
-        };
-        self.parsed.images.iter().find_map(faulty).map_or(Ok(()), Err)
-    }
-
-    /// Refuses images that have no digest, neither of their own nor among `digests`.
-    fn check_pinned(&self, digests: &[Option<Sha256Digest>]) -> Result<(), BuildError> {
-        let mut images = Vec::new();
-        for (image, digest) in self.parsed.images.iter().zip(digests) {
-            if image.digest().is_none() && digest.is_none() {
-                images.push((image.line, excerpt(&image.written, 200)));
-            }
-        }
-        if images.is_empty() { Ok(()) } else { Err(BuildError::Unpinned { file: self.name.clone(), images }) }
-    }
-
-    /// The file the engine reads, as seen from the context: the Containerfile itself, or one beside the
-    /// context with the fixed digests put in. In its place that would change what `COPY . .` copies.
-    fn for_engine(&self, stage: &Stage) -> Result<String, BuildError> {
-        if self.fixed.iter().all(Option::is_none) {
-            return Ok(self.name.clone());
-        }
-        let text = pin::with_digests(&self.text, &self.parsed, &self.fixed);
-        stage.write("work/Containerfile.pinned", text.as_bytes())?;
-        Ok("../Containerfile.pinned".to_owned())
-    }
-}
-
 struct Build<'a> {
     request: &'a Request<'a>,
     spec: AppSpec,
-    file: Chosen,
+    origin: Origin,
     in_use: Pin,
-    /// Whether this is about the digests: then nobody needs to be told that there are none yet.
-    pinning: bool,
     stage: Stage,
-    engine: Box<dyn ContainerEngine>,
     timings: Vec<(Step, Duration)>,
-}
-
-/// What the engine made.
-struct Container {
-    image: Image,
-    /// What each base image resolved to, where it was not pinned.
-    digests: Vec<Option<Sha256Digest>>,
 }
 
 /// What becomes ramdisk 1.
@@ -145,101 +72,52 @@ impl<'a> Build<'a> {
     fn prepare(request: &'a Request<'a>, pinning: bool) -> Result<Self, BuildError> {
         let spec = load_config(request.repo, request.commit)?;
         let in_use = Pin { id: request.release.id(), pcr1: request.release.reference().pcr1 };
-        let mut file = Chosen::find(request, &spec)?;
-        if !pinning {
-            if let Some(committed) = Committed::read(request.repo, request.commit)? {
-                if committed.release != in_use {
-                    return Err(BuildError::OtherEnclaveOs { pins: Box::new((committed.release, in_use)) });
-                }
-                file.fixed = committed.digests(&file.name, &file.text, &file.parsed)?;
-            }
-            if request.strict {
-                file.check_pinned(&file.fixed)?;
-            }
+        let committed = if pinning { None } else { Committed::read(request.repo, request.commit)? };
+        if let Some(committed) = committed.as_ref().filter(|committed| committed.release != in_use) {
+            return Err(BuildError::OtherEnclaveOs { pins: Box::new((committed.release, in_use)) });
         }
-        if request.output.to_str().is_none() {
-            return Err(BuildError::FolderName(request.output.to_owned()));
-        }
-        let engine = engine::find()?;
+        let origin = Origin::find(request, &spec, committed.as_ref(), pinning)?;
         let stage = Stage::open(request.output)?;
-        Ok(Self { request, spec, file, in_use, pinning, stage, engine, timings: Vec::new() })
+        Ok(Self { request, spec, origin, in_use, stage, timings: Vec::new() })
     }
 
     fn source(&mut self) -> Result<(), BuildError> {
         let started = self.start(Step::Source);
-        let files = self.request.repo.export(self.request.commit, &self.context())?;
-        let short = self.request.commit.short();
-        let noun = if files == 1 { "file" } else { "files" };
-        self.done(Step::Source, started, format!("commit {short} (clean export, {files} {noun})"));
+        let detail = self.origin.export(self.request, &self.stage.work())?;
+        self.done(Step::Source, started, detail);
+        if !self.origin.is_of_commit() {
+            (self.request.progress)(Progress::Warning {
+                message:
+                    "this image is of no commit: `caution verify` cannot compare the enclave with its source"
+                        .to_owned(),
+                fix: Some(
+                    "hand out eif-stage/output/enclave.pcrs, for `caution verify --pcrs FILE`".to_owned(),
+                ),
+            });
+        }
         Ok(())
     }
 
     fn container(&mut self) -> Result<Container, BuildError> {
         let started = self.start(Step::Container);
         let mut log = Log::new(self.stage.log()?);
-        log.line(&format!(
-            "{} {} · {} of commit {}",
-            self.engine.name(),
-            self.engine.version(),
-            self.file.name,
-            self.request.commit
-        ));
         let mut sink = |line: &str| {
             log.line(line);
             (self.request.progress)(Progress::EngineLine(line));
         };
-        let (work, context) = (self.stage.work(), self.context());
-        let to_build = BuildRequest {
-            context: &context,
-            containerfile: &self.file.for_engine(&self.stage)?,
-            no_cache: self.request.no_cache || self.spec.build.no_cache,
-            scratch: &work,
-        };
-        let image = self.engine.build(&to_build, &mut sink).map_err(|mut error| {
-            // The lines are those of the user's own file.
-            if let EngineError::TooOld { file, .. } = &mut error {
-                file.clone_from(&self.file.name);
-            }
-            error
-        })?;
-        let layout = work.join("oci");
-        self.engine.export_oci(&image, &layout, &mut sink)?;
-        let image = caution_rootfs::oci::open(&layout, &Limits::default())?;
-        let digests = self.pins()?;
-        let stages = self.file.parsed.stages;
-        let noun = if stages == 1 { "stage" } else { "stages" };
-        let detail = format!("{} · {} · {stages} {noun}", self.engine.name(), excerpt(&self.file.name, 60));
-        self.done(Step::Container, started, detail);
-        Ok(Container { image, digests })
-    }
-
-    /// The digest each base image resolved to, and a warning for each that is not pinned.
-    fn pins(&self) -> Result<Vec<Option<Sha256Digest>>, EngineError> {
-        let mut digests = Vec::new();
-        for (image, fixed) in self.file.parsed.images.iter().zip(&self.file.fixed) {
-            let digest = match (&image.reference, image.digest(), fixed) {
-                (Some(name), None, None) => self.engine.resolved_digest(name)?,
-                _ => *fixed,
-            };
-            let local = image.reference.as_deref().is_some_and(|name| name.starts_with(LOCAL));
-            if image.digest().is_none() && fixed.is_none() && (local || !self.pinning) {
-                (self.request.progress)(unpinned(&self.file.name, image, pin::replacement(image, digest)));
-            }
-            digests.push(digest);
-        }
-        Ok(digests)
-    }
-
-    fn containerfile_eif(&self, digests: &[Option<Sha256Digest>]) -> String {
-        let Chosen { name, text, parsed, .. } = &self.file;
-        pin::pinned(text, parsed, digests, name, &self.in_use)
+        let container = self.origin.container(self.request, &self.stage.work(), &mut sink)?;
+        self.done(Step::Container, started, container.detail.clone());
+        Ok(container)
     }
 
     fn filesystem(&mut self, image: &Image) -> Result<Filesystem, BuildError> {
         let started = self.start(Step::Filesystem);
-        let tree = self.merge(image)?;
+        let mut tree = self.merge(image)?;
         let config = &image.config;
         let user = resolve_user(&tree, &config.user)?;
+        if let Some(binary) = &self.spec.build.binary {
+            tree = alone(tree, binary)?;
+        }
         let plan = boot_plan(
             &self.spec,
             &ImageProcess {
@@ -274,12 +152,14 @@ impl<'a> Build<'a> {
         let started = self.start(Step::Image);
         let Filesystem { tree, plan } = filesystem;
         let written = pack(&self.stage, self.request, tree, plan)?;
-        let source =
-            SourceIdentity { commit: self.request.commit.to_string(), branch: self.request.branch.clone() };
-        let manifest = manifest(&self.spec, &source, plan, &self.request.release.reference());
+        let source = self.origin.is_of_commit().then(|| SourceIdentity {
+            commit: self.request.commit.to_string(),
+            branch: self.request.branch.clone(),
+        });
+        let manifest = manifest(&self.spec, source.as_ref(), plan, &self.request.release.reference());
         self.stage.write("boot.json", &plan.to_bytes())?;
         self.stage.write("manifest.json", &manifest.to_bytes())?;
-        let pinned = self.containerfile_eif(&container.digests);
+        let pinned = self.origin.pinned(container, &self.in_use);
         self.stage.write(pin::FILE_NAME, pinned.as_bytes())?;
         let detail = format!("{} · {}", self.shown_image(), human_size(written.size));
         let eif = self.stage.finish()?;
@@ -294,13 +174,10 @@ impl<'a> Build<'a> {
             pcr8: written.pcr8,
             boot_plan: plan.clone(),
             manifest,
+            image: container.image.digest,
             commit: self.request.commit.clone(),
             timings: self.timings,
         })
-    }
-
-    fn context(&self) -> PathBuf {
-        self.stage.work().join("source")
     }
 
     /// The image's path as a person in the work tree would type it.
@@ -325,21 +202,14 @@ impl<'a> Build<'a> {
     }
 }
 
-fn unpinned(file: &str, image: &ImageUse, replacement: Option<String>) -> Progress<'static> {
-    let (line, name) = (image.line, image.reference.as_deref().unwrap_or(&image.written));
-    let name = excerpt(name, 200);
-    if name.starts_with(LOCAL) {
-        return Progress::Warning {
-            message: format!(
-                "{file}:{line}: `{name}` is an image of this machine; whoever rebuilds this needs the same one"
-            ),
-            fix: None,
-        };
+/// The file that `binary` names, and the CA certificates where the image has any.
+fn alone(tree: Tree, binary: &str) -> Result<Tree, BuildError> {
+    if !tree.is_file(binary) {
+        return Err(BuildError::NoBinary(binary.to_owned()));
     }
-    Progress::Warning {
-        message: format!("{file}:{line}: `{name}` is not pinned; the next build may differ"),
-        fix: replacement.map(|replacement| format!("caution apps pin, or write {replacement}")),
-    }
+    let certificates = tree.is_file(CA_CERTIFICATES).then_some(CA_CERTIFICATES);
+    let files: Vec<&str> = std::iter::once(binary).chain(certificates).collect();
+    Ok(tree.only(&files)?)
 }
 
 fn left_out(xattrs: &[String]) -> Option<Progress<'static>> {
@@ -371,8 +241,8 @@ pub fn human_size(bytes: u64) -> String {
     }
 }
 
-/// How names of images begin that no registry has.
-const LOCAL: &str = "localhost/";
+/// Where Debian, Alpine and StageX keep all of them in one file, and TLS libraries look first.
+const CA_CERTIFICATES: &str = "/etc/ssl/certs/ca-certificates.crt";
 
 #[cfg(test)]
 mod tests;

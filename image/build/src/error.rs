@@ -10,6 +10,7 @@ use crate::stage::StageError;
 use caution_eif::EifError;
 use caution_measure::Pcr;
 use caution_plan::PlanError;
+use caution_rootfs::oci::OciError;
 use std::path::PathBuf;
 
 /// Why a build stopped.
@@ -37,9 +38,25 @@ pub enum BuildError {
     /// An existing image.
     #[error(transparent)]
     Inspect(#[from] InspectError),
-    /// The container image the engine exported.
-    #[error("The container image cannot be read.")]
-    Image(#[from] caution_rootfs::oci::OciError),
+    /// A container image.
+    #[error("{name} cannot be used as a container image.")]
+    Image {
+        /// The image, in words.
+        name: String,
+        /// What is wrong with it.
+        source: OciError,
+    },
+    /// The image that the configuration names is not in the commit.
+    #[error("Commit {commit} has no `{path}`, which its configuration names as `oci_tarball`.")]
+    NoImage {
+        /// The commit.
+        commit: CommitId,
+        /// The path.
+        path: String,
+    },
+    /// The one file that is to be packed is not in the image.
+    #[error("The container image has no file `{0}`, which the configuration names as `binary`.")]
+    NoBinary(String),
     /// Its layers.
     #[error("The container image cannot become a root filesystem.")]
     Rootfs(#[from] caution_rootfs::RootfsError),
@@ -121,13 +138,15 @@ impl BuildError {
             Self::Stage(error) => error.fix(),
             Self::Plan(error) => error.fix(),
             Self::Inspect(error) => error.fix(),
-            Self::Image(error) => error.fix(),
+            Self::Image { source, .. } => source.fix(),
             Self::Rootfs(error) => error.fix(),
             Self::User(error) => error.fix(),
             Self::NoContainerfile { .. } => {
                 Some("commit a Containerfile, or name it: `containerfile: PATH` in Procfile".into())
             }
             Self::FolderName(_) => Some("move the checkout to a folder whose path is UTF-8".into()),
+            Self::NoImage { path, .. } => Some(format!("git add -f {path} && git commit")),
+            Self::NoBinary(_) => Some("write the path that the program has inside the image".into()),
             Self::BaseDigest { .. } => Some("copy the whole digest from where the image is published".into()),
             Self::Unpinned { .. } => Some(
                 "caution apps pin (writes what they resolve to into Containerfile.eif), or write `name@sha256:…`"
@@ -171,7 +190,8 @@ mod tests {
         assert!(BuildError::User(user).fix().is_some_and(|fix| fix.contains("add `web`")));
         let platform = || caution_rootfs::oci::OciError::Platform { found: "linux/arm64".into() };
         let layer = caution_rootfs::RootfsError::Layer { layer: 1, source: platform() };
-        for error in [BuildError::Image(platform()), BuildError::Rootfs(layer)] {
+        let image = BuildError::Image { name: "`x`".into(), source: platform() };
+        for error in [image, BuildError::Rootfs(layer)] {
             assert!(error.fix().is_some_and(|fix| fix.contains("linux/amd64")), "{error}");
         }
         assert!(

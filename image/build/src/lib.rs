@@ -16,6 +16,7 @@ mod error;
 pub mod git;
 mod inspect;
 mod log;
+mod origin;
 mod packing;
 mod pin;
 mod process;

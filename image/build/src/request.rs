@@ -19,6 +19,9 @@ pub struct Request<'a> {
     pub branch: Option<String>,
     /// The EnclaveOS release to build on.
     pub release: &'a Release,
+    /// An image to take instead of the one the commit describes: an OCI layout folder, an archive of
+    /// one, or a `docker save` archive. The manifest then names no source.
+    pub image: Option<&'a Path>,
     /// Whether the engine's cache is to be ignored.
     pub no_cache: bool,
     /// Whether a base image without a digest is an error.
@@ -86,7 +89,9 @@ pub struct Built {
     pub boot_plan: BootPlan,
     /// Where the source is; beside the image.
     pub manifest: Manifest,
-    /// The commit.
+    /// Digest of the container image's manifest.
+    pub image: Sha256Digest,
+    /// The commit; of the configuration alone where the image was given.
     pub commit: CommitId,
     /// How long each step took, in order.
     pub timings: Vec<(Step, Duration)>,

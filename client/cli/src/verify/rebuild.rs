@@ -48,7 +48,8 @@ pub(super) fn rebuild(
     context.terminal.note(&format!("rebuilding commit {} here", commit.short()));
     let started = Instant::now();
     // Its registers decide; a signature would enter none of those that are compared.
-    let job = Job { repo, commit, release, signer: None, output: &folder, no_cache, strict: false };
+    let job =
+        Job { repo, commit, release, image: None, signer: None, output: &folder, no_cache, strict: false };
     let built = build_commit(context.terminal, &job)?;
     Ok(Rebuilt {
         measurements: built.measurements,

@@ -10,6 +10,7 @@ use caution_abi::manifest::Manifest;
 use caution_appspec::{AppSpec, excerpt};
 use caution_build::git::{CommitId, Repository};
 use caution_enclaveos::Release;
+use std::fmt::Write as _;
 use std::path::Path;
 
 /// The reviewed source: what the enclave is expected to be, before anything is built.
@@ -38,6 +39,14 @@ pub(super) fn review(
             .with_exit(Exit::CannotReproduce)
             .hint("cd into a checkout of the application's source, or compare with --pcrs FILE")
     })?;
+    if manifest.is_some_and(|manifest| manifest.app_source.is_none()) {
+        let detail =
+            "the enclave says that its image was made of no commit, so there is no source to compare with";
+        let fix = "fix: caution verify --pcrs FILE      (compares with registers somebody gave you)";
+        verdict.failed(Exit::SourceMismatch, CheckName::Source, detail, &[fix.into()]);
+        verdict.conclude("The enclave names no source.");
+        return Ok(None);
+    }
     let Some(commit) = commit(&repo, expected, manifest, verdict)? else { return Ok(None) };
     verdict.commit = Some(commit.to_string());
 
@@ -52,6 +61,10 @@ pub(super) fn review(
     let mut detail = format!("{} \"{subject}\" from this checkout", reviewed.commit.short());
     if reviewed.repo.head().is_ok_and(|head| head != reviewed.commit) {
         detail.push_str(" (not its HEAD)");
+    }
+    if let Some(image) = &reviewed.spec.build.oci_tarball {
+        let image = excerpt(image, 60);
+        let _ = write!(detail, "; its program is in `{image}`, what that was built from is not checked");
     }
     if manifest.is_none() {
         detail.push_str("; the enclave names no source itself");

@@ -2,7 +2,7 @@
 
 use super::section::{BlockRef, Names, Section};
 use crate::problem::{Fault, Report};
-use crate::procfile::too_many_sources;
+use crate::procfile::{too_many_sources, two_images};
 use crate::{Build, MAX_SOURCES, value};
 
 pub(super) fn read(report: &mut Report<'_>, block: BlockRef<'_>) -> Build {
@@ -24,16 +24,18 @@ pub(super) fn read(report: &mut Report<'_>, block: BlockRef<'_>) -> Build {
     let app_sources = sources(report, &section, "app_sources");
     let enclave_sources = sources(report, &section, "enclave_sources");
 
-    let build_fix = "remove it and describe the build in a Containerfile";
-    let mut later = |key, check: fn(&str) -> Result<String, Fault>, fix| {
-        let (text, at) = section.text(report, key, check)?;
-        report.not_yet(at, &format!("`{key}`"), fix);
-        Some(text)
-    };
-    let oci_tarball = later("oci_tarball", value::relative_path, build_fix);
-    let binary_fix = "remove it and keep only that file in the last stage of the Containerfile";
-    let binary = later("binary", value::absolute_path, binary_fix);
-    let command = later("command", not_empty, build_fix);
+    let image = section.text(report, "oci_tarball", value::relative_path);
+    if let Some((_, at)) = &image
+        && containerfile.is_some()
+    {
+        two_images(report, *at);
+    }
+    let binary = section.text(report, "binary", value::absolute_path).map(|(path, _)| path);
+    let command = section.text(report, "command", not_empty).map(|(text, at)| {
+        report.not_yet(at, "`command`", "remove it and describe the build in a Containerfile");
+        text
+    });
+    let oci_tarball = image.map(|(path, _)| path);
     Build { containerfile, oci_tarball, binary, command, app_sources, enclave_sources, no_cache: !cache }
 }
 

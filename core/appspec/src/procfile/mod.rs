@@ -32,9 +32,16 @@ pub(crate) fn read(report: &mut Report<'_>) -> AppSpec {
 
 fn build(report: &mut Report<'_>, entries: &Entries<'_>) -> Build {
     let cached = flag(report, entries.get(Key::Cache)).unwrap_or(true);
+    let containerfile = field(report, entries.get(Key::Containerfile), value::relative_path);
+    let oci_tarball = field(report, entries.get(Key::OciTarball), value::relative_path);
+    if let (Some(entry), true, true) =
+        (entries.get(Key::OciTarball), oci_tarball.is_some(), containerfile.is_some())
+    {
+        two_images(report, entry.key_at);
+    }
     Build {
-        containerfile: field(report, entries.get(Key::Containerfile), value::relative_path),
-        oci_tarball: field(report, entries.get(Key::OciTarball), value::relative_path),
+        containerfile,
+        oci_tarball,
         binary: field(report, entries.get(Key::Binary), value::absolute_path),
         command: field(report, entries.get(Key::Build), |text| Ok(text.to_owned())),
         app_sources: sources(report, entries.get(Key::AppSources)),
@@ -105,12 +112,9 @@ fn provider(report: &mut Report<'_>, entries: &Entries<'_>) -> Option<Provider> 
 
 /// What the file asks for and this version does not do.
 fn not_yet(report: &mut Report<'_>, entries: &Entries<'_>, spec: &AppSpec) {
-    let build_fix = "remove it and describe the build in a Containerfile";
     let http = spec.network.http.as_ref();
     let asked = [
-        (Key::OciTarball, true, build_fix),
-        (Key::Binary, true, "remove it and keep only that file in the last stage of the Containerfile"),
-        (Key::Build, true, build_fix),
+        (Key::Build, true, "remove it and describe the build in a Containerfile"),
         (Key::Domain, true, "remove it; the app is reached by its address until then"),
         (
             Key::E2e,
@@ -210,6 +214,13 @@ fn sources(report: &mut Report<'_>, entry: Option<&Entry<'_>>) -> Vec<String> {
 
 pub(crate) fn too_many_sources(count: usize) -> Fault {
     Fault::new(format!("lists {count} URLs (at most {MAX_SOURCES})"))
+}
+
+/// An image is either built or there already.
+pub(crate) fn two_images(report: &mut Report<'_>, at: usize) {
+    let message =
+        "`oci_tarball` names an image that is there, and `containerfile` one to be built.".to_owned();
+    report.problem(at, message, Some("remove one of them".to_owned()));
 }
 
 pub(crate) fn whole_number(text: &str) -> Checked<u64> {

@@ -1,6 +1,7 @@
 //! Whole builds with the real buildah: `FROM scratch`, so that no base image is needed.
 
 mod another_user;
+mod images;
 
 use super::*;
 use crate::boot_plan_of;
@@ -11,7 +12,7 @@ use caution_abi::manifest::EnclaveOsRef;
 use caution_abi::seal::{self, Seal};
 use caution_eif::{SectionKind, Signer};
 use caution_enclaveos::{FileInfo, Release, ReleaseInfo, Toolchain};
-use caution_measure::{ImagePcrs, PcrHasher};
+use caution_measure::{ImagePcrs, PcrHasher, Sha256Digest};
 use std::cell::RefCell;
 use std::fs;
 use std::io::Read as _;
@@ -78,24 +79,32 @@ fn app() -> Scratch {
     scratch
 }
 
+/// What a build is asked for beside the commit.
+#[derive(Default)]
+struct With<'a> {
+    image: Option<&'a Path>,
+    strict: bool,
+    signer: Option<&'a Signer>,
+}
+
 fn run(root: &Path, release: &Release, progress: &dyn Fn(Progress<'_>)) -> Result<Built, BuildError> {
-    run_with(root, release, false, progress)
+    run_with(root, release, &With::default(), progress)
 }
 
 fn run_with(
     root: &Path,
     release: &Release,
-    strict: bool,
+    with: &With<'_>,
     progress: &dyn Fn(Progress<'_>),
 ) -> Result<Built, BuildError> {
-    run_into(&root.join("eif-stage"), root, release, strict, progress)
+    run_into(&root.join("eif-stage"), root, release, with, progress)
 }
 
 fn run_into(
     output: &Path,
     root: &Path,
     release: &Release,
-    strict: bool,
+    with: &With<'_>,
     progress: &dyn Fn(Progress<'_>),
 ) -> Result<Built, BuildError> {
     let repo = Repository::discover(root)?;
@@ -104,27 +113,18 @@ fn run_into(
         commit: &repo.head()?,
         branch: repo.branch()?,
         release,
+        image: with.image,
         no_cache: false,
-        strict,
-        signer: None,
+        strict: with.strict,
+        signer: with.signer,
         output,
         progress,
     })
 }
 
 fn run_signed(root: &Path, release: &Release, signer: &Signer) -> Result<Built, BuildError> {
-    let repo = Repository::discover(root)?;
-    build(&Request {
-        repo: &repo,
-        commit: &repo.head()?,
-        branch: repo.branch()?,
-        release,
-        no_cache: false,
-        strict: false,
-        signer: Some(signer),
-        output: &root.join("eif-stage"),
-        progress: &|_| {},
-    })
+    let with = With { signer: Some(signer), ..With::default() };
+    run_with(root, release, &with, &|_| {})
 }
 
 fn build_quietly(scratch: &Scratch) -> Result<Built, BuildError> {
@@ -132,7 +132,8 @@ fn build_quietly(scratch: &Scratch) -> Result<Built, BuildError> {
 }
 
 fn build_strictly(scratch: &Scratch) -> Result<Built, BuildError> {
-    run_with(scratch.path(), &release(&scratch.outside("release"), KERNEL), true, &|_| {})
+    let strict = With { strict: true, ..With::default() };
+    run_with(scratch.path(), &release(&scratch.outside("release"), KERNEL), &strict, &|_| {})
 }
 
 #[test]
@@ -208,9 +209,20 @@ fn the_seal_comes_last_and_counts_the_names_of_the_root() {
     scratch.write("tree/zz/behind everything", "");
     scratch.commit();
     build_quietly(&scratch).expect("builds");
-    let ramdisks = fs::File::open(scratch.path().join("eif-stage/output/rootfs.cpio.gz")).expect("is there");
+    let (names, last) = names_and_last(scratch.path());
+    assert_eq!(names.first().map(String::as_str), Some(boot_plan::PATH));
+    assert_eq!(names.last().map(String::as_str), Some(seal::PATH));
+    assert!(names.is_sorted());
+    let below = names.iter().filter(|name| name.starts_with("rootfs/")).count();
+    assert_eq!((below, names.len()), (8, 11));
+    assert_eq!(Seal::from_bytes(&last).expect("is a seal"), Seal::new(8));
+}
+
+/// The names in ramdisk 1 of a build, and the content of the last.
+fn names_and_last(root: &Path) -> (Vec<String>, Vec<u8>) {
+    let ramdisks = fs::File::open(root.join("eif-stage/output/rootfs.cpio.gz")).expect("is there");
     let mut ramdisks = std::io::BufReader::new(ramdisks);
-    // The first ramdisk of this test is no archive.
+    // The first ramdisk of these tests is no archive.
     ramdisks.seek_relative(i64::try_from(RAMDISK.len()).expect("fits")).expect("seeks");
     let mut reader = caution_rootfs::cpio::Reader::new(flate2::read::GzDecoder::new(ramdisks));
     let (mut names, mut last) = (Vec::new(), Vec::new());
@@ -219,12 +231,7 @@ fn the_seal_comes_last_and_counts_the_names_of_the_root() {
         last.clear();
         reader.read_to_end(&mut last).expect("reads");
     }
-    assert_eq!(names.first().map(String::as_str), Some(boot_plan::PATH));
-    assert_eq!(names.last().map(String::as_str), Some(seal::PATH));
-    assert!(names.is_sorted());
-    let below = names.iter().filter(|name| name.starts_with("rootfs/")).count();
-    assert_eq!((below, names.len()), (8, 11));
-    assert_eq!(Seal::from_bytes(&last).expect("is a seal"), Seal::new(8));
+    (names, last)
 }
 
 /// Another folder, umask, locale, time zone and two CPUs or one; and no cached layer the second time.
@@ -384,7 +391,8 @@ fn a_folder_that_engines_cannot_name_is_refused() {
     let scratch = app();
     let output = scratch.path().join(std::ffi::OsStr::from_bytes(b"d\xff")).join("eif-stage");
     let release = release(&scratch.outside("release"), KERNEL);
-    let error = run_into(&output, scratch.path(), &release, false, &|_| {}).expect_err("is no UTF-8");
+    let error =
+        run_into(&output, scratch.path(), &release, &With::default(), &|_| {}).expect_err("is no UTF-8");
     assert!(matches!(&error, BuildError::FolderName(path) if *path == output), "{error}");
 }
 
@@ -401,24 +409,6 @@ fn a_release_whose_files_changed_after_it_was_loaded_is_refused() {
 #[test]
 fn sizes_are_shown_with_a_unit() {
     assert_eq!([812, 2048, 3_250_586, 3 << 30].map(human_size), ["812 B", "2.0 KiB", "3.1 MiB", "3.0 GiB"]);
-}
-
-#[test]
-fn unpinned_images_are_warned_about_with_line_and_digest() {
-    let warning = |text: &str, digest| {
-        let image = containerfile::parse(text).images.remove(0);
-        let replacement = pin::replacement(&image, digest);
-        match unpinned("Containerfile", &image, replacement) {
-            Progress::Warning { message, fix } => (message, fix),
-            other => panic!("{other:?}"),
-        }
-    };
-    let digest = Sha256Digest::new([0xcd; 32]);
-    let (message, fix) = warning("\nFROM debian:12 AS a\n", Some(digest));
-    assert_eq!(message, "Containerfile:2: `debian:12` is not pinned; the next build may differ");
-    assert_eq!(fix, Some(format!("caution apps pin, or write debian@sha256:{digest}")));
-    let (message, fix) = warning("FROM localhost/x\n", None);
-    assert!(message.contains("image of this machine") && fix.is_none(), "{message}");
 }
 
 /// Runs [`build_here`] in its own process, in `folder`, through a line of shell.
@@ -438,8 +428,8 @@ fn child_of(program: &Path, folder: &Path, shell: &str) -> std::process::ExitSta
         .status
 }
 
-/// Builds the repository it runs in, with the release beside it; aborts when the step begins that
-/// the file `abort at` beside it names.
+/// Builds the repository it runs in, with the release beside it, from the file `image` beside it if there
+/// is one; aborts when the step begins that the file `abort at` beside it names.
 #[test]
 #[ignore = "run by the tests that need a process of their own"]
 fn build_here() {
@@ -452,7 +442,9 @@ fn build_here() {
     }
     let release = Release::load(&beside("release")).expect("is a release");
     let abort_at = fs::read_to_string(beside("abort at")).unwrap_or_default();
-    run(&root, &release, &|progress| {
+    let image = Some(beside("image")).filter(|image| image.exists());
+    let with = With { image: image.as_deref(), ..With::default() };
+    run_with(&root, &release, &with, &|progress| {
         if let Progress::Started(step) = progress
             && format!("{step:?}") == abort_at
         {

@@ -178,7 +178,7 @@ impl ContainerEngine for Buildah {
         }
     }
 
-    fn export_oci(&self, image: &ImageRef, into: &Path, sink: &mut LineSink<'_>) -> Result<(), EngineError> {
+    fn export(&self, image: &ImageRef, into: &Path, sink: &mut LineSink<'_>) -> Result<(), EngineError> {
         let action = "export the image";
         // The destination is written relative to the working folder: `oci:` splits at colons.
         let (Some(parent), Some(name)) = (into.parent(), into.file_name().and_then(|n| n.to_str())) else {

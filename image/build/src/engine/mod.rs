@@ -51,8 +51,8 @@ pub(crate) trait ContainerEngine {
     fn version(&self) -> &str;
     /// Runs `build -f <containerfile> .` in the context.
     fn build(&self, request: &BuildRequest<'_>, sink: &mut LineSink<'_>) -> Result<ImageRef, EngineError>;
-    /// Writes an image as an OCI layout, layers uncompressed, into the new folder `into`.
-    fn export_oci(&self, image: &ImageRef, into: &Path, sink: &mut LineSink<'_>) -> Result<(), EngineError>;
+    /// Writes an image to the new path `into`, in a form that `caution_rootfs::oci::open` reads.
+    fn export(&self, image: &ImageRef, into: &Path, sink: &mut LineSink<'_>) -> Result<(), EngineError>;
     /// The manifest digest a name means in this engine's storage; `None` when it is not there.
     fn resolved_digest(&self, name: &str) -> Result<Option<Sha256Digest>, EngineError>;
 }

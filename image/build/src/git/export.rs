@@ -58,6 +58,24 @@ pub(super) fn export(git: &Git, commit: &CommitId, into: &Path) -> Result<usize,
     Ok(entries.len())
 }
 
+/// Writes one file, whose content was just announced, to the new file `into`.
+pub(super) fn one(
+    objects: &mut Objects,
+    commit: &CommitId,
+    (path, found): (&str, &Description),
+    into: &Path,
+) -> Result<(), GitError> {
+    if found.size > MAX_TOTAL_BYTES {
+        let (path, size) = (path.to_owned(), found.size);
+        return Err(GitError::FileTooBig { commit: commit.clone(), path, size, max: MAX_TOTAL_BYTES });
+    }
+    let mut file = create(into)?;
+    if write(objects, found, &mut file, into)? {
+        return Err(GitError::LfsPointers { commit: commit.clone(), paths: vec![path.to_owned()] });
+    }
+    Ok(())
+}
+
 /// Every leaf of the commit's tree, with limits on their number and on that of folders.
 fn list(objects: &mut Objects, commit: &CommitId) -> Result<Vec<TreeEntry>, GitError> {
     let too_much = |what, limit| GitError::TooMuch { commit: commit.clone(), what, limit };
@@ -157,20 +175,9 @@ impl Writer<'_> {
     fn file(&mut self, entry: &TreeEntry, executable: bool) -> Result<(), GitError> {
         let path = self.into.join(&entry.path);
         let found = self.ask(entry)?;
-        let mut file = fs::OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&path)
-            .map_err(|source| io(&path, source))?;
-        if found.size <= MAX_LFS_POINTER_BYTES {
-            let content = self.objects.take(&found, MAX_LFS_POINTER_BYTES)?;
-            if is_lfs_pointer(&content) {
-                self.lfs.push(shown(&entry.path));
-            }
-            std::io::Write::write_all(&mut file, &content).map_err(|source| io(&path, source))?;
-        } else {
-            self.objects.copy(&found, &mut file, |source| io(&path, source))?;
+        let mut file = create(&path)?;
+        if write(&mut self.objects, &found, &mut file, &path)? {
+            self.lfs.push(shown(&entry.path));
         }
         let mode = if executable { 0o755 } else { 0o644 };
         file.set_permissions(fs::Permissions::from_mode(mode)).map_err(|source| io(&path, source))?;
@@ -207,6 +214,27 @@ impl Writer<'_> {
         }
         Ok(found)
     }
+}
+
+fn create(path: &Path) -> Result<fs::File, GitError> {
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create_new(true).mode(0o600).open(path).map_err(|source| io(path, source))
+}
+
+/// Writes the content just announced; whether it is a Git LFS pointer.
+fn write(
+    objects: &mut Objects,
+    found: &Description,
+    file: &mut fs::File,
+    path: &Path,
+) -> Result<bool, GitError> {
+    if found.size > MAX_LFS_POINTER_BYTES {
+        objects.copy(found, file, |source| io(path, source))?;
+        return Ok(false);
+    }
+    let content = objects.take(found, MAX_LFS_POINTER_BYTES)?;
+    std::io::Write::write_all(file, &content).map_err(|source| io(path, source))?;
+    Ok(is_lfs_pointer(&content))
 }
 
 /// Source of the form: Git LFS specification, "The Pointer"; pointers are shorter than 1024 bytes.

@@ -11,7 +11,7 @@ mod plumbing;
 pub use error::GitError;
 
 use caution_appspec::excerpt;
-use objects::{Kind, Objects};
+use objects::{Description, Kind, Objects};
 use plumbing::Git;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -151,6 +151,43 @@ impl Repository {
         max: u64,
     ) -> Result<Option<Vec<u8>>, GitError> {
         let mut objects = Objects::open(&self.git)?;
+        let Some(found) = self.find(&mut objects, commit, path)? else { return Ok(None) };
+        let (commit, size) = (commit.clone(), found.size);
+        if size > max {
+            return Err(GitError::FileTooBig { commit, path: path.to_owned(), size, max });
+        }
+        objects.take(&found, max).map(Some)
+    }
+
+    /// The length of one file of the commit in bytes; `None` when it has no such path.
+    ///
+    /// # Errors
+    /// - [`GitError::NotAFile`] when the path is a link, folder or submodule
+    pub fn file_size(&self, commit: &CommitId, path: &str) -> Result<Option<u64>, GitError> {
+        let mut objects = Objects::open(&self.git)?;
+        Ok(self.find(&mut objects, commit, path)?.map(|found| found.size))
+    }
+
+    /// Writes one file of the commit to the new file `into`; `None` when it has no such path.
+    ///
+    /// # Errors
+    /// - [`GitError::FileTooBig`] when it is longer than all files of a commit together may be
+    /// - [`GitError::NotAFile`] when the path is a link, folder or submodule
+    /// - [`GitError::LfsPointers`] when it stands for a file that lies elsewhere
+    pub fn export_file(&self, commit: &CommitId, path: &str, into: &Path) -> Result<Option<u64>, GitError> {
+        let mut objects = Objects::open(&self.git)?;
+        let Some(found) = self.find(&mut objects, commit, path)? else { return Ok(None) };
+        export::one(&mut objects, commit, (path, &found), into)?;
+        Ok(Some(found.size))
+    }
+
+    /// Asks for one file of the commit; its content must be taken before the next question.
+    fn find(
+        &self,
+        objects: &mut Objects,
+        commit: &CommitId,
+        path: &str,
+    ) -> Result<Option<Description>, GitError> {
         let mut tree = objects.tree_of(commit)?.ok_or_else(|| self.unknown(commit.as_str()))?;
         let not_a_file = || GitError::NotAFile { commit: commit.clone(), path: path.to_owned() };
         let mut names = path.split('/').filter(|name| !matches!(*name, "" | ".")).peekable();
@@ -160,7 +197,9 @@ impl Repository {
             match (entry.kind, names.peek()) {
                 (Kind::Tree, Some(_)) => tree = entry.id,
                 (Kind::File { .. }, None) => {
-                    return read_blob(&mut objects, commit, (path, &entry.id), max).map(Some);
+                    let found = objects.ask(&entry.id)?.filter(|found| found.kind == "blob");
+                    let (object, commit) = (entry.id, commit.clone());
+                    return found.map(Some).ok_or(GitError::MissingObject { object, commit });
                 }
                 (_, None) => return Err(not_a_file()),
                 (_, Some(_)) => return Ok(None),
@@ -194,23 +233,6 @@ impl Repository {
     fn unknown(&self, rev: &str) -> GitError {
         let rev = excerpt(rev, 100);
         GitError::UnknownRevision { rev, root: self.root.clone(), shallow: self.shallow }
-    }
-}
-
-/// The content of one blob, named by its path and id.
-fn read_blob(
-    objects: &mut Objects,
-    commit: &CommitId,
-    (path, id): (&str, &str),
-    max: u64,
-) -> Result<Vec<u8>, GitError> {
-    let commit = commit.clone();
-    match objects.ask(id)?.filter(|found| found.kind == "blob") {
-        Some(found) if found.size > max => {
-            Err(GitError::FileTooBig { commit, path: path.to_owned(), size: found.size, max })
-        }
-        Some(found) => objects.take(&found, max),
-        None => Err(GitError::MissingObject { object: id.to_owned(), commit }),
     }
 }
 

@@ -11,7 +11,7 @@ use caution_appspec::excerpt;
 use caution_measure::{Pcr, Sha256Digest};
 pub use moved::{Move, Moved};
 use text::first_difference;
-pub(crate) use text::{pinned, replacement, with_digests};
+pub(crate) use text::{pinned, replacement, with_digests, without_build};
 
 /// The file's name in the repository's root and in `eif-stage/`.
 pub const FILE_NAME: &str = "Containerfile.eif";

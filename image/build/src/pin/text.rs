@@ -25,6 +25,20 @@ pub(crate) fn pinned(
     out
 }
 
+/// The text of `Containerfile.eif` where nothing is built: the release alone.
+pub(crate) fn without_build(image: &str, pin: &Pin) -> String {
+    format!(
+        "\
+# Written by `caution apps build` from {image}: there is no Containerfile,
+# and so no base image to pin. Commit this file to keep the EnclaveOS release under version control:
+# building and verifying then stop unless the release in use is the one named here.
+#
+{PIN_PREFIX}{} pcr1 {}
+",
+        pin.id, pin.pcr1
+    )
+}
+
 /// The Containerfile with digests put in; every line keeps its number.
 pub(crate) fn with_digests(text: &str, parsed: &Containerfile, digests: &[Option<Sha256Digest>]) -> String {
     let (mut out, mut at) = (String::with_capacity(text.len()), 0);

@@ -181,7 +181,12 @@ impl OciError {
         let text = match self {
             Self::CompressedArchive { format: "gzip", path } => format!("gunzip {}", path.display()),
             Self::CompressedArchive { format: "zstd", path } => format!("unzstd {}", path.display()),
-            Self::Platform { .. } => "use base images for linux/amd64".into(),
+            Self::NotAnImage { .. } => {
+                "write one with `docker save -o FILE IMAGE` or `buildah push IMAGE oci-archive:FILE`".into()
+            }
+            Self::Platform { .. } => {
+                "build it for linux/amd64 (`--platform linux/amd64`), on base images that are".into()
+            }
             Self::TooManyLayers { .. } | Self::UncompressedTooLarge { .. } => SMALLER.into(),
             Self::BlobDigest { .. } | Self::BlobSize { .. } | Self::DiffId { .. } => {
                 "caution apps build --no-cache (what the engine stored is damaged)".into()

@@ -45,9 +45,9 @@ pub(super) struct Merge {
 /// Attributes of a member.
 #[derive(Clone, Copy)]
 pub(super) struct Attributes {
-    mode: u32,
-    uid: u32,
-    gid: u32,
+    pub(super) mode: u32,
+    pub(super) uid: u32,
+    pub(super) gid: u32,
 }
 
 /// What a directory gets that no layer describes.

@@ -8,6 +8,7 @@ mod emit;
 mod hide;
 mod lookup;
 mod merge;
+mod only;
 #[cfg(test)]
 mod tests;
 mod user;
@@ -216,6 +217,9 @@ pub enum EntryError {
         /// The limit.
         limit: u64,
     },
+    /// A file to be read is not there.
+    #[error("it is not there")]
+    Missing,
     /// A file to be read is no regular file.
     #[error("it is no regular file")]
     NotAFile,

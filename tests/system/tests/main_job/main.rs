@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests stop at what they did not expect, as tests do")]
 
 mod examples;
+mod given;
 mod image;
 mod lies;
 mod lifecycle;

@@ -22,6 +22,12 @@ pub(crate) struct Args {
     #[arg(long, value_name = "REV")]
     commit: Option<String>,
 
+    /// Take this container image instead of building one: an OCI layout folder, an archive of one, or
+    /// what `docker save` writes. Needs no engine. Only the configuration is read from the commit, and
+    /// `caution verify` cannot compare the result with any source.
+    #[arg(long, value_name = "FILE|DIR", conflicts_with_all = ["no_cache", "strict"])]
+    image: Option<PathBuf>,
+
     /// Let the container engine ignore its cache.
     #[arg(long)]
     no_cache: bool,
@@ -58,13 +64,22 @@ pub(crate) fn build_image(
     let signer = args.signing.signer(context.terminal)?;
     let commit = match &args.commit {
         Some(revision) => repo.resolve(revision)?,
-        None => clean_head(repo, &[])?,
+        None if args.image.is_some() => clean_head(repo, |path| CONFIGURATION.contains(&path))?,
+        None => clean_head(repo, |_| true)?,
     };
     let release = release(context, args.enclaveos.as_deref())?;
     let output = repo.root().join("eif-stage");
     let Args { no_cache, strict, .. } = *args;
-    let signer = signer.as_ref();
-    let job = Job { repo, commit: &commit, release: &release, signer, output: &output, no_cache, strict };
+    let job = Job {
+        repo,
+        commit: &commit,
+        release: &release,
+        image: args.image.as_deref(),
+        signer: signer.as_ref(),
+        output: &output,
+        no_cache,
+        strict,
+    };
     let built = build_commit(context.terminal, &job)?;
     Ok((built, release))
 }
@@ -74,6 +89,8 @@ pub(crate) struct Job<'a> {
     pub(crate) repo: &'a Repository,
     pub(crate) commit: &'a CommitId,
     pub(crate) release: &'a Release,
+    /// An image to take instead of the one the commit describes.
+    pub(crate) image: Option<&'a Path>,
     pub(crate) signer: Option<&'a Signer>,
     /// The folder to fill, as `eif-stage/`.
     pub(crate) output: &'a Path,
@@ -89,6 +106,7 @@ pub(crate) fn build_commit(terminal: Terminal, job: &Job<'_>) -> Result<Built, C
         commit: job.commit,
         branch: job.repo.branch()?,
         release: job.release,
+        image: job.image,
         no_cache: job.no_cache,
         strict: job.strict,
         signer: job.signer,
@@ -106,12 +124,15 @@ pub(crate) fn release(context: &Context, dir: Option<&Path>) -> Result<Release, 
     })
 }
 
-/// HEAD, if the work tree holds nothing that the image would lack but `allowed` files.
-pub(crate) fn clean_head(repo: &Repository, allowed: &[&str]) -> Result<CommitId, CliError> {
+/// All that is read of a commit whose image comes from elsewhere.
+const CONFIGURATION: [&str; 3] = ["caution.hcl", "Procfile", "Containerfile.eif"];
+
+/// HEAD, if no file that `matters` has changes in the work tree.
+pub(crate) fn clean_head(repo: &Repository, matters: impl Fn(&str) -> bool) -> Result<CommitId, CliError> {
     // First: without any commit, building without the changes is no way out.
     let head = repo.head()?;
     let mut dirty = repo.dirty()?;
-    dirty.retain(|path| !allowed.contains(&path.as_str()));
+    dirty.retain(|path| matters(path));
     if dirty.is_empty() {
         return Ok(head);
     }
@@ -178,6 +199,7 @@ pub(crate) fn to_json(built: &Built, release: &Release) -> serde_json::Value {
         "pcr2": built.measurements.pcr2,
         "pcr8": built.pcr8,
         "commit": built.commit.to_string(),
+        "image": format!("sha256:{}", built.image),
         "enclaveos": { "id": release.id(), "version": release.reference().version },
         "boot_plan_sha256": built.boot_plan.digest(),
         "steps": steps,

@@ -28,7 +28,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<(), CliError> {
     let commit = match &args.commit {
         Some(revision) => repo.resolve(revision)?,
         // The file itself is no part of what it is made from.
-        None => clean_head(&repo, &[CONTAINERFILE_EIF])?,
+        None => clean_head(&repo, |path| path != CONTAINERFILE_EIF)?,
     };
     let release = release(context, args.enclaveos.as_deref())?;
     let terminal = context.terminal;
@@ -37,6 +37,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<(), CliError> {
         commit: &commit,
         branch: None,
         release: &release,
+        image: None,
         // What a tag means now, and not what it meant when it was last used here.
         no_cache: true,
         strict: false,

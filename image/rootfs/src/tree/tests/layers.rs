@@ -279,3 +279,43 @@ fn the_archive_holds_the_prefix_and_the_extra_files_alone() {
     let twice = tree.write_cpio("rootfs", &[("rootfs", b"")], Vec::new());
     assert!(matches!(twice, Err(RootfsError::Cpio(_))));
 }
+
+#[test]
+fn a_tree_of_a_few_files_holds_them_and_the_way_to_them() {
+    let tree = || {
+        merged([Layer::new()
+            .dir("opt", 0o700)
+            .file_of("opt/tool", 0o4755, (7, 8))
+            .file("opt/real", "program")
+            .hard_link("opt/other", "opt/real")
+            .symlink("app", "opt")
+            .symlink("opt/entry", "/app/real")
+            .symlink("opt/lost", "nowhere")
+            .pax(&[("SCHILY.xattr.security.capability", b"x")])
+            .file("etc/certs", "certificates")
+            .pax(&[("SCHILY.xattr.user.left", b"x")])
+            .file("etc/passwd", "root")])
+        .expect("merges")
+    };
+    let only = tree().only(&["/app/entry", "/opt/tool", "/etc/certs", "/etc/certs"]).expect("selects");
+    assert_eq!(
+        listing(&only),
+        [
+            "d app 755",
+            "f app/entry 777 = program",
+            "d etc 755",
+            "f etc/certs 644 = certificates",
+            "d opt 755",
+            "f opt/tool 4755 7:8 = ",
+        ]
+    );
+    assert_eq!((only.root().mode, only.len(), only.total_size()), (0o755, 6, 19));
+    let dropped: Vec<_> = only.dropped_xattrs().into_iter().map(|xattr| xattr.path).collect();
+    assert_eq!(dropped, [b"etc/certs"]);
+
+    assert!(tree().is_file("/app/entry") && !tree().is_file("/opt"));
+    for path in ["/opt", "/opt/lost", "/absent", "/opt/real/below"] {
+        assert!(!tree().is_file(path));
+        assert!(matches!(tree().only(&[path]), Err(RootfsError::Read { .. })), "{path}");
+    }
+}

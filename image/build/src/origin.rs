@@ -1,0 +1,319 @@
+//! Where the application's container image comes from: a Containerfile of the commit, an image in the
+//! commit, or one given on the command line.
+
+use crate::containerfile::{self, Containerfile, ImageUse};
+use crate::engine::{self, BuildRequest, ContainerEngine, EngineError, LineSink};
+use crate::error::BuildError;
+use crate::pin::{self, Committed, Pin};
+use crate::request::{Progress, Request};
+use crate::stage::StageError;
+use caution_appspec::{AppSpec, excerpt};
+use caution_measure::Sha256Digest;
+use caution_rootfs::Limits;
+use caution_rootfs::oci::{self, Image};
+use std::path::{Path, PathBuf};
+
+/// Where the container image comes from. What can be refused before a build is refused in finding it.
+pub(crate) enum Origin {
+    /// An engine builds it.
+    Containerfile(Chosen),
+    /// It is a file of the commit, this many bytes long.
+    Committed { path: String, size: u64 },
+    /// It lies on this machine; no commit has anything to do with it.
+    Given(PathBuf),
+}
+
+impl Origin {
+    /// The command line wins over the configuration, `oci_tarball` over a Containerfile.
+    /// `committed` is the commit's `Containerfile.eif`; where a new one is being made (`pinning`) there is none.
+    pub(crate) fn find(
+        request: &Request<'_>,
+        spec: &AppSpec,
+        committed: Option<&Committed>,
+        pinning: bool,
+    ) -> Result<Self, BuildError> {
+        if let Some(path) = request.image {
+            open(path, &format!("`{}`", shown(path)))?;
+            return Ok(Self::Given(path.to_owned()));
+        }
+        if let Some(path) = &spec.build.oci_tarball {
+            let (path, commit) = (path.clone(), request.commit.clone());
+            return match request.repo.file_size(&commit, &path)? {
+                Some(size) => Ok(Self::Committed { path, size }),
+                None => Err(BuildError::NoImage { commit, path }),
+            };
+        }
+        let mut file = Chosen::find(request, spec)?;
+        file.pinning = pinning;
+        file.prepare(request, committed)?;
+        Ok(Self::Containerfile(file))
+    }
+
+    /// Whether the commit alone decides what the image holds, so that others can build it again.
+    pub(crate) const fn is_of_commit(&self) -> bool {
+        !matches!(self, Self::Given(_))
+    }
+
+    /// Takes what is needed out of the commit, below the folder `work`; says what that was.
+    pub(crate) fn export(&self, request: &Request<'_>, work: &Path) -> Result<String, BuildError> {
+        let short = request.commit.short();
+        Ok(match self {
+            Self::Containerfile(_) => {
+                let files = request.repo.export(request.commit, &work.join(CONTEXT))?;
+                let noun = if files == 1 { "file" } else { "files" };
+                format!("commit {short} (clean export, {files} {noun})")
+            }
+            Self::Committed { path, size } => {
+                let (commit, path) = (request.commit.clone(), path.clone());
+                if request.repo.export_file(&commit, &path, &work.join(IMAGE))?.is_none() {
+                    return Err(BuildError::NoImage { commit, path });
+                }
+                format!("commit {short} ({}, {})", excerpt(&path, 60), crate::human_size(*size))
+            }
+            Self::Given(_) => format!("configuration of commit {short}"),
+        })
+    }
+
+    /// The image, read and checked; what comes from an engine, and what is worth a line, goes to `sink`.
+    pub(crate) fn container(
+        &self,
+        request: &Request<'_>,
+        work: &Path,
+        sink: &mut LineSink<'_>,
+    ) -> Result<Container, BuildError> {
+        let (path, name) = match self {
+            Self::Containerfile(file) => return file.build(request, work, sink),
+            Self::Committed { path, .. } => (work.join(IMAGE), excerpt(path, 60)),
+            Self::Given(path) => (path.clone(), shown(path)),
+        };
+        let image = open(&path, &format!("`{name}`"))?;
+        let detail = format!("{name} · sha256:{}…, no engine", &image.digest.to_string()[..12]);
+        sink(&format!("{name} · manifest sha256:{}", image.digest));
+        Ok(Container { image, digests: Vec::new(), detail })
+    }
+
+    /// Refuses base images whose digest nobody knows.
+    pub(crate) fn check_pinned(&self, container: &Container) -> Result<(), BuildError> {
+        match self {
+            Self::Containerfile(file) => file.check_pinned(&container.digests),
+            Self::Committed { .. } | Self::Given(_) => Ok(()),
+        }
+    }
+
+    /// The text of `Containerfile.eif`.
+    pub(crate) fn pinned(&self, container: &Container, pin: &Pin) -> String {
+        match self {
+            Self::Containerfile(Chosen { name, text, parsed, .. }) => {
+                pin::pinned(text, parsed, &container.digests, name, pin)
+            }
+            Self::Committed { path, .. } => {
+                pin::without_build(&format!("`{}` of the same commit", excerpt(path, 200)), pin)
+            }
+            Self::Given(_) => pin::without_build("an image that no commit holds", pin),
+        }
+    }
+}
+
+/// A container image, ready to be unpacked.
+pub(crate) struct Container {
+    pub(crate) image: Image,
+    /// What each base image resolved to, where it was not pinned.
+    digests: Vec<Option<Sha256Digest>>,
+    /// How it came to be, in a few words.
+    pub(crate) detail: String,
+}
+
+fn open(path: &Path, name: &str) -> Result<Image, BuildError> {
+    let failed = |source| BuildError::Image { name: name.to_owned(), source };
+    oci::open(path, &Limits::default()).map_err(failed)
+}
+
+/// The image by its file's or folder's own name.
+fn shown(path: &Path) -> String {
+    excerpt(&path.file_name().unwrap_or(path.as_os_str()).to_string_lossy(), 60)
+}
+
+/// The Containerfile that is built.
+pub(crate) struct Chosen {
+    name: String,
+    text: String,
+    parsed: Containerfile,
+    /// The digests that the commit's `Containerfile.eif` gives to its images, in order.
+    fixed: Vec<Option<Sha256Digest>>,
+    /// Whether this is about the digests: then nobody needs to be told that there are none yet.
+    pinning: bool,
+    no_cache: bool,
+    engine: Box<dyn ContainerEngine>,
+}
+
+impl Chosen {
+    fn find(request: &Request<'_>, spec: &AppSpec) -> Result<Self, BuildError> {
+        let configured = spec.build.containerfile.as_deref();
+        let candidates = configured.map_or_else(|| vec!["Containerfile", "Dockerfile"], |name| vec![name]);
+        for name in candidates {
+            let bytes = request.repo.read_file(request.commit, name, containerfile::MAX_BYTES)?;
+            if let Some(bytes) = bytes {
+                let not_text = |_| BuildError::ContainerfileNotText(name.to_owned());
+                let text = String::from_utf8(bytes).map_err(not_text)?;
+                let parsed = containerfile::parse(&text);
+                check_digests(name, &parsed)?;
+                return Ok(Self {
+                    name: name.to_owned(),
+                    fixed: vec![None; parsed.images.len()],
+                    pinning: false,
+                    no_cache: request.no_cache || spec.build.no_cache,
+                    engine: engine::find()?,
+                    text,
+                    parsed,
+                });
+            }
+        }
+        let (commit, named) = (request.commit.clone(), configured.map(str::to_owned));
+        Err(BuildError::NoContainerfile { commit, named })
+    }
+
+    /// Puts the committed digests in, and refuses what can be before an engine starts.
+    fn prepare(&mut self, request: &Request<'_>, committed: Option<&Committed>) -> Result<(), BuildError> {
+        if let Some(committed) = committed {
+            self.fixed = committed.digests(&self.name, &self.text, &self.parsed)?;
+        }
+        if request.strict {
+            self.check_pinned(&self.fixed)?;
+        }
+        match request.output.to_str() {
+            Some(_) => Ok(()),
+            None => Err(BuildError::FolderName(request.output.to_owned())),
+        }
+    }
+
+    /// Refuses images that have no digest, neither of their own nor among `digests`.
+    fn check_pinned(&self, digests: &[Option<Sha256Digest>]) -> Result<(), BuildError> {
+        let mut images = Vec::new();
+        for (image, digest) in self.parsed.images.iter().zip(digests) {
+            if image.digest().is_none() && digest.is_none() {
+                images.push((image.line, excerpt(&image.written, 200)));
+            }
+        }
+        if images.is_empty() { Ok(()) } else { Err(BuildError::Unpinned { file: self.name.clone(), images }) }
+    }
+
+    /// The file the engine reads, as seen from the context: the Containerfile itself, or one beside the
+    /// context with the fixed digests put in. In its place that would change what `COPY . .` copies.
+    fn for_engine(&self, work: &Path) -> Result<String, BuildError> {
+        if self.fixed.iter().all(Option::is_none) {
+            return Ok(self.name.clone());
+        }
+        let text = pin::with_digests(&self.text, &self.parsed, &self.fixed);
+        let path = work.join(PINNED);
+        std::fs::write(&path, text).map_err(StageError::io(&path))?;
+        Ok(format!("../{PINNED}"))
+    }
+
+    fn build(
+        &self,
+        request: &Request<'_>,
+        work: &Path,
+        sink: &mut LineSink<'_>,
+    ) -> Result<Container, BuildError> {
+        let engine = self.engine.as_ref();
+        sink(&format!("{} {} · {} of commit {}", engine.name(), engine.version(), self.name, request.commit));
+        let context = work.join(CONTEXT);
+        let to_build = BuildRequest {
+            context: &context,
+            containerfile: &self.for_engine(work)?,
+            no_cache: self.no_cache,
+            scratch: work,
+        };
+        let built = engine.build(&to_build, sink).map_err(|mut error| {
+            // The lines are those of the user's own file.
+            if let EngineError::TooOld { file, .. } = &mut error {
+                file.clone_from(&self.name);
+            }
+            error
+        })?;
+        let exported = work.join(IMAGE);
+        engine.export(&built, &exported, sink)?;
+        let image = open(&exported, &format!("the image that {} made", engine.name()))?;
+        let digests = self.pins(request)?;
+        let stages = self.parsed.stages;
+        let noun = if stages == 1 { "stage" } else { "stages" };
+        let detail = format!("{} · {} · {stages} {noun}", engine.name(), excerpt(&self.name, 60));
+        Ok(Container { image, digests, detail })
+    }
+
+    /// The digest each base image resolved to, and a warning for each that is not pinned.
+    fn pins(&self, request: &Request<'_>) -> Result<Vec<Option<Sha256Digest>>, EngineError> {
+        let mut digests = Vec::new();
+        for (image, fixed) in self.parsed.images.iter().zip(&self.fixed) {
+            let digest = match (&image.reference, image.digest(), fixed) {
+                (Some(name), None, None) => self.engine.resolved_digest(name)?,
+                _ => *fixed,
+            };
+            let local = image.reference.as_deref().is_some_and(|name| name.starts_with(LOCAL));
+            if image.digest().is_none() && fixed.is_none() && (local || !self.pinning) {
+                (request.progress)(unpinned(&self.name, image, pin::replacement(image, digest)));
+            }
+            digests.push(digest);
+        }
+        Ok(digests)
+    }
+}
+
+/// Engines fail in words that do not say what is wrong with a digest.
+fn check_digests(file: &str, parsed: &Containerfile) -> Result<(), BuildError> {
+    let faulty = |image: &ImageUse| {
+        let fault = image.digest_fault()?;
+        let (file, image_name) = (file.to_owned(), excerpt(&image.written, 200));
+        Some(BuildError::BaseDigest { file, line: image.line, image: image_name, fault })
+    };
+    parsed.images.iter().find_map(faulty).map_or(Ok(()), Err)
+}
+
+fn unpinned(file: &str, image: &ImageUse, replacement: Option<String>) -> Progress<'static> {
+    let (line, name) = (image.line, image.reference.as_deref().unwrap_or(&image.written));
+    let name = excerpt(name, 200);
+    if name.starts_with(LOCAL) {
+        return Progress::Warning {
+            message: format!(
+                "{file}:{line}: `{name}` is an image of this machine; whoever rebuilds this needs the same one"
+            ),
+            fix: None,
+        };
+    }
+    Progress::Warning {
+        message: format!("{file}:{line}: `{name}` is not pinned; the next build may differ"),
+        fix: replacement.map(|replacement| format!("caution apps pin, or write {replacement}")),
+    }
+}
+
+/// How names of images begin that no registry has.
+const LOCAL: &str = "localhost/";
+/// The Containerfile with digests put in, below the work folder.
+const PINNED: &str = "Containerfile.pinned";
+/// The build context, below the work folder.
+const CONTEXT: &str = "source";
+/// The image, below the work folder: a layout or an archive.
+const IMAGE: &str = "image";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unpinned_images_are_warned_about_with_line_and_digest() {
+        let warning = |text: &str, digest| {
+            let image = containerfile::parse(text).images.remove(0);
+            let replacement = pin::replacement(&image, digest);
+            match unpinned("Containerfile", &image, replacement) {
+                Progress::Warning { message, fix } => (message, fix),
+                other => panic!("{other:?}"),
+            }
+        };
+        let digest = Sha256Digest::new([0xcd; 32]);
+        let (message, fix) = warning("\nFROM debian:12 AS a\n", Some(digest));
+        assert_eq!(message, "Containerfile:2: `debian:12` is not pinned; the next build may differ");
+        assert_eq!(fix, Some(format!("caution apps pin, or write debian@sha256:{digest}")));
+        let (message, fix) = warning("FROM localhost/x\n", None);
+        assert!(message.contains("image of this machine") && fix.is_none(), "{message}");
+    }
+}
