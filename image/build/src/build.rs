@@ -1,7 +1,6 @@
 //! From a commit to `eif-stage/`.
 
 use crate::config::load_config;
-use crate::containerfile;
 use crate::error::BuildError;
 use crate::log::Log;
 use crate::origin::{Container, Origin};
@@ -11,7 +10,9 @@ use crate::request::{Built, Progress, Request, Step};
 use crate::stage::{Stage, StageError};
 use caution_abi::boot_plan::BootPlan;
 use caution_appspec::{AppSpec, excerpt};
+use caution_assemble::{Arguments, Root};
 use caution_plan::{ImageProcess, SourceIdentity, boot_plan, manifest};
+use caution_rootfs::cpio::Entry;
 use caution_rootfs::oci::Image;
 use caution_rootfs::{Limits, RootfsError, Tree, merge, resolve_user};
 use std::time::{Duration, Instant};
@@ -25,6 +26,9 @@ pub fn build(request: &Request<'_>) -> Result<Built, BuildError> {
     build.source()?;
     let container = build.container()?;
     let filesystem = build.filesystem(&container.image)?;
+    if let Some(committed) = &build.committed {
+        build.origin.check_assembly(committed, &container, build.arguments(&filesystem).as_ref())?;
+    }
     build.image(&container, &filesystem)
 }
 
@@ -45,10 +49,11 @@ pub fn pin(request: &Request<'_>) -> Result<Pinned, BuildError> {
     build.source()?;
     let container = build.container()?;
     build.origin.check_pinned(&container)?;
-    let text = build.origin.pinned(&container, &build.in_use);
+    let filesystem = build.filesystem(&container.image)?;
+    let text = build.containerfile_eif(&container, &filesystem);
     // One that cannot be read is what a new one is for.
     let before = Committed::read(request.repo, request.commit).ok().flatten();
-    let moved = Moved::between(before.as_ref(), &text, &containerfile::parse(&text), build.in_use);
+    let moved = Moved::between(before.as_ref(), &text, build.in_use);
     Ok(Pinned { text, moved })
 }
 
@@ -56,6 +61,7 @@ struct Build<'a> {
     request: &'a Request<'a>,
     spec: AppSpec,
     origin: Origin,
+    committed: Option<Committed>,
     in_use: Pin,
     stage: Stage,
     timings: Vec<(Step, Duration)>,
@@ -78,7 +84,7 @@ impl<'a> Build<'a> {
         }
         let origin = Origin::find(request, &spec, committed.as_ref(), pinning)?;
         let stage = Stage::open(request.output)?;
-        Ok(Self { request, spec, origin, in_use, stage, timings: Vec::new() })
+        Ok(Self { request, spec, origin, committed, in_use, stage, timings: Vec::new() })
     }
 
     fn source(&mut self) -> Result<(), BuildError> {
@@ -139,6 +145,23 @@ impl<'a> Build<'a> {
         Ok(Filesystem { tree, plan })
     }
 
+    /// What an assembler must be told; `None` where it cannot do the work: it packs whole images.
+    fn arguments(&self, filesystem: &Filesystem) -> Option<Arguments> {
+        let Entry { mode, uid, gid, .. } = filesystem.tree.root();
+        let whole = self.spec.build.binary.is_none();
+        whole.then(|| Arguments { root: Root { mode, uid, gid }, plan: filesystem.plan.clone() })
+    }
+
+    fn containerfile_eif(&self, container: &Container, filesystem: &Filesystem) -> String {
+        // A committed file comes out as it is, whatever program assembles images on this machine.
+        let assembler = match &self.committed {
+            Some(committed) => committed.assembler,
+            None => self.request.release.assembler().map(|assembler| assembler.digest),
+        };
+        let arguments = self.arguments(filesystem);
+        self.origin.pinned(container, &self.in_use, assembler.as_ref().zip(arguments.as_ref()))
+    }
+
     fn merge(&self, image: &Image) -> Result<Tree, BuildError> {
         let work = self.stage.work();
         merge(image, &Limits::default(), &work).map_err(|error| match error {
@@ -159,7 +182,7 @@ impl<'a> Build<'a> {
         let manifest = manifest(&self.spec, source.as_ref(), plan, &self.request.release.reference());
         self.stage.write("boot.json", &plan.to_bytes())?;
         self.stage.write("manifest.json", &manifest.to_bytes())?;
-        let pinned = self.origin.pinned(container, &self.in_use);
+        let pinned = self.containerfile_eif(container, filesystem);
         self.stage.write(pin::FILE_NAME, pinned.as_bytes())?;
         let detail = format!("{} · {}", self.shown_image(), human_size(written.size));
         let eif = self.stage.finish()?;

@@ -21,6 +21,19 @@ pub(crate) struct Containerfile {
     pub(crate) runs: Vec<Run>,
     /// Where comments may first be put: parser directives stand before everything else.
     pub(crate) after_directives: usize,
+    /// What continues a line: a backslash, unless a directive says otherwise.
+    pub(crate) escape: char,
+    /// The last `FROM`, which begins the stage that becomes the image.
+    pub(crate) last_stage: LastStage,
+}
+
+/// The stage that becomes the image.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct LastStage {
+    /// Its name, as written.
+    pub(crate) name: Option<String>,
+    /// Where the words of its `FROM` end in the text.
+    pub(crate) end: usize,
 }
 
 /// A `RUN` instruction.
@@ -99,6 +112,7 @@ pub(crate) fn parse(text: &str) -> Containerfile {
     let mut reader = Reader { found: Containerfile::default(), names: Vec::new(), args: BTreeMap::new() };
     let (escape, start) = directives(text);
     reader.found.after_directives = start;
+    reader.found.escape = escape;
     let mut lines = Lines { text, at: 0, number: 0, escape };
     while let Some(instruction) = lines.instruction() {
         reader.instruction(&instruction);
@@ -253,12 +267,13 @@ impl Reader {
         if let Some(&(word, at, line)) = words.next() {
             self.image(word, at, line);
         }
-        if words.next().is_some_and(|(word, ..)| word.eq_ignore_ascii_case("AS")) {
-            let name = words.next().map(|(word, ..)| word.to_lowercase());
-            self.names.push(name.unwrap_or_default());
-        } else {
-            self.names.push(String::new());
-        }
+        let name = match words.next() {
+            Some((word, ..)) if word.eq_ignore_ascii_case("AS") => words.next().map(|(word, ..)| *word),
+            _ => None,
+        };
+        self.names.push(name.map(str::to_lowercase).unwrap_or_default());
+        let end = instruction.words.last().map_or(0, |(word, at, _)| at + word.len());
+        self.found.last_stage = LastStage { name: name.map(str::to_owned), end };
         self.found.stages += 1;
     }
 

@@ -4,10 +4,11 @@
 use crate::containerfile::{self, Containerfile, ImageUse};
 use crate::engine::{self, BuildRequest, ContainerEngine, EngineError, LineSink};
 use crate::error::BuildError;
-use crate::pin::{self, Committed, Pin};
+use crate::pin::{self, Committed, Pin, Source};
 use crate::request::{Progress, Request};
 use crate::stage::StageError;
 use caution_appspec::{AppSpec, excerpt};
+use caution_assemble::Arguments;
 use caution_measure::Sha256Digest;
 use caution_rootfs::Limits;
 use caution_rootfs::oci::{self, Image};
@@ -100,12 +101,30 @@ impl Origin {
         }
     }
 
-    /// The text of `Containerfile.eif`.
-    pub(crate) fn pinned(&self, container: &Container, pin: &Pin) -> String {
+    /// Whether the committed file's last stages make the enclave image that the commit gives.
+    pub(crate) fn check_assembly(
+        &self,
+        committed: &Committed,
+        container: &Container,
+        arguments: Option<&Arguments>,
+    ) -> Result<(), BuildError> {
         match self {
-            Self::Containerfile(Chosen { name, text, parsed, .. }) => {
-                pin::pinned(text, parsed, &container.digests, name, pin)
+            Self::Containerfile(file) => {
+                Ok(committed.check_assembly(file.source(&container.digests), arguments)?)
             }
+            Self::Committed { .. } | Self::Given(_) => Ok(()),
+        }
+    }
+
+    /// The text of `Containerfile.eif`; `assembly` is the assembler and what it is told.
+    pub(crate) fn pinned(
+        &self,
+        container: &Container,
+        pin: &Pin,
+        assembly: Option<(&Sha256Digest, &Arguments)>,
+    ) -> String {
+        match self {
+            Self::Containerfile(file) => file.source(&container.digests).containerfile_eif(pin, assembly),
             Self::Committed { path, .. } => {
                 pin::without_build(&format!("`{}` of the same commit", excerpt(path, 200)), pin)
             }
@@ -197,13 +216,17 @@ impl Chosen {
         if images.is_empty() { Ok(()) } else { Err(BuildError::Unpinned { file: self.name.clone(), images }) }
     }
 
+    fn source<'s>(&'s self, digests: &'s [Option<Sha256Digest>]) -> Source<'s> {
+        Source { name: &self.name, text: &self.text, parsed: &self.parsed, digests }
+    }
+
     /// The file the engine reads, as seen from the context: the Containerfile itself, or one beside the
     /// context with the fixed digests put in. In its place that would change what `COPY . .` copies.
     fn for_engine(&self, work: &Path) -> Result<String, BuildError> {
         if self.fixed.iter().all(Option::is_none) {
             return Ok(self.name.clone());
         }
-        let text = pin::with_digests(&self.text, &self.parsed, &self.fixed);
+        let text = self.source(&self.fixed).with_digests();
         let path = work.join(PINNED);
         std::fs::write(&path, text).map_err(StageError::io(&path))?;
         Ok(format!("../{PINNED}"))

@@ -6,7 +6,8 @@ use crate::lock::{EnclaveOsLock, KernelLock};
 use crate::release::{Parts, RELEASES, Release};
 use crate::toolchain::{Rustc, Toolchain};
 use crate::tools::Environment;
-use crate::{kernel, ramdisk, userland};
+use crate::userland::{self, ASSEMBLER, ENCLAVEOS};
+use crate::{assembler, kernel, ramdisk};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -22,7 +23,8 @@ pub struct BuildOptions<'a> {
     pub notify: &'a dyn Fn(&str),
 }
 
-/// Builds the release of a checkout, or finds it in the cache, and makes it the default of this machine.
+/// Builds the release of a checkout, or finds it in the cache, and makes it the default of this machine; and
+/// the assembler image beside it.
 ///
 /// Only what changed is built: the kernel takes about four minutes on two processors, the program half a
 /// minute. Builds that share a cache wait for each other.
@@ -34,8 +36,9 @@ pub fn build(options: &BuildOptions<'_>) -> Result<Release, EnclaveOsError> {
     files::remove_partial(&context.cache.join(RELEASES))?;
     let (rustc, toolchain) = tools(&context, &lock)?;
     let kernel = kernel::build(&context, &kernel_lock, &toolchain)?;
-    let program = userland::build(&context, &lock, &rustc, &toolchain)?;
+    let program = userland::build(&ENCLAVEOS, &context, &lock, &rustc, &toolchain)?;
     let ramdisk = ramdisk::build(&program, &lock.cmdline)?;
+    let assembler = userland::build(&ASSEMBLER, &context, &lock, &rustc, &toolchain)?;
     let parts = Parts {
         version: &lock.version,
         kernel_version: &kernel_lock.version,
@@ -44,7 +47,9 @@ pub fn build(options: &BuildOptions<'_>) -> Result<Release, EnclaveOsError> {
         ramdisk: &ramdisk,
         toolchain,
     };
-    Ok(Release::install(&context.cache, parts)?)
+    let release = Release::install(&context.cache, parts)?;
+    assembler::write(&release, &assembler)?;
+    Ok(release)
 }
 
 /// Builds ramdisk 0 alone: what can be compared within a minute when something does not reproduce.
@@ -53,7 +58,7 @@ pub fn build_ramdisk(options: &BuildOptions<'_>) -> Result<Vec<u8>, EnclaveOsErr
     let lock = EnclaveOsLock::read(&context.source)?;
     let _turn = Turn::wait(&context)?;
     let (rustc, toolchain) = tools(&context, &lock)?;
-    let program = userland::build(&context, &lock, &rustc, &toolchain)?;
+    let program = userland::build(&ENCLAVEOS, &context, &lock, &rustc, &toolchain)?;
     Ok(ramdisk::build(&program, &lock.cmdline)?)
 }
 

@@ -11,6 +11,7 @@
 //! <cache>/logs/                                                          what the tools said
 //! ```
 
+mod assembler;
 mod builder;
 mod debian;
 mod error;
@@ -26,6 +27,7 @@ mod toolchain;
 mod tools;
 mod userland;
 
+pub use assembler::{Assembler, IMAGE_NAME as ASSEMBLER_IMAGE};
 pub use builder::{BuildOptions, build, build_kernel, build_ramdisk};
 pub use debian::{SourceError, relock_kernel};
 pub use error::EnclaveOsError;

@@ -1,4 +1,4 @@
-//! EnclaveOS' one program, compiled so that the machine leaves no trace in it.
+//! Our programs, EnclaveOS' one and the assembler, compiled so that the machine leaves no trace in them.
 
 use crate::builder::Context;
 use crate::files::{self, FileError};
@@ -58,18 +58,49 @@ impl UserlandError {
     }
 }
 
-/// The program, from the cache where its inputs did not change.
+/// A program of ours.
+pub(crate) struct Program {
+    /// The folder of its crate.
+    folder: &'static str,
+    package: &'static str,
+    name: &'static str,
+    profile: &'static str,
+    /// The kind of its results in the cache.
+    kind: &'static str,
+}
+
+/// PID 1 of an enclave.
+pub(crate) const ENCLAVEOS: Program = Program {
+    folder: "enclave/os",
+    package: "caution-enclave-os",
+    name: "enclaveos",
+    profile: "enclave",
+    kind: "userland",
+};
+
+/// What container engines run to make an enclave image.
+pub(crate) const ASSEMBLER: Program = Program {
+    folder: "image/assemble",
+    package: "caution-assemble",
+    name: "caution-assemble",
+    profile: "assemble",
+    kind: "assembler",
+};
+
+/// A program, from the cache where its inputs did not change.
 pub(crate) fn build(
+    program: &Program,
     context: &Context<'_>,
     lock: &EnclaveOsLock,
     rustc: &Rustc,
     toolchain: &Toolchain,
 ) -> Result<Vec<u8>, UserlandError> {
-    let key = key(&context.source, lock, toolchain)?;
-    let store = Store::new(&context.cache, "userland", MAX_PROGRAM);
-    if let Some(program) = store.get(&key).filter(|_| !context.rebuild) {
-        context.say("program: unchanged, from the cache");
-        return Ok(program);
+    let Program { package, name, profile, kind, .. } = program;
+    let key = key(program, &context.source, lock, toolchain)?;
+    let store = Store::new(&context.cache, kind, MAX_PROGRAM);
+    if let Some(bytes) = store.get(&key).filter(|_| !context.rebuild) {
+        context.say(&format!("{name}: unchanged, from the cache"));
+        return Ok(bytes);
     }
     let target_dir = store.folder().join("target");
     if context.rebuild {
@@ -78,32 +109,32 @@ pub(crate) fn build(
     files::create_dir(&target_dir)?;
     files::remove_partial(store.folder())?;
     let homes = Homes::of(context)?;
-    context.say("program: fetching its dependencies");
+    context.say(&format!("{name}: fetching its dependencies"));
     // Their folders must be known before they are compiled: each is remapped.
     cargo(context, lock)?
         .with(|c| c.args(["fetch", "--locked", "--target", &lock.target]))
-        .logged(&context.log("program-fetch.log"))?;
-    context.say("program: compiling");
+        .logged(&context.log(&format!("{name}-fetch.log")))?;
+    context.say(&format!("{name}: compiling"));
     let flags = rust_flags(&context.source, &target_dir, &homes, rustc)?;
     cargo(context, lock)?
         .with(|c| {
-            c.args(["build", "--locked", "--profile", PROFILE, "--package", PACKAGE, "--bin", PROGRAM])
+            c.args(["build", "--locked", "--profile", profile, "--package", package, "--bin", name])
                 .args(["--target", &lock.target])
                 .arg("--target-dir")
                 .arg(&target_dir)
                 .env("CARGO_ENCODED_RUSTFLAGS", flags)
         })
-        .logged(&context.log("program-compile.log"))?;
-    let output = target_dir.join(&lock.target).join(PROFILE).join(PROGRAM);
-    let program = files::read_limited(&output, MAX_PROGRAM)?;
+        .logged(&context.log(&format!("{name}-compile.log")))?;
+    let output = target_dir.join(&lock.target).join(profile).join(name);
+    let bytes = files::read_limited(&output, MAX_PROGRAM)?;
     let mut folders: Vec<&Path> = vec![&context.source, &context.cache, &homes.cargo];
     folders.extend(homes.user.as_deref());
-    check_paths(&program, &folders)?;
-    if self::key(&context.source, lock, toolchain)? != key {
+    check_paths(&bytes, &folders)?;
+    if self::key(program, &context.source, lock, toolchain)? != key {
         return Err(UserlandError::SourceChanged);
     }
-    store.put(&key, &program)?;
-    Ok(program)
+    store.put(&key, &bytes)?;
+    Ok(bytes)
 }
 
 /// Where cargo and the user are at home.
@@ -197,8 +228,13 @@ fn check_paths(program: &[u8], folders: &[&Path]) -> Result<(), UserlandError> {
 }
 
 /// A digest of everything that the program is made from.
-fn key(source: &Path, lock: &EnclaveOsLock, toolchain: &Toolchain) -> Result<Sha256Digest, UserlandError> {
-    let mut key = KeyHasher::new("caution userland 1");
+fn key(
+    program: &Program,
+    source: &Path,
+    lock: &EnclaveOsLock,
+    toolchain: &Toolchain,
+) -> Result<Sha256Digest, UserlandError> {
+    let mut key = KeyHasher::new(&format!("caution {} 1", program.kind));
     key.field("target", lock.target.as_bytes());
     for (name, version) in [
         ("rustc", &toolchain.rustc),
@@ -211,17 +247,17 @@ fn key(source: &Path, lock: &EnclaveOsLock, toolchain: &Toolchain) -> Result<Sha
     for name in ["Cargo.toml", "Cargo.lock", "rust-toolchain.toml"] {
         key.field(name, &files::read_limited(&source.join(name), MAX_MANIFEST)?);
     }
-    for folder in own_crates(source)? {
+    for folder in own_crates(source, program.folder)? {
         key.tree(source, &source.join(folder))?;
     }
     Ok(key.finish())
 }
 
 /// Folders of the program's crate and of those it needs from this workspace, in order.
-fn own_crates(source: &Path) -> Result<BTreeSet<PathBuf>, UserlandError> {
+fn own_crates(source: &Path, folder: &str) -> Result<BTreeSet<PathBuf>, UserlandError> {
     let root: RootManifest = manifest(&source.join("Cargo.toml"))?;
     let mut found = BTreeSet::new();
-    let mut open = vec![PathBuf::from(CRATE)];
+    let mut open = vec![PathBuf::from(folder)];
     while let Some(folder) = open.pop() {
         if found.contains(&folder) {
             continue;
@@ -267,10 +303,6 @@ struct CrateManifest {
     build_dependencies: BTreeMap<String, toml::Value>,
 }
 
-const CRATE: &str = "enclave/os";
-const PACKAGE: &str = "caution-enclave-os";
-const PROGRAM: &str = "enclaveos";
-const PROFILE: &str = "enclave";
 const MAX_PROGRAM: u64 = 64 * 1024 * 1024;
 const MAX_MANIFEST: u64 = 4 * 1024 * 1024;
 const CARGO: Tool = Tool { program: "cargo", fix: "install rustup from https://rustup.rs" };
@@ -286,7 +318,7 @@ mod tests {
 
     #[test]
     fn the_key_covers_exactly_the_crates_of_the_program() {
-        let crates = own_crates(repository()).unwrap();
+        let crates = own_crates(repository(), ENCLAVEOS.folder).unwrap();
         for folder in ["enclave/os", "enclave/sys", "core/measure", "core/abi"] {
             assert!(crates.contains(Path::new(folder)), "{folder}");
         }

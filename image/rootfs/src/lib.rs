@@ -6,6 +6,7 @@
 //! |---|---|
 //! | OCI layout or archive → image | [`oci::open`] |
 //! | image → tree | [`merge`] |
+//! | unpacked image → tree | [`walk`] |
 //! | `USER` → numbers | [`resolve_user`] |
 //! | tree → canonical archive | [`Tree::write_cpio`] |
 //! | archive → bytes that are measured | [`gzip::GzipWriter`] |
@@ -20,4 +21,6 @@ mod tree;
 
 pub use archive::TarError;
 pub use limits::Limits;
-pub use tree::{DroppedXattr, EntryError, ResolvedUser, RootfsError, Tree, UserError, merge, resolve_user};
+pub use tree::{
+    DroppedXattr, EntryError, ResolvedUser, RootfsError, Tree, UserError, merge, resolve_user, walk,
+};

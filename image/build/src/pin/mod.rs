@@ -5,13 +5,15 @@ mod moved;
 mod tests;
 mod text;
 
-use crate::containerfile::{Containerfile, DigestFault, MAX_BYTES, parse};
+use crate::containerfile::{Containerfile, DigestFault, ImageUse, MAX_BYTES, parse};
 use crate::git::{CommitId, GitError, Repository};
 use caution_appspec::excerpt;
+use caution_assemble::Arguments;
+use caution_enclaveos::ASSEMBLER_IMAGE;
 use caution_measure::{Pcr, Sha256Digest};
 pub use moved::{Move, Moved};
 use text::first_difference;
-pub(crate) use text::{pinned, replacement, with_digests, without_build};
+pub(crate) use text::{Source, replacement, without_build};
 
 /// The file's name in the repository's root and in `eif-stage/`.
 pub const FILE_NAME: &str = "Containerfile.eif";
@@ -101,7 +103,12 @@ impl PinError {
 pub(crate) struct Committed {
     /// The EnclaveOS release it names.
     pub(crate) release: Pin,
+    /// The assembler image it names.
+    pub(crate) assembler: Option<Sha256Digest>,
     text: String,
+    /// Where the assembler's part begins in the text.
+    assembly_at: usize,
+    /// What stands before.
     parsed: Containerfile,
 }
 
@@ -111,14 +118,23 @@ impl Committed {
         let Some(bytes) = repo.read_file(commit, FILE_NAME, 2 * MAX_BYTES)? else { return Ok(None) };
         let text = String::from_utf8(bytes).map_err(|_| PinError::NotText { commit: commit.clone() })?;
         let release = release(&text)?.ok_or_else(|| PinError::Absent { commit: commit.clone() })?;
-        let parsed = parse(&text);
-        for image in &parsed.images {
+        Self::parse(text, release).map(Some)
+    }
+
+    fn parse(text: String, release: Pin) -> Result<Self, PinError> {
+        let whole = parse(&text);
+        for image in &whole.images {
             if let Some(fault) = image.digest_fault() {
                 let shown = excerpt(&image.written, 200);
                 return Err(PinError::Digest { line: image.line, image: shown, fault });
             }
         }
-        Ok(Some(Self { release, text, parsed }))
+        let assembler = whole.images.iter().find(|image| image.repository() == Some(ASSEMBLER_IMAGE));
+        let digest = assembler.and_then(|image| image.digest()?.strip_prefix("sha256:")?.parse().ok());
+        let start = |image: &ImageUse| text[..image.span.start].rfind('\n').map_or(0, |at| at + 1);
+        let assembly_at = assembler.map_or(text.len(), start);
+        let parsed = parse(&text[..assembly_at]);
+        Ok(Self { release, assembler: digest, text, assembly_at, parsed })
     }
 
     /// The digests it gives to the images of a Containerfile, in order.
@@ -141,17 +157,24 @@ impl Committed {
                 pinned.digest()?.strip_prefix("sha256:")?.parse().ok().filter(|_| image.digest().is_none())
             })
             .collect();
-        match first_difference(&self.text, &with_digests(text, parsed, &digests)) {
-            None => Ok(digests),
-            Some((line, found, expected)) => {
-                Err(PinError::Stale { line, found, name: name.to_owned(), expected })
-            }
-        }
+        let source = Source { name, text, parsed, digests: &digests };
+        same(&self.text[..self.assembly_at], 1, &source.stages(), name)?;
+        Ok(digests)
     }
 
-    /// The pinned images: name without digest, and digest, in file order.
-    pub(crate) fn images(&self) -> Vec<(String, String)> {
-        moved::images(&self.parsed)
+    /// Whether its last part makes the enclave image that the commit gives; without arguments none does.
+    ///
+    /// # Errors
+    /// [`PinError::Stale`] when it has another boot plan.
+    pub(crate) fn check_assembly(
+        &self,
+        source: Source<'_>,
+        arguments: Option<&Arguments>,
+    ) -> Result<(), PinError> {
+        let Some(assembler) = &self.assembler else { return Ok(()) };
+        let first = 1 + self.text[..self.assembly_at].lines().count();
+        let expected = arguments.map(|told| source.assembly(assembler, told)).unwrap_or_default();
+        same(&self.text[self.assembly_at..], first, &expected, "the configuration and container image")
     }
 
     /// Whether it says exactly this.
@@ -163,6 +186,15 @@ impl Committed {
 /// The EnclaveOS release that the commit's `Containerfile.eif` names; `None` when it has no such file.
 pub(crate) fn enclaveos_pin(repo: &Repository, commit: &CommitId) -> Result<Option<Pin>, PinError> {
     Ok(Committed::read(repo, commit)?.map(|committed| committed.release))
+}
+
+fn same(found: &str, first: usize, expected: &str, name: &str) -> Result<(), PinError> {
+    match first_difference(found, first, expected) {
+        None => Ok(()),
+        Some((line, found, expected)) => {
+            Err(PinError::Stale { line, found, name: name.to_owned(), expected })
+        }
+    }
 }
 
 fn release(text: &str) -> Result<Option<Pin>, PinError> {

@@ -1,7 +1,7 @@
 //! What differs between the committed `Containerfile.eif` and a new one.
 
 use super::{Committed, Pin};
-use crate::containerfile::Containerfile;
+use crate::containerfile::{Containerfile, parse};
 use std::collections::BTreeMap;
 
 /// What a new `Containerfile.eif` pins, and what the committed one did.
@@ -30,18 +30,13 @@ pub struct Move {
 
 impl Moved {
     /// Compares a new file with the committed one.
-    pub(crate) fn between(
-        before: Option<&Committed>,
-        text: &str,
-        after: &Containerfile,
-        release: Pin,
-    ) -> Self {
+    pub(crate) fn between(before: Option<&Committed>, text: &str, release: Pin) -> Self {
         // One name may stand with several digests: they are compared in file order.
         let mut names = BTreeMap::<String, (Vec<String>, Vec<String>)>::new();
-        for (name, digest) in before.map(Committed::images).unwrap_or_default() {
+        for (name, digest) in before.map(|committed| images(&parse(&committed.text))).unwrap_or_default() {
             push_new(&mut names.entry(name).or_default().0, digest);
         }
-        for (name, digest) in images(after) {
+        for (name, digest) in images(&parse(text)) {
             push_new(&mut names.entry(name).or_default().1, digest);
         }
         let mut moves = Vec::new();
@@ -61,7 +56,7 @@ impl Moved {
 }
 
 /// Name and digest of each pinned image, in file order.
-pub(super) fn images(parsed: &Containerfile) -> Vec<(String, String)> {
+fn images(parsed: &Containerfile) -> Vec<(String, String)> {
     let pinned = parsed.images.iter();
     pinned.filter_map(|image| Some((image.repository()?.to_owned(), image.digest()?.to_owned()))).collect()
 }

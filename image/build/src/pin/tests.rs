@@ -1,11 +1,38 @@
 //! Reading, writing and comparing `Containerfile.eif`.
 
 use super::*;
-use crate::containerfile::parse;
 use crate::testing::Scratch;
+use caution_abi::boot_plan::{App, BootPlan, Readiness, Restart, RestartPolicy};
+use caution_assemble::Root;
 
 fn pin() -> Pin {
     Pin { id: Sha256Digest::new([3; 32]), pcr1: Pcr::new([7; 48]) }
+}
+
+fn arguments(argv: &str) -> Arguments {
+    let app = App {
+        argv: vec![argv.into()],
+        env: std::collections::BTreeMap::new(),
+        cwd: "/".into(),
+        uid: 0,
+        gid: 0,
+        groups: vec![0],
+    };
+    let restart = Restart { policy: RestartPolicy::Never, max_restarts: 0, backoff_ms: 0, backoff_max_ms: 0 };
+    let plan = BootPlan {
+        version: BootPlan::VERSION,
+        app,
+        ports: Vec::new(),
+        http_port: None,
+        readiness: Readiness::Started,
+        restart,
+    };
+    Arguments { root: Root { mode: 0o755, uid: 0, gid: 0 }, plan }
+}
+
+fn pinned(text: &str, digests: &[Option<Sha256Digest>]) -> String {
+    let source = Source { name: "Containerfile", text, parsed: &parse(text), digests };
+    source.containerfile_eif(&pin(), None)
 }
 
 fn committed(text: &str) -> Result<Option<Pin>, PinError> {
@@ -25,13 +52,13 @@ fn every_resolved_base_image_is_pinned_and_the_rest_stays() {
     );
     let digest = Sha256Digest::new([0xab; 32]);
     let digests = [Some(digest), Some(digest), None, Some(digest)];
-    let out = pinned(&text, &parse(&text), &digests, "Containerfile", &pin());
+    let out = pinned(&text, &digests);
     let hex = "ab".repeat(32);
     assert!(out.starts_with("# syntax=x\n# Written by"), "{out}");
     assert!(
         out.ends_with(&format!(
             "\n\nARG B=debian:12\nFROM debian@sha256:{hex} AS build\nFROM rust@sha256:{other}\n\
-             COPY --from=busybox:1 /a /a\nFROM ${{NO}}\n# end"
+             COPY --from=busybox:1 /a /a\nFROM ${{NO}} AS caution-app\n# end"
         )),
         "{out}"
     );
@@ -69,27 +96,27 @@ fn digest(byte: u8) -> Sha256Digest {
 
 /// What a committed file says about the Containerfile `text`.
 fn digests_for(committed: &str, text: &str) -> Result<Vec<Option<Sha256Digest>>, PinError> {
-    let committed = Committed { release: pin(), text: committed.to_owned(), parsed: parse(committed) };
+    let committed = Committed::parse(committed.to_owned(), pin())?;
     committed.digests("Containerfile", text, &parse(text))
 }
 
 #[test]
 fn a_committed_file_gives_its_digests_back_whatever_the_comments_say() {
     let digests = [Some(digest(1)), Some(digest(2))];
-    let eif = pinned(TEXT, &parse(TEXT), &digests, "Containerfile", &pin());
+    let eif = pinned(TEXT, &digests);
     assert_eq!(digests_for(&eif, TEXT).expect("belongs to it"), digests);
     let recommented = TEXT.replace("# one\n", "\n# two  \n# three\n");
     assert_eq!(digests_for(&eif, &recommented).expect("belongs to it"), digests);
     // Nothing is decided twice where the Containerfile has a digest itself.
     let own = TEXT.replace("debian:12", &format!("debian@sha256:{}", digest(9)));
-    let eif = pinned(&own, &parse(&own), &[None, Some(digest(2))], "Containerfile", &pin());
+    let eif = pinned(&own, &[None, Some(digest(2))]);
     assert_eq!(digests_for(&eif, &own).expect("belongs to it"), [None, Some(digest(2))]);
 }
 
 #[test]
 fn a_committed_file_that_does_not_follow_from_the_containerfile_is_refused_with_both_lines() {
     let digests = [Some(digest(1)), Some(digest(2))];
-    let eif = pinned(TEXT, &parse(TEXT), &digests, "Containerfile", &pin());
+    let eif = pinned(TEXT, &digests);
     for (from, to) in [
         ("RUN make", "RUN make all"),
         ("debian:12", "alpine:12"),
@@ -124,13 +151,12 @@ fn a_pinned_digest_that_is_none_is_named() {
 #[test]
 fn what_moved_is_told_image_by_image() {
     let eif = |text: &str, digests: &[Option<Sha256Digest>]| {
-        let text = pinned(text, &parse(text), digests, "Containerfile", &pin());
-        Committed { release: pin(), parsed: parse(&text), text }
+        Committed::parse(pinned(text, digests), pin()).expect("is one")
     };
     let before = eif(TEXT, &[Some(digest(1)), Some(digest(2))]);
     let text = TEXT.replace("busybox", "alpine");
     let after = eif(&text, &[Some(digest(3)), Some(digest(2))]);
-    let moved = |before| Moved::between(before, &after.text, &after.parsed, pin());
+    let moved = |before| Moved::between(before, &after.text, pin());
     let shown = |digest: Option<u8>| digest.map(|byte| format!("sha256:{}", self::digest(byte)));
     let of =
         |image: &str, before, after| Move { image: image.into(), before: shown(before), after: shown(after) };
@@ -142,4 +168,28 @@ fn what_moved_is_told_image_by_image() {
     assert!(changed.file_changed && changed.release_before == Some(pin()));
     assert!(!moved(Some(&after)).file_changed);
     assert_eq!(moved(None).images, [of("alpine", None, Some(2)), of("debian", None, Some(3))]);
+}
+
+#[test]
+fn the_assembly_belongs_to_one_boot_plan_and_to_any_assembler() {
+    let digests = [Some(digest(1)), Some(digest(2))];
+    for (text, stage) in
+        [(TEXT.to_owned(), "caution-app"), (TEXT.replace("FROM scratch", "FROM scratch as Last"), "Last")]
+    {
+        let parsed = parse(&text);
+        let source = Source { name: "Containerfile", text: &text, parsed: &parsed, digests: &digests };
+        let eif = source.containerfile_eif(&pin(), Some((&digest(9), &arguments("/app"))));
+        assert!(eif.contains(&format!("RUN --mount=type=bind,from={stage},source=/,target=/app [")), "{eif}");
+        let committed = Committed::parse(eif.clone(), pin()).expect("is one");
+        assert_eq!(committed.digests("Containerfile", &text, &parsed).expect("belongs to it"), digests);
+        assert_eq!(committed.assembler, Some(digest(9)));
+        committed.check_assembly(source, Some(&arguments("/app"))).expect("has this plan");
+        let error =
+            committed.check_assembly(source, Some(&arguments("/other"))).expect_err("has another plan");
+        let line = 1 + eif.lines().position(|line| line.contains("--boot=")).expect("is there");
+        assert!(error.to_string().starts_with(&format!("Containerfile.eif:{line}: `")), "{error}");
+        assert!(error.to_string().contains("does not follow from the configuration"), "{error}");
+        // `binary` takes a part of the image, which no assembler does.
+        assert!(matches!(committed.check_assembly(source, None), Err(PinError::Stale { .. })));
+    }
 }

@@ -3,26 +3,21 @@
 use super::{PIN_PREFIX, Pin};
 use crate::containerfile::{Containerfile, ImageUse};
 use caution_appspec::excerpt;
+use caution_assemble::Arguments;
+use caution_enclaveos::ASSEMBLER_IMAGE;
 use caution_measure::Sha256Digest;
 
-/// The text of `Containerfile.eif`. `digests` belong to the images of `parsed`, in order.
-pub(crate) fn pinned(
-    text: &str,
-    parsed: &Containerfile,
-    digests: &[Option<Sha256Digest>],
-    name: &str,
-    pin: &Pin,
-) -> String {
-    // No image is named in the directives, so they stay as long as they are.
-    let body = with_digests(text, parsed, digests);
-    let (directives, body) = body.split_at(parsed.after_directives);
-    let mut out = directives.to_owned();
-    if !out.is_empty() && !out.ends_with('\n') {
-        out.push('\n');
-    }
-    out.push_str(&header(name, pin));
-    out.push_str(body);
-    out
+/// What `Containerfile.eif` is made from.
+#[derive(Clone, Copy)]
+pub(crate) struct Source<'a> {
+    /// The Containerfile's name.
+    pub(crate) name: &'a str,
+    /// Its text.
+    pub(crate) text: &'a str,
+    /// What was read out of it.
+    pub(crate) parsed: &'a Containerfile,
+    /// The digests of its images, in order.
+    pub(crate) digests: &'a [Option<Sha256Digest>],
 }
 
 /// The text of `Containerfile.eif` where nothing is built: the release alone.
@@ -39,18 +34,84 @@ pub(crate) fn without_build(image: &str, pin: &Pin) -> String {
     )
 }
 
-/// The Containerfile with digests put in; every line keeps its number.
-pub(crate) fn with_digests(text: &str, parsed: &Containerfile, digests: &[Option<Sha256Digest>]) -> String {
-    let (mut out, mut at) = (String::with_capacity(text.len()), 0);
-    for (image, digest) in parsed.images.iter().zip(digests) {
-        if let Some(replacement) = replacement(image, *digest) {
-            out.push_str(&text[at..image.span.start]);
-            out.push_str(&replacement);
-            at = image.span.end;
+impl Source<'_> {
+    /// The text of `Containerfile.eif`; without an assembler it gives the application's image alone.
+    pub(crate) fn containerfile_eif(
+        &self,
+        pin: &Pin,
+        assembly: Option<(&Sha256Digest, &Arguments)>,
+    ) -> String {
+        // No image is named in the directives, so they stay as long as they are.
+        let stages = self.stages();
+        let (directives, body) = stages.split_at(self.parsed.after_directives);
+        let mut out = directives.to_owned();
+        end_line(&mut out);
+        out.push_str(&header(self.name, pin));
+        out.push_str(body);
+        if let Some((digest, arguments)) = assembly {
+            end_line(&mut out);
+            out.push_str(&self.assembly(digest, arguments));
         }
+        out
     }
-    out.push_str(&text[at..]);
-    out
+
+    /// The Containerfile with digests put in; every line keeps its number.
+    pub(crate) fn with_digests(&self) -> String {
+        self.edited(None)
+    }
+
+    /// The same, and its last stage has a name.
+    pub(super) fn stages(&self) -> String {
+        let last = &self.parsed.last_stage;
+        self.edited(last.name.is_none().then_some(last.end))
+    }
+
+    /// The stages that make the enclave image.
+    pub(super) fn assembly(&self, assembler: &Sha256Digest, arguments: &Arguments) -> String {
+        let app = self.parsed.last_stage.name.as_deref().unwrap_or(APP_STAGE);
+        let run = arguments.to_instruction("/caution-assemble", self.parsed.escape);
+        format!(
+            "
+# From here on: the enclave image, by an engine alone. The image that `caution enclaveos build` made
+# packs the last stage above as `caution apps build` does. What a mounted stage does not show, its
+# command, environment and user, is in the boot plan below.
+FROM {ASSEMBLER_IMAGE}@sha256:{assembler} AS {ASSEMBLER_STAGE}
+RUN --mount=type=bind,from={app},source=/,target=/app {run}
+
+FROM scratch
+COPY --from={ASSEMBLER_STAGE} /output/ /
+"
+        )
+    }
+
+    fn edited(&self, name_at: Option<usize>) -> String {
+        let (mut out, mut at) = (String::with_capacity(self.text.len()), 0);
+        let mut put = |out: &mut String, range: std::ops::Range<usize>, new: &str| {
+            out.push_str(&self.text[at..range.start]);
+            out.push_str(new);
+            at = range.end;
+        };
+        let mut name_at = name_at;
+        for (image, digest) in self.parsed.images.iter().zip(self.digests) {
+            if let Some(end) = name_at.take_if(|end| *end <= image.span.start) {
+                put(&mut out, end..end, NAMED);
+            }
+            if let Some(replacement) = replacement(image, *digest) {
+                put(&mut out, image.span.clone(), &replacement);
+            }
+        }
+        if let Some(end) = name_at {
+            put(&mut out, end..end, NAMED);
+        }
+        out.push_str(&self.text[at..]);
+        out
+    }
+}
+
+fn end_line(text: &mut String) {
+    if !text.is_empty() && !text.ends_with('\n') {
+        text.push('\n');
+    }
 }
 
 /// `name@sha256:…` for an image that is not pinned yet and whose digest is known.
@@ -61,9 +122,10 @@ pub(crate) fn replacement(image: &ImageUse, digest: Option<Sha256Digest>) -> Opt
     }
 }
 
-/// The first line of `found` that is not the one of `expected` at the same place: its number, itself and
-/// the other. Comments, empty lines and white space at the end of lines play no part.
-pub(super) fn first_difference(found: &str, expected: &str) -> Option<(usize, String, String)> {
+/// The first line of `found`, the first of which has the number `first`, that is not the one of `expected` at
+/// the same place: its number, itself and the other. Comments, empty lines and white space at the end of
+/// lines play no part.
+pub(super) fn first_difference(found: &str, first: usize, expected: &str) -> Option<(usize, String, String)> {
     let (mut found_lines, mut expected_lines) = (significant(found), significant(expected));
     let shown = |line: Option<&str>| line.map_or("the end of the file".to_owned(), |line| excerpt(line, 200));
     loop {
@@ -73,7 +135,7 @@ pub(super) fn first_difference(found: &str, expected: &str) -> Option<(usize, St
             None if expected_line.is_none() => return None,
             Some((_, line)) if Some(line) == expected_line => {}
             _ => {
-                let at = found_line.map_or(found.lines().count(), |(number, _)| number);
+                let at = found_line.map_or(found.lines().count(), |(number, _)| number) + first - 1;
                 return Some((at, shown(found_line.map(|(_, line)| line)), shown(expected_line)));
             }
         }
@@ -92,8 +154,10 @@ fn header(name: &str, pin: &Pin) -> String {
 # image replaced by the digest it resolved to. `caution apps pin` renews it.
 #
 # Where it is committed, building and verifying use exactly these base images and the EnclaveOS
-# release that is named here, and stop where {name} no longer gives this file. An engine that
-# builds this file gives the application's container image, not the enclave image.
+# release that is named here, and stop where the commit no longer gives this file. A container engine
+# that has the image of the last stages makes the same enclave image from this file alone:
+#
+#     buildah build -f Containerfile.eif --output out .      (in a fresh clone)
 #
 {PIN_PREFIX}{} pcr1 {}
 
@@ -101,3 +165,8 @@ fn header(name: &str, pin: &Pin) -> String {
         pin.id, pin.pcr1
     )
 }
+
+/// The name of a last stage that has none of its own, and how it is put behind its `FROM`.
+const APP_STAGE: &str = "caution-app";
+const NAMED: &str = " AS caution-app";
+const ASSEMBLER_STAGE: &str = "caution-enclaveos";

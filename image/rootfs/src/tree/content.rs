@@ -1,36 +1,48 @@
-//! Where the content of files lies: one after the other in a nameless temporary file.
+//! Where the content of files lies: one after the other in a nameless temporary file, or in a folder.
 
 use super::RootfsError;
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::FileExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-/// A part of the temporary file.
+/// Where a file's content lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Content {
+    /// In the temporary file; or which of a folder's files it is.
     pub(crate) offset: u64,
     pub(crate) size: u64,
 }
 
-/// The temporary file, complete.
+/// What holds the content of all files.
 #[derive(Debug)]
-pub(crate) struct Spool(Option<File>);
+pub(crate) enum Spool {
+    /// Nothing yet: the tree is still growing.
+    Empty,
+    /// The temporary file, complete.
+    File(File),
+    /// Files that lie in a folder, which nobody changes.
+    Folder(Vec<PathBuf>),
+}
 
 impl Spool {
-    /// A file without content, for a tree that is still growing.
-    pub(crate) const fn empty() -> Self {
-        Self(None)
-    }
-
-    /// Reads a part; needs no exclusive access.
-    pub(crate) fn open(&self, content: Content) -> impl Read + '_ {
-        SpoolReader { file: self.0.as_ref(), offset: content.offset, left: content.size }
+    /// Reads a file; needs no exclusive access.
+    pub(crate) fn open(&self, content: Content) -> io::Result<Box<dyn Read + '_>> {
+        match self {
+            Self::Empty => Err(io::ErrorKind::UnexpectedEof.into()),
+            Self::File(file) => {
+                Ok(Box::new(SpoolReader { file, offset: content.offset, left: content.size }))
+            }
+            Self::Folder(paths) => {
+                let path = usize::try_from(content.offset).ok().and_then(|at| paths.get(at));
+                Ok(Box::new(File::open(path.ok_or(io::ErrorKind::NotFound)?)?))
+            }
+        }
     }
 }
 
 struct SpoolReader<'s> {
-    file: Option<&'s File>,
+    file: &'s File,
     offset: u64,
     left: u64,
 }
@@ -41,8 +53,7 @@ impl Read for SpoolReader<'_> {
         if wanted == 0 {
             return Ok(0);
         }
-        let file = self.file.ok_or(io::ErrorKind::UnexpectedEof)?;
-        let n = file.read_at(&mut buffer[..wanted], self.offset)?;
+        let n = self.file.read_at(&mut buffer[..wanted], self.offset)?;
         if n == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
@@ -90,7 +101,7 @@ impl SpoolWriter {
         let file = self.out.into_inner().map_err(|error| failed(error.into_error()))?;
         // A hole at the very end was never written.
         file.set_len(self.end).map_err(failed)?;
-        Ok(Spool(Some(file)))
+        Ok(Spool::File(file))
     }
 }
 

@@ -1,7 +1,8 @@
 //! From the tree to entries in canonical order, and to an archive.
 
+use super::grow::Attributes;
 use super::{Node, NodeId, NodeKind, ROOT, RootfsError, Tree};
-use crate::cpio::{Entry, EntryKind, Writer};
+use crate::cpio::{CpioError, Entry, EntryKind, Writer};
 use std::io::{self, Write};
 
 /// One step of a walk: a name and what it leads to.
@@ -42,7 +43,12 @@ impl Tree {
             }
             let entry = self.entry(path, step.node);
             match &self.node(step.node).kind {
-                NodeKind::File(content) => writer.append(&entry, &mut self.spool.open(*content))?,
+                NodeKind::File(content) => {
+                    let open = self.spool.open(*content);
+                    let mut content =
+                        open.map_err(|source| CpioError::Io { doing: "read a file for", source })?;
+                    writer.append(&entry, &mut *content)?;
+                }
                 _ => writer.append(&entry, &mut io::empty())?,
             }
         }
@@ -55,6 +61,11 @@ impl Tree {
     /// The root's own attributes, with an empty path.
     pub fn root(&self) -> Entry {
         self.entry(Vec::new(), ROOT)
+    }
+
+    /// Gives the root other attributes.
+    pub fn set_root(&mut self, mode: u32, uid: u32, gid: u32) {
+        self.set_attributes(ROOT, Attributes { mode, uid, gid });
     }
 
     fn entry(&self, path: Vec<u8>, id: NodeId) -> Entry {

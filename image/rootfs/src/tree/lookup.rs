@@ -40,7 +40,7 @@ impl Tree {
         let mut bytes = Vec::new();
         self.spool
             .open(content)
-            .read_to_end(&mut bytes)
+            .and_then(|mut content| content.read_to_end(&mut bytes))
             .map_err(|source| RootfsError::Scratch { doing: "read", source })?;
         Ok(Some(bytes))
     }

@@ -1,13 +1,14 @@
 //! Layers, one after the other, into a tree. The rules and where they come from: `specs/rootfs.md`.
 
 use super::content::SpoolWriter;
+use super::grow::{Attributes, IMPLICIT};
 use super::lookup::Found;
-use super::{Child, Content, Directory, EntryError, Node, NodeId, NodeKind, ROOT, RootfsError, Spool, Tree};
+use super::{Content, Directory, EntryError, NodeId, NodeKind, ROOT, RootfsError, Tree};
 use crate::archive::{Member, MemberKind, Reader, SparseMap, TarError};
 use crate::cpio::display;
 use crate::limits::Limits;
 use crate::oci::{Image, OciError};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::io::Read;
 use std::path::Path;
 
@@ -42,29 +43,10 @@ pub(super) struct Merge {
     buffer: Vec<u8>,
 }
 
-/// Attributes of a member.
-#[derive(Clone, Copy)]
-pub(super) struct Attributes {
-    pub(super) mode: u32,
-    pub(super) uid: u32,
-    pub(super) gid: u32,
-}
-
-/// What a directory gets that no layer describes.
-pub(super) const IMPLICIT: Attributes = Attributes { mode: 0o755, uid: 0, gid: 0 };
-
 impl Merge {
     pub(super) fn new(limits: &Limits, scratch: &Path) -> Result<Self, RootfsError> {
         let spool = SpoolWriter::create(scratch)?;
-        let Attributes { mode, uid, gid } = IMPLICIT;
-        let root = Node { kind: NodeKind::Directory(Directory::default()), mode, uid, gid, names: 1 };
-        let tree = Tree {
-            nodes: vec![root],
-            spool: Spool::empty(),
-            xattrs: HashMap::new(),
-            limits: *limits,
-            metadata_bytes: 0,
-        };
+        let tree = Tree::empty(limits);
         Ok(Self { tree, spool, entries: 0, cleared: HashSet::new(), buffer: vec![0; BUFFER] })
     }
 
@@ -101,7 +83,7 @@ impl Merge {
     }
 
     pub(super) fn finish(mut self) -> Result<Tree, RootfsError> {
-        self.drop_placeholders();
+        self.tree.drop_placeholders();
         self.tree.spool = self.spool.finish()?;
         Ok(self.tree)
     }
@@ -152,7 +134,7 @@ impl Merge {
             if !matches!(member.kind, MemberKind::Directory) {
                 return Err(EntryError::Root);
             }
-            self.set_attributes(ROOT, attributes);
+            self.tree.set_attributes(ROOT, attributes);
             return self.set_xattrs(ROOT, &member.xattrs);
         };
         if let Some(hidden) = name.strip_prefix(WHITEOUT) {
@@ -165,20 +147,20 @@ impl Merge {
             MemberKind::HardLink(target) => self.hard_link(layer, parent, name, target)?,
             kind => {
                 let directory = self.parent(layer, parent)?;
-                let existing = self.child(directory, name);
+                let existing = self.tree.child(directory, name);
                 if let (MemberKind::Directory, Some(existing)) = (kind, existing)
                     && self.tree.directory(existing.node).is_some()
                 {
-                    self.stamp(directory, name, existing.node, layer);
+                    self.tree.stamp(directory, name, existing.node, layer);
                     existing.node
                 } else {
-                    let kind = self.node_kind(kind, content)?;
-                    self.place(layer, directory, name, kind)?
+                    let kind = self.tree.node_kind(kind, content)?;
+                    self.tree.place(layer, directory, name, kind)?
                 }
             }
         };
         // Engines give a hard link's attributes to the file itself.
-        self.set_attributes(node, attributes);
+        self.tree.set_attributes(node, attributes);
         if matches!(member.kind, MemberKind::HardLink(_)) && member.xattrs.is_empty() {
             return Ok(());
         }
@@ -215,8 +197,8 @@ impl Merge {
         };
         // Links were followed up to here; what is missing are the path's own last components.
         for name in &components[components.len() - missing..] {
-            at = self.place(layer, at, name, NodeKind::Directory(Directory::default()))?;
-            self.set_attributes(at, IMPLICIT);
+            at = self.tree.place(layer, at, name, NodeKind::Directory(Directory::default()))?;
+            self.tree.set_attributes(at, IMPLICIT);
         }
         Ok(at)
     }
@@ -237,7 +219,7 @@ impl Merge {
             Found::Node(node) => node,
             Found::Missing { .. } => return Err(missing()),
         };
-        let node = self.child(target_directory, last).ok_or_else(missing)?.node;
+        let node = self.tree.child(target_directory, last).ok_or_else(missing)?.node;
         if self.tree.directory(node).is_some() {
             return Err(EntryError::LinkToDirectory { target: display(target) });
         }
@@ -245,95 +227,15 @@ impl Merge {
         if directory == target_directory && *last == name {
             return Err(EntryError::LinkToItself);
         }
-        self.remove(directory, name);
+        self.tree.remove(directory, name);
         if self.tree.node(node).names == 0 {
             // The link took the place of a directory that held its own target.
             return Err(missing());
         }
-        self.count_metadata(name.len())?;
+        self.tree.count_metadata(name.len())?;
         self.tree.node_mut(node).names += 1;
-        self.stamp(directory, name, node, layer);
+        self.tree.stamp(directory, name, node, layer);
         Ok(node)
-    }
-
-    fn node_kind(&mut self, kind: &MemberKind, content: Option<Content>) -> Result<NodeKind, EntryError> {
-        Ok(match (kind, content) {
-            (MemberKind::File { .. }, Some(content)) => NodeKind::File(content),
-            (MemberKind::Symlink(target), _) => {
-                if target.is_empty() || target.contains(&0) || target.len() > MAX_LINK {
-                    return Err(EntryError::EmptyLink);
-                }
-                self.count_metadata(target.len())?;
-                NodeKind::Symlink(target.as_slice().into())
-            }
-            (MemberKind::CharDevice { major, minor } | MemberKind::BlockDevice { major, minor }, _) => {
-                let (major, minor) = (*major, *minor);
-                if major >= 1 << 12 || minor >= 1 << 20 {
-                    return Err(EntryError::Device { major, minor });
-                }
-                if matches!(kind, MemberKind::CharDevice { .. }) {
-                    NodeKind::CharDevice { major, minor }
-                } else {
-                    NodeKind::BlockDevice { major, minor }
-                }
-            }
-            (MemberKind::Fifo, _) => NodeKind::Fifo,
-            // Hard links are placed elsewhere, and every file has content.
-            (MemberKind::Directory | MemberKind::HardLink(_) | MemberKind::File { .. }, _) => {
-                NodeKind::Directory(Directory::default())
-            }
-        })
-    }
-
-    /// Puts a new node under a name, in place of whatever was there.
-    fn place(
-        &mut self,
-        layer: usize,
-        directory: NodeId,
-        name: &[u8],
-        mut kind: NodeKind,
-    ) -> Result<NodeId, EntryError> {
-        let above = self.tree.directory(directory).map_or(0, |directory| directory.path_length);
-        let path_length = above + usize::from(directory != ROOT) + name.len();
-        let Limits { path_bytes, entries, .. } = self.tree.limits;
-        if path_length > path_bytes {
-            return Err(EntryError::PathTooLong { found: path_length, limit: path_bytes });
-        }
-        if let NodeKind::Directory(new) = &mut kind {
-            new.path_length = path_length;
-        }
-        self.remove(directory, name);
-        self.count_metadata(name.len())?;
-        let id = u32::try_from(self.tree.nodes.len())
-            .ok()
-            // Directories that no entry names count too.
-            .filter(|id| u64::from(*id) <= entries)
-            .ok_or(EntryError::TooManyEntries { limit: entries })?;
-        let Attributes { mode, uid, gid } = IMPLICIT;
-        self.tree.nodes.push(Node { kind, mode, uid, gid, names: 1 });
-        self.stamp(directory, name, id, layer);
-        Ok(id)
-    }
-
-    pub(super) fn child(&self, directory: NodeId, name: &[u8]) -> Option<Child> {
-        self.tree.directory(directory)?.children.get(name).copied()
-    }
-
-    pub(super) fn names(&self, directory: NodeId) -> Vec<Box<[u8]>> {
-        self.tree.directory(directory).map(|d| d.children.keys().cloned().collect()).unwrap_or_default()
-    }
-
-    pub(super) fn stamp(&mut self, directory: NodeId, name: &[u8], node: NodeId, layer: usize) {
-        if let Some(directory) = self.tree.directory_mut(directory) {
-            directory.children.insert(name.into(), Child { node, layer });
-        }
-    }
-
-    pub(super) fn set_attributes(&mut self, node: NodeId, Attributes { mode, uid, gid }: Attributes) {
-        let node = self.tree.node_mut(node);
-        // Linux shows every symbolic link with this mode, whatever an archive says.
-        let mode = if matches!(node.kind, NodeKind::Symlink(_)) { 0o777 } else { mode };
-        (node.mode, node.uid, node.gid) = (mode, uid, gid);
     }
 
     fn set_xattrs(&mut self, node: NodeId, names: &[Vec<u8>]) -> Result<(), EntryError> {
@@ -341,15 +243,9 @@ impl Merge {
             self.tree.xattrs.remove(&node);
             return Ok(());
         }
-        self.count_metadata(names.iter().map(Vec::len).sum())?;
+        self.tree.count_metadata(names.iter().map(Vec::len).sum())?;
         self.tree.xattrs.insert(node, names.to_vec());
         Ok(())
-    }
-
-    fn count_metadata(&mut self, bytes: usize) -> Result<(), EntryError> {
-        self.tree.metadata_bytes += bytes as u64;
-        let limit = self.tree.limits.metadata_bytes;
-        if self.tree.metadata_bytes > limit { Err(EntryError::MetadataTooLarge { limit }) } else { Ok(()) }
     }
 }
 
@@ -359,6 +255,4 @@ enum CopyError {
 }
 
 pub(super) const WHITEOUT: &[u8] = b".wh.";
-/// `PATH_MAX` less the final NUL.
-const MAX_LINK: usize = 4095;
 const BUFFER: usize = 256 * 1024;

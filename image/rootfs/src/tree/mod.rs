@@ -5,6 +5,8 @@
 
 mod content;
 mod emit;
+mod folder;
+mod grow;
 mod hide;
 mod lookup;
 mod merge;
@@ -17,6 +19,7 @@ use crate::cpio::CpioError;
 use crate::limits::Limits;
 use crate::oci::{OciError, SMALLER};
 pub(crate) use content::{Content, Spool};
+pub use folder::walk;
 pub use merge::merge;
 use std::collections::{BTreeMap, HashMap};
 use std::io;
@@ -88,6 +91,14 @@ pub enum RootfsError {
         path: String,
         /// What is wrong.
         source: EntryError,
+    },
+    /// A folder that holds an unpacked image cannot be read.
+    #[error("cannot read `{path}`")]
+    Folder {
+        /// The path, with unprintable bytes escaped.
+        path: String,
+        /// The cause.
+        source: io::Error,
     },
     /// The tree cannot be written as an archive.
     #[error("the image cannot be written as a cpio archive")]

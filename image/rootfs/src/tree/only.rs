@@ -1,7 +1,7 @@
 //! A tree of a few files of another.
 
+use super::grow::IMPLICIT;
 use super::lookup::Found;
-use super::merge::IMPLICIT;
 use super::{Child, Directory, EntryError, Node, NodeId, NodeKind, ROOT, RootfsError, Tree};
 use crate::cpio::display;
 use std::collections::HashMap;

@@ -2,7 +2,6 @@
 
 use crate::Context;
 use crate::error::CliError;
-use caution_build::human_size;
 use std::path::PathBuf;
 
 /// Arguments of `caution enclaveos build`.
@@ -25,24 +24,6 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<(), CliError> {
         rebuild: args.rebuild,
         notify: &|text| terminal.note(&format!("  {text}")),
     })?;
-    let info = &release.info;
-    if terminal.json {
-        terminal.json_result(&serde_json::json!({
-            "id": release.id(),
-            "dir": release.dir,
-            "release": info,
-        }));
-    } else {
-        terminal.result(&format!(
-            "EnclaveOS {} · kernel {} ({}) · ramdisk 0 {}\n\n  PCR1  {}\n  id    {}\n  in    {}\n",
-            info.version,
-            info.kernel_version,
-            human_size(info.kernel.size),
-            human_size(info.ramdisk.size),
-            info.pcr1,
-            release.id(),
-            release.dir.display(),
-        ));
-    }
+    super::show::print(terminal, &release);
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 mod build;
 mod lock;
+mod show;
 
 use crate::Context;
 use crate::error::{CliError, Exit};
@@ -13,6 +14,8 @@ use std::path::{Path, PathBuf};
 pub(crate) enum Command {
     /// Build an EnclaveOS release from a checkout of Caution's source.
     Build(build::Args),
+    /// Show a release of this machine, and the image with which container engines assemble enclave images.
+    Show(show::Args),
     /// Lock the kernel source to the version this machine's mirror offers.
     Lock(lock::Args),
 }
@@ -20,6 +23,7 @@ pub(crate) enum Command {
 pub(crate) fn run(context: &Context, command: &Command) -> Result<(), CliError> {
     match command {
         Command::Build(args) => build::run(context, args),
+        Command::Show(args) => show::run(context, args),
         Command::Lock(args) => lock::run(context, args),
     }
 }

@@ -1,6 +1,7 @@
 //! The merge's rules, one test each; `specs/rootfs.md` names them.
 
 mod archives;
+mod folders;
 mod hostile;
 mod layers;
 mod properties;
