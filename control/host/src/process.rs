@@ -82,10 +82,35 @@ pub(crate) fn marked(run: &Path) -> Vec<ProcessId> {
         .filter_map(|pid| {
             // Identity first: if the number is reused in between, `kill` sees another start time.
             let identity = ProcessId::of(pid)?;
-            let environment = std::fs::read(format!("/proc/{pid}/environ")).ok()?;
-            environment.split(|b| *b == 0).any(|variable| variable == wanted).then_some(identity)
+            environment(pid)?.split(|b| *b == 0).any(|variable| variable == wanted).then_some(identity)
         })
         .collect()
+}
+
+/// The environment of a living process; none of one whose environment is not this user's to read.
+fn environment(pid: i32) -> Option<Vec<u8>> {
+    // In the middle of execve(2) it reads as empty, and `setpriv` becomes another program. A second for
+    // that is plenty; a program on a file system that hangs must not hold us up.
+    for _ in 0..1000 {
+        let environment = std::fs::read(format!("/proc/{pid}/environ")).ok()?;
+        if !environment.is_empty() || !is_becoming_a_program(pid) {
+            return Some(environment);
+        }
+        pause(std::time::Duration::from_millis(1));
+    }
+    None
+}
+
+/// Whether the kernel has not yet placed the process's environment (fields of `/proc/PID/stat`, proc(5)).
+fn is_becoming_a_program(pid: i32) -> bool {
+    let Ok(text) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else { return false };
+    let Some((_, fields)) = text.rsplit_once(')') else { return false };
+    // The first field behind the name is number 3.
+    let field = |number: usize| fields.split_whitespace().nth(number - 3);
+    let is_zombie = field(3) == Some("Z");
+    let flags = field(9).and_then(|flags| flags.parse::<u32>().ok()).unwrap_or(KERNEL_THREAD);
+    let environment_ends_at = field(51);
+    !is_zombie && flags & KERNEL_THREAD == 0 && environment_ends_at == Some("0")
 }
 
 /// Kills everything that carries the marker of `run`, until nothing does.
@@ -110,6 +135,9 @@ pub(crate) fn pause(duration: std::time::Duration) {
     )]
     std::thread::sleep(duration);
 }
+
+/// `PF_KTHREAD` of include/linux/sched.h: a thread of the kernel, which never has an environment.
+const KERNEL_THREAD: u32 = 0x0020_0000;
 
 #[cfg(test)]
 mod tests {
@@ -138,5 +166,19 @@ mod tests {
         assert!(others.try_wait().unwrap().is_none());
         others.kill().unwrap();
         others.wait().unwrap();
+    }
+
+    /// `setpriv` becomes `sleep` while it is looked for.
+    #[test]
+    fn a_marked_child_is_found_while_it_becomes_another_program() {
+        let run = tempfile::tempdir().unwrap();
+        for _ in 0..200 {
+            let mut child = spawn_bound(bound_to_parent("sleep", run.path()).arg("1000")).unwrap();
+            kill_marked(run.path());
+            let ended = child.try_wait().unwrap().is_some();
+            child.kill().unwrap();
+            child.wait().unwrap();
+            assert!(ended, "it was not found");
+        }
     }
 }
