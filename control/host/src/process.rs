@@ -93,7 +93,7 @@ fn environment(pid: i32) -> Option<Vec<u8>> {
     // that is plenty; a program on a file system that hangs must not hold us up.
     for _ in 0..1000 {
         let environment = std::fs::read(format!("/proc/{pid}/environ")).ok()?;
-        if !environment.is_empty() || !is_becoming_a_program(pid) {
+        if !environment.is_empty() || has_no_environment(pid) {
             return Some(environment);
         }
         pause(std::time::Duration::from_millis(1));
@@ -101,16 +101,17 @@ fn environment(pid: i32) -> Option<Vec<u8>> {
     None
 }
 
-/// Whether the kernel has not yet placed the process's environment (fields of `/proc/PID/stat`, proc(5)).
-fn is_becoming_a_program(pid: i32) -> bool {
-    let Ok(text) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else { return false };
-    let Some((_, fields)) = text.rsplit_once(')') else { return false };
+/// Whether an empty environment is all the process has (fields of `/proc/PID/stat`, proc(5)).
+fn has_no_environment(pid: i32) -> bool {
+    let Ok(text) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else { return true };
+    let Some((_, fields)) = text.rsplit_once(')') else { return true };
     // The first field behind the name is number 3.
     let field = |number: usize| fields.split_whitespace().nth(number - 3);
     let is_zombie = field(3) == Some("Z");
     let flags = field(9).and_then(|flags| flags.parse::<u32>().ok()).unwrap_or(KERNEL_THREAD);
-    let environment_ends_at = field(51);
-    !is_zombie && flags & KERNEL_THREAD == 0 && environment_ends_at == Some("0")
+    // Its place in memory is 0 until the kernel has put it there.
+    let (start, end) = (field(50), field(51));
+    is_zombie || flags & KERNEL_THREAD != 0 || (end != Some("0") && start == end)
 }
 
 /// Kills everything that carries the marker of `run`, until nothing does.
