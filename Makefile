@@ -30,6 +30,7 @@ test: install-test build enclaveos base-images ## every test, the fast ones firs
 
 test-long: install-long build enclaveos base-images ## every test, those that take long too
 	@tools/stage "QEMU's nitro-enclave machine" tools/qemu-nitro
+	@tools/stage "docker with BuildKit" tools/docker-engine
 	@$(run_tests) -- --include-ignored
 
 # Crates, the examples, the AWS image tools as a judge of ours, then the whole system. What stands

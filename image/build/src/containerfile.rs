@@ -19,6 +19,8 @@ pub(crate) struct Containerfile {
     pub(crate) heredoc: Option<usize>,
     /// `RUN` instructions, in file order.
     pub(crate) runs: Vec<Run>,
+    /// Whether a `# syntax=` directive names another parser, which BuildKit fetches.
+    pub(crate) has_frontend: bool,
     /// Where comments may first be put: parser directives stand before everything else.
     pub(crate) after_directives: usize,
     /// What continues a line: a backslash, unless a directive says otherwise.
@@ -110,8 +112,9 @@ pub enum DigestFault {
 /// Reads a Containerfile. Never fails: judging the language is the engine's job.
 pub(crate) fn parse(text: &str) -> Containerfile {
     let mut reader = Reader { found: Containerfile::default(), names: Vec::new(), args: BTreeMap::new() };
-    let (escape, start) = directives(text);
-    reader.found.after_directives = start;
+    let Directives { escape, has_frontend, end } = directives(text);
+    reader.found.after_directives = end;
+    reader.found.has_frontend = has_frontend;
     reader.found.escape = escape;
     let mut lines = Lines { text, at: 0, number: 0, escape };
     while let Some(instruction) = lines.instruction() {
@@ -193,21 +196,29 @@ fn words(line: &str, start: usize) -> impl Iterator<Item = (&str, usize)> {
     })
 }
 
-/// Parser directives at the very top: the escape character, and where they end.
-fn directives(text: &str) -> (char, usize) {
-    let (mut escape, mut end) = ('\\', 0);
+/// Parser directives, which stand at the very top.
+struct Directives {
+    escape: char,
+    has_frontend: bool,
+    /// Where they end.
+    end: usize,
+}
+
+fn directives(text: &str) -> Directives {
+    let mut found = Directives { escape: '\\', has_frontend: false, end: 0 };
     for line in text.split_inclusive('\n') {
         let Some((key, value)) = line.trim().strip_prefix('#').and_then(|rest| rest.split_once('=')) else {
             break;
         };
         match key.trim().to_ascii_lowercase().as_str() {
-            "escape" => escape = value.trim().chars().next().unwrap_or(escape),
-            "syntax" | "check" => {}
+            "escape" => found.escape = value.trim().chars().next().unwrap_or(found.escape),
+            "syntax" => found.has_frontend = true,
+            "check" => {}
             _ => break,
         }
-        end += line.len();
+        found.end += line.len();
     }
-    (escape, end)
+    found
 }
 
 struct Heredoc {

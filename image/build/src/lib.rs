@@ -28,7 +28,7 @@ mod testing;
 pub use build::{Pinned, build, human_size, pin};
 pub use config::ConfigError;
 pub use containerfile::DigestFault;
-pub use engine::EngineError;
+pub use engine::{EngineError, EngineName, UnknownEngine};
 pub use error::BuildError;
 pub use inspect::InspectError;
 pub use pin::{FILE_NAME as CONTAINERFILE_EIF, Move, Moved, Pin, PinError};

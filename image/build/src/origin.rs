@@ -2,9 +2,10 @@
 //! commit, or one given on the command line.
 
 use crate::containerfile::{self, Containerfile, ImageUse};
-use crate::engine::{self, BuildRequest, ContainerEngine, EngineError, LineSink};
+use crate::engine::{self, BuildRequest, ContainerEngine, EngineError, Found, LineSink};
 use crate::error::BuildError;
 use crate::pin::{self, Committed, Pin, Source};
+use crate::process::find_program;
 use crate::request::{Progress, Request};
 use crate::stage::StageError;
 use caution_appspec::{AppSpec, excerpt};
@@ -17,7 +18,7 @@ use std::path::{Path, PathBuf};
 /// Where the container image comes from. What can be refused before a build is refused in finding it.
 pub(crate) enum Origin {
     /// An engine builds it.
-    Containerfile(Chosen),
+    Containerfile(Box<Chosen>, Found),
     /// It is a file of the commit, this many bytes long.
     Committed { path: String, size: u64 },
     /// It lies on this machine; no commit has anything to do with it.
@@ -47,7 +48,8 @@ impl Origin {
         let mut file = Chosen::find(request, spec)?;
         file.pinning = pinning;
         file.prepare(request, committed)?;
-        Ok(Self::Containerfile(file))
+        let found = engine::find(request.engine, &local_images(&file.parsed), find_program)?;
+        Ok(Self::Containerfile(Box::new(file), found))
     }
 
     /// Whether the commit alone decides what the image holds, so that others can build it again.
@@ -59,7 +61,7 @@ impl Origin {
     pub(crate) fn export(&self, request: &Request<'_>, work: &Path) -> Result<String, BuildError> {
         let short = request.commit.short();
         Ok(match self {
-            Self::Containerfile(_) => {
+            Self::Containerfile(..) => {
                 let files = request.repo.export(request.commit, &work.join(CONTEXT))?;
                 let noun = if files == 1 { "file" } else { "files" };
                 format!("commit {short} (clean export, {files} {noun})")
@@ -83,7 +85,7 @@ impl Origin {
         sink: &mut LineSink<'_>,
     ) -> Result<Container, BuildError> {
         let (path, name) = match self {
-            Self::Containerfile(file) => return file.build(request, work, sink),
+            Self::Containerfile(file, found) => return file.build(request, found, work, sink),
             Self::Committed { path, .. } => (work.join(IMAGE), excerpt(path, 60)),
             Self::Given(path) => (path.clone(), shown(path)),
         };
@@ -96,7 +98,7 @@ impl Origin {
     /// Refuses base images whose digest nobody knows.
     pub(crate) fn check_pinned(&self, container: &Container) -> Result<(), BuildError> {
         match self {
-            Self::Containerfile(file) => file.check_pinned(&container.digests),
+            Self::Containerfile(file, _) => file.check_pinned(&container.digests),
             Self::Committed { .. } | Self::Given(_) => Ok(()),
         }
     }
@@ -109,7 +111,7 @@ impl Origin {
         arguments: Option<&Arguments>,
     ) -> Result<(), BuildError> {
         match self {
-            Self::Containerfile(file) => {
+            Self::Containerfile(file, _) => {
                 Ok(committed.check_assembly(file.source(&container.digests), arguments)?)
             }
             Self::Committed { .. } | Self::Given(_) => Ok(()),
@@ -124,7 +126,7 @@ impl Origin {
         assembly: Option<(&Sha256Digest, &Arguments)>,
     ) -> String {
         match self {
-            Self::Containerfile(file) => file.source(&container.digests).containerfile_eif(pin, assembly),
+            Self::Containerfile(file, _) => file.source(&container.digests).containerfile_eif(pin, assembly),
             Self::Committed { path, .. } => {
                 pin::without_build(&format!("`{}` of the same commit", excerpt(path, 200)), pin)
             }
@@ -162,7 +164,6 @@ pub(crate) struct Chosen {
     /// Whether this is about the digests: then nobody needs to be told that there are none yet.
     pinning: bool,
     no_cache: bool,
-    engine: Box<dyn ContainerEngine>,
 }
 
 impl Chosen {
@@ -181,7 +182,6 @@ impl Chosen {
                     fixed: vec![None; parsed.images.len()],
                     pinning: false,
                     no_cache: request.no_cache || spec.build.no_cache,
-                    engine: engine::find()?,
                     text,
                     parsed,
                 });
@@ -235,10 +235,16 @@ impl Chosen {
     fn build(
         &self,
         request: &Request<'_>,
+        Found { engine, passed_over }: &Found,
         work: &Path,
         sink: &mut LineSink<'_>,
     ) -> Result<Container, BuildError> {
-        let engine = self.engine.as_ref();
+        if !passed_over.is_empty() {
+            let (name, version) = (engine.name(), engine.version());
+            let note = format!("  building with {name} {version}; passed over: {}", passed_over.join("; "));
+            (request.progress)(Progress::Note(&note));
+            sink(note.trim_start());
+        }
         sink(&format!("{} {} · {} of commit {}", engine.name(), engine.version(), self.name, request.commit));
         let context = work.join(CONTEXT);
         let to_build = BuildRequest {
@@ -257,7 +263,7 @@ impl Chosen {
         let exported = work.join(IMAGE);
         engine.export(&built, &exported, sink)?;
         let image = open(&exported, &format!("the image that {} made", engine.name()))?;
-        let digests = self.pins(request)?;
+        let digests = self.pins(request, engine.as_ref())?;
         let stages = self.parsed.stages;
         let noun = if stages == 1 { "stage" } else { "stages" };
         let detail = format!("{} · {} · {stages} {noun}", engine.name(), excerpt(&self.name, 60));
@@ -265,11 +271,15 @@ impl Chosen {
     }
 
     /// The digest each base image resolved to, and a warning for each that is not pinned.
-    fn pins(&self, request: &Request<'_>) -> Result<Vec<Option<Sha256Digest>>, EngineError> {
+    fn pins(
+        &self,
+        request: &Request<'_>,
+        engine: &dyn ContainerEngine,
+    ) -> Result<Vec<Option<Sha256Digest>>, EngineError> {
         let mut digests = Vec::new();
         for (image, fixed) in self.parsed.images.iter().zip(&self.fixed) {
             let digest = match (&image.reference, image.digest(), fixed) {
-                (Some(name), None, None) => self.engine.resolved_digest(name)?,
+                (Some(name), None, None) => engine.resolved_digest(name)?,
                 _ => *fixed,
             };
             let local = image.reference.as_deref().is_some_and(|name| name.starts_with(LOCAL));
@@ -280,6 +290,12 @@ impl Chosen {
         }
         Ok(digests)
     }
+}
+
+/// Base images that no registry gives: an engine has them or cannot build.
+fn local_images(parsed: &Containerfile) -> Vec<&str> {
+    let names = parsed.images.iter().filter_map(|image| image.reference.as_deref());
+    names.filter(|name| name.starts_with(LOCAL)).collect()
 }
 
 /// Engines fail in words that do not say what is wrong with a digest.

@@ -1,5 +1,6 @@
 //! What a build is asked for, what it says on the way, and what it gives.
 
+use crate::engine::EngineName;
 use crate::git::{CommitId, Repository};
 use caution_abi::boot_plan::BootPlan;
 use caution_abi::manifest::Manifest;
@@ -22,6 +23,8 @@ pub struct Request<'a> {
     /// An image to take instead of the one the commit describes: an OCI layout folder, an archive of
     /// one, or a `docker save` archive. The manifest then names no source.
     pub image: Option<&'a Path>,
+    /// The engine that builds; `None`: the first that works.
+    pub engine: Option<EngineName>,
     /// Whether the engine's cache is to be ignored.
     pub no_cache: bool,
     /// Whether a base image without a digest is an error.
@@ -54,6 +57,8 @@ pub enum Progress<'a> {
     Started(Step),
     /// The container engine printed a line; control characters are escaped.
     EngineLine(&'a str),
+    /// Something worth knowing, in one line.
+    Note(&'a str),
     /// Something that stops nothing but should be known.
     Warning {
         /// A whole sentence, with file and line where there is one.

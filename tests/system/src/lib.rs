@@ -3,6 +3,7 @@
 //! The program under test is the release build that `CAUTION_BIN` names (`make test` sets it).
 
 pub mod command;
+pub mod docker;
 pub mod http;
 pub mod nitro_machine;
 pub mod repository;

@@ -6,6 +6,7 @@ use crate::error::{CliError, Exit};
 use crate::verify::target::{self, TrustRoot};
 use crate::verify::{Request, fetch, verify};
 use caution_attest::Evidence;
+use caution_build::EngineName;
 use caution_measure::{ImagePcrs, Measurements};
 use std::path::{Path, PathBuf};
 
@@ -24,6 +25,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     pcrs: Option<PathBuf>,
 
+    /// Rebuild with this engine: docker, podman or buildah; the first that works when absent.
+    #[arg(long, value_name = "NAME", conflicts_with = "pcrs")]
+    engine: Option<EngineName>,
+
     /// Rebuild even where an earlier rebuild of the same inputs is kept.
     #[arg(long)]
     no_cache: bool,
@@ -34,7 +39,7 @@ pub(crate) struct Args {
     trust_root: Option<TrustRoot>,
 
     /// Print what the enclave sends, as JSON, without verifying anything.
-    #[arg(long, conflicts_with_all = ["commit", "pcrs", "no_cache", "trust_root"])]
+    #[arg(long, conflicts_with_all = ["commit", "pcrs", "engine", "no_cache", "trust_root"])]
     inspect_attestation: bool,
 }
 
@@ -50,6 +55,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<u8, CliError> {
             trust: args.trust_root.clone(),
             commit: args.commit.clone(),
             pcrs,
+            engine: args.engine,
             no_cache: args.no_cache,
             now: jiff::Timestamp::now(),
         },

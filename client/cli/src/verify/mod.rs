@@ -12,6 +12,7 @@ pub(crate) mod verdict;
 
 use crate::Context;
 use crate::error::{CliError, Exit};
+use caution_build::EngineName;
 use caution_measure::{ImagePcrs, Measurements};
 use evidence::Authenticated;
 use std::path::Path;
@@ -27,6 +28,8 @@ pub(crate) struct Request {
     pub(crate) commit: Option<String>,
     /// `--pcrs`: expected registers instead of a rebuild.
     pub(crate) pcrs: Option<ImagePcrs>,
+    /// `--engine`.
+    pub(crate) engine: Option<EngineName>,
     /// `--no-cache`.
     pub(crate) no_cache: bool,
     /// The clock.
@@ -83,7 +86,7 @@ fn against_source(
         verdict.conclude(format!("{name} does not run on the expected EnclaveOS release."));
         return Ok(());
     }
-    let rebuilt = match rebuild::rebuild(context, &reviewed, &enclave.pcrs.measurements, request.no_cache) {
+    let rebuilt = match rebuild::rebuild(context, &reviewed, &enclave.pcrs.measurements, request) {
         Ok(rebuilt) => rebuilt,
         Err(cause) => {
             let mut lines = cause.causes;

@@ -5,6 +5,7 @@
 //! A kept image can confirm an enclave and never accuse it: it may come from a builder of the same
 //! version with other code, so a mismatch is told only after a fresh build.
 
+use super::Request;
 use super::source::Reviewed;
 use crate::Context;
 use crate::commands::apps::build::{Job, build_commit};
@@ -35,8 +36,9 @@ pub(super) fn rebuild(
     context: &Context,
     reviewed: &Reviewed,
     attested: &Measurements,
-    no_cache: bool,
+    request: &Request,
 ) -> Result<Rebuilt, CliError> {
+    let (engine, no_cache) = (request.engine, request.no_cache);
     let Reviewed { repo, commit, release, .. } = reviewed;
     let folder = context.config.cache.join("reproductions/local").join(key(repo, commit, release)?);
     let parent = folder.parent().unwrap_or(&folder);
@@ -48,8 +50,17 @@ pub(super) fn rebuild(
     context.terminal.note(&format!("rebuilding commit {} here", commit.short()));
     let started = Instant::now();
     // Its registers decide; a signature would enter none of those that are compared.
-    let job =
-        Job { repo, commit, release, image: None, signer: None, output: &folder, no_cache, strict: false };
+    let job = Job {
+        repo,
+        commit,
+        release,
+        image: None,
+        engine,
+        signer: None,
+        output: &folder,
+        no_cache,
+        strict: false,
+    };
     let built = build_commit(context.terminal, &job)?;
     Ok(Rebuilt {
         measurements: built.measurements,

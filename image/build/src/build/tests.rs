@@ -5,6 +5,7 @@ mod images;
 
 use super::*;
 use crate::boot_plan_of;
+use crate::engine::EngineName;
 use crate::git::Repository;
 use crate::testing::Scratch;
 use caution_abi::boot_plan;
@@ -114,6 +115,8 @@ fn run_into(
         branch: repo.branch()?,
         release,
         image: with.image,
+        // Others are tried where they are installed on purpose; here their words would differ.
+        engine: Some(EngineName::Buildah),
         no_cache: false,
         strict: with.strict,
         signer: with.signer,
@@ -144,7 +147,7 @@ fn a_commit_becomes_an_image_and_its_companions() {
     let built = run(scratch.path(), &release, &|progress| match progress {
         Progress::Step { step, detail, .. } => seen.borrow_mut().push((step, detail)),
         Progress::Warning { message, .. } => panic!("{message}"),
-        Progress::Started(_) | Progress::EngineLine(_) => {}
+        Progress::Started(_) | Progress::EngineLine(_) | Progress::Note(_) => {}
     })
     .expect("builds");
 

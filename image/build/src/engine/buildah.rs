@@ -1,21 +1,22 @@
-//! buildah: no daemon, works as root in a container and unprivileged elsewhere.
+//! buildah, and podman, which builds with buildah's code: no daemon, they work as root in a container and
+//! unprivileged elsewhere, and keep their images in one storage.
 
 use super::stream::{Ended, run};
-use super::{BuildRequest, ContainerEngine, EngineError, HEREDOC, ImageRef, LineSink, offline};
+use super::version::Parser;
+use super::{BuildRequest, ContainerEngine, EngineError, ImageRef, LineSink, offline};
 use crate::containerfile::{self, Containerfile};
-use crate::process::{command_with_fixed_umask, find_program};
+use crate::process::command_with_fixed_umask;
 use caution_appspec::excerpt;
 use caution_measure::Sha256Digest;
 use std::ffi::OsString;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The buildah program.
+/// The program, and what it can do.
 #[derive(Debug, Clone)]
 pub(crate) struct Buildah {
     program: PathBuf,
-    version: String,
+    parser: Parser,
 }
 
 /// What buildah may see of the caller's environment besides the common variables: where its storage
@@ -40,44 +41,52 @@ const ENVIRONMENT: &[&str] = &[
     "SSL_CERT_DIR",
 ];
 
-const NAME: &str = "buildah";
-/// The first versions that parse these. Source: buildah's CHANGELOG.
+/// The first versions that parse these, and the podman that holds them. Source: the CHANGELOGs of both.
 const HEREDOCS: (u32, u32) = (1, 33);
 const RUN_NETWORK: (u32, u32) = (1, 29);
 
 impl Buildah {
-    /// The buildah on `PATH`.
-    pub(crate) fn find() -> Result<Self, EngineError> {
-        let program = find_program(NAME).ok_or(EngineError::Missing(NAME))?;
-        let buildah = Self { program, version: String::new() };
-        let text = buildah.text(&["--version"], "say its version")?;
-        let version =
-            version(&text).ok_or(EngineError::Answer { engine: NAME, action: "say its version" })?;
-        Ok(Self { version: version.to_owned(), ..buildah })
+    /// The program `buildah`.
+    pub(super) fn open(program: PathBuf) -> Result<Self, EngineError> {
+        let (name, action) = ("buildah", "say its version");
+        let text = text_of(&program, name, &["--version"], action)?;
+        let version = version(&text).ok_or(EngineError::Answer { engine: name, action })?.to_owned();
+        let parser = Parser {
+            engine: name,
+            version: version.clone(),
+            parses_as: version,
+            heredocs: (HEREDOCS, "1.33"),
+            run_network: (RUN_NETWORK, "1.29"),
+        };
+        Ok(Self { program, parser })
+    }
+
+    /// The program `podman`, with the buildah inside it.
+    pub(super) fn open_podman(program: PathBuf) -> Result<Self, EngineError> {
+        let (name, action) = ("podman", "say its versions");
+        // Asks whatever podman it stands for, which may be on another machine and not answer.
+        let arguments = ["info", "--format", "{{.Version.Version}} {{.Host.BuildahVersion}}"];
+        let text = text_of(&program, name, &arguments, action)?;
+        let versions = text.lines().last().and_then(|line| line.split_once(' '));
+        let (own, version) = versions.ok_or(EngineError::Answer { engine: name, action })?;
+        let parser = Parser {
+            engine: name,
+            version: own.to_owned(),
+            parses_as: version.to_owned(),
+            heredocs: (HEREDOCS, "4.8 (buildah 1.33)"),
+            run_network: (RUN_NETWORK, "4.4 (buildah 1.29)"),
+        };
+        Ok(Self { program, parser })
     }
 
     /// Refuses what this version cannot parse, before it fails in other words.
     fn check(&self, parsed: &Containerfile, file: &str) -> Result<(), EngineError> {
-        let too_old = |line, feature, needed| {
-            let (file, version) = (file.to_owned(), self.version.clone());
-            Err(EngineError::TooOld { file, line, feature, engine: NAME, version, needed })
-        };
-        if let Some(line) = parsed.heredoc
-            && !self.is_at_least(HEREDOCS)
-        {
-            return too_old(line, HEREDOC, "1.33");
-        }
-        match parsed.runs.iter().find(|run| run.network.is_some()) {
-            Some(run) if !self.is_at_least(RUN_NETWORK) && !offline::applies(parsed) => {
-                too_old(run.line, "`RUN --network` beside a RUN without it", "1.29")
-            }
-            _ => Ok(()),
-        }
+        self.parser.check_heredoc(parsed, file)?;
+        if offline::applies(parsed) { Ok(()) } else { self.parser.check_run_network(parsed, file) }
     }
 
-    fn is_at_least(&self, (major, minor): (u32, u32)) -> bool {
-        let mut numbers = self.version.split('.').map_while(|n| n.parse::<u32>().ok());
-        (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= (major, minor)
+    fn is_podman(&self) -> bool {
+        self.parser.engine == "podman"
     }
 
     /// Fetches the base images that are not here: the build itself will have no network.
@@ -94,7 +103,7 @@ impl Buildah {
             }
             let mut command = self.command();
             command.args(["pull", "--quiet", "--", name]);
-            let ended = run(command, sink).map_err(process)?;
+            let ended = run(command, sink).map_err(|e| self.failed(e))?;
             if !ended.status.success() {
                 let step = Some(format!("FROM {}", excerpt(name, 200)));
                 return Err(EngineError::Build { step, last: ended.last });
@@ -107,16 +116,8 @@ impl Buildah {
         command_with_fixed_umask(&self.program, ENVIRONMENT)
     }
 
-    /// Standard output of a command that succeeds.
-    fn text(&self, arguments: &[&str], action: &'static str) -> Result<String, EngineError> {
-        let output = self.command().args(arguments).output().map_err(process)?;
-        if output.status.success() {
-            Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
-        } else {
-            let text = String::from_utf8_lossy(&output.stderr);
-            let last = text.lines().rev().take(5).map(|line| excerpt(line, 300)).collect::<Vec<_>>();
-            Err(EngineError::Failed { engine: NAME, action, last: last.into_iter().rev().collect() })
-        }
+    fn failed(&self, source: std::io::Error) -> EngineError {
+        EngineError::Process { engine: self.parser.engine, source }
     }
 }
 
@@ -131,15 +132,19 @@ fn in_list(path: &str) -> String {
 
 impl ContainerEngine for Buildah {
     fn name(&self) -> &'static str {
-        NAME
+        self.parser.engine
     }
 
     fn version(&self) -> &str {
-        &self.version
+        &self.parser.version
+    }
+
+    fn has(&self, image: &str) -> Result<bool, EngineError> {
+        Ok(self.resolved_digest(image)?.is_some())
     }
 
     fn build(&self, request: &BuildRequest<'_>, sink: &mut LineSink<'_>) -> Result<ImageRef, EngineError> {
-        let text = read_containerfile(request)?;
+        let text = request.read_containerfile()?;
         let parsed = containerfile::parse(&text);
         self.check(&parsed, request.containerfile)?;
         let id_file = request.scratch.join("image-id");
@@ -151,9 +156,9 @@ impl ContainerEngine for Buildah {
         }
         arguments.extend(["--iidfile".into(), id_file.clone().into_os_string(), "-f".into()]);
         let offline = offline::applies(&parsed);
-        if offline && !self.is_at_least(RUN_NETWORK) {
+        if offline && !self.parser.has_run_network() {
             let stripped = request.scratch.join("Containerfile");
-            std::fs::write(&stripped, offline::without_flags(&text, &parsed)).map_err(process)?;
+            std::fs::write(&stripped, offline::without_flags(&text, &parsed)).map_err(|e| self.failed(e))?;
             arguments.push(in_list(&stripped.to_string_lossy()).into());
         } else {
             arguments.push(in_list(request.containerfile).into());
@@ -166,42 +171,49 @@ impl ContainerEngine for Buildah {
             self.command()
         };
         command.args(arguments).current_dir(request.context);
-        let ended = run(command, sink).map_err(process)?;
+        let ended = run(command, sink).map_err(|e| self.failed(e))?;
         if !ended.status.success() {
             let Ended { step, last, .. } = ended;
             return Err(EngineError::Build { step, last });
         }
-        let id = std::fs::read_to_string(&id_file).map_err(process)?;
-        match id.trim().strip_prefix("sha256:").map(str::parse::<Sha256Digest>) {
-            Some(Ok(digest)) => Ok(ImageRef(format!("sha256:{digest}"))),
-            _ => Err(EngineError::Answer { engine: NAME, action: "build an image" }),
-        }
+        let id = std::fs::read_to_string(&id_file).map_err(|e| self.failed(e))?;
+        ImageRef::parse(&id, self.parser.engine)
     }
 
     fn export(&self, image: &ImageRef, into: &Path, sink: &mut LineSink<'_>) -> Result<(), EngineError> {
-        let action = "export the image";
+        let (engine, action) = (self.parser.engine, "export the image");
         // The destination is written relative to the working folder: `oci:` splits at colons.
         let (Some(parent), Some(name)) = (into.parent(), into.file_name().and_then(|n| n.to_str())) else {
-            return Err(EngineError::Answer { engine: NAME, action });
+            return Err(EngineError::Answer { engine, action });
         };
         let mut command = self.command();
-        command.args(["push", "--quiet", "--disable-compression", "--format", "oci"]);
-        command.args([image.as_str(), &format!("oci:{name}:image")]).current_dir(parent);
-        let ended = run(command, sink).map_err(process)?;
+        command.current_dir(parent);
+        if self.is_podman() {
+            // Its `push` cannot leave layers uncompressed.
+            command.args(["save", "--quiet", "--format", "oci-archive", "--output", name, image.as_str()]);
+        } else {
+            command.args(["push", "--quiet", "--disable-compression", "--format", "oci"]);
+            command.args([image.as_str(), &format!("oci:{name}:image")]);
+        }
+        let ended = run(command, sink).map_err(|e| self.failed(e))?;
         if ended.status.success() {
             Ok(())
         } else {
-            Err(EngineError::Failed { engine: NAME, action, last: ended.last })
+            Err(EngineError::Failed { engine, action, last: ended.last })
         }
     }
 
     fn resolved_digest(&self, name: &str) -> Result<Option<Sha256Digest>, EngineError> {
-        let action = "look up a base image";
-        let arguments = ["inspect", "--type", "image", "--format", "{{.FromImageDigest}}", "--", name];
-        match self.text(&arguments, action) {
+        let (engine, action) = (self.parser.engine, "look up a base image");
+        let arguments: &[&str] = if self.is_podman() {
+            &["image", "inspect", "--format", "{{.Digest}}", "--", name]
+        } else {
+            &["inspect", "--type", "image", "--format", "{{.FromImageDigest}}", "--", name]
+        };
+        match text_of(&self.program, engine, arguments, action) {
             Ok(text) => match text.strip_prefix("sha256:").map(str::parse) {
                 Some(Ok(digest)) => Ok(Some(digest)),
-                _ => Err(EngineError::Answer { engine: NAME, action }),
+                _ => Err(EngineError::Answer { engine, action }),
             },
             Err(EngineError::Failed { .. }) => Ok(None),
             Err(other) => Err(other),
@@ -209,13 +221,14 @@ impl ContainerEngine for Buildah {
     }
 }
 
-fn read_containerfile(request: &BuildRequest<'_>) -> Result<String, EngineError> {
-    let path = request.context.join(request.containerfile);
-    let mut text = String::new();
-    std::fs::File::open(&path)
-        .and_then(|file| file.take(containerfile::MAX_BYTES).read_to_string(&mut text))
-        .map_err(|source| EngineError::Containerfile { path, source })?;
-    Ok(text)
+/// Standard output of a command that succeeds.
+fn text_of(
+    program: &Path,
+    engine: &'static str,
+    arguments: &[&str],
+    action: &'static str,
+) -> Result<String, EngineError> {
+    super::text_of(command_with_fixed_umask(program, ENVIRONMENT).args(arguments), engine, action)
 }
 
 /// `1.28.2` of `buildah version 1.28.2 (image-spec …)`.
@@ -223,27 +236,25 @@ fn version(text: &str) -> Option<&str> {
     text.strip_prefix("buildah version ")?.split_ascii_whitespace().next()
 }
 
-fn process(source: std::io::Error) -> EngineError {
-    EngineError::Process { engine: NAME, source }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn of(version: &str) -> Buildah {
-        Buildah { program: PathBuf::new(), version: version.into() }
+        let parser = Parser {
+            engine: "buildah",
+            version: version.into(),
+            parses_as: version.into(),
+            heredocs: (HEREDOCS, "1.33"),
+            run_network: (RUN_NETWORK, "1.29"),
+        };
+        Buildah { program: PathBuf::new(), parser }
     }
 
     #[test]
-    fn versions_are_read_and_compared() {
+    fn versions_are_read() {
         assert_eq!(version("buildah version 1.28.2 (image-spec 1.1.0-rc2)"), Some("1.28.2"));
         assert_eq!(version("something else"), None);
-        for (version, expected) in
-            [("1.28.2", false), ("1.33.0", true), ("2.0", true), ("1.4-dev", false), ("", false)]
-        {
-            assert_eq!(of(version).is_at_least((1, 33)), expected, "{version}");
-        }
     }
 
     #[test]

@@ -1,20 +1,36 @@
 //! Container engines: they run the user's Containerfile, and nothing else of ours.
 
 mod buildah;
+mod docker;
+mod find;
 mod offline;
 mod stream;
+mod version;
 
-use buildah::Buildah;
+pub use find::{EngineName, UnknownEngine};
+pub(crate) use find::{Found, find};
 
+use crate::containerfile;
+use caution_appspec::excerpt;
 use caution_measure::Sha256Digest;
 use std::fmt;
+use std::io::Read as _;
 use std::path::Path;
+use std::process::Command;
 
 /// An image in an engine's own storage: `sha256:` and 64 hex digits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ImageRef(String);
 
 impl ImageRef {
+    /// The content of an `--iidfile`.
+    fn parse(text: &str, engine: &'static str) -> Result<Self, EngineError> {
+        match text.trim().strip_prefix("sha256:").map(str::parse::<Sha256Digest>) {
+            Some(Ok(digest)) => Ok(Self(format!("sha256:{digest}"))),
+            _ => Err(EngineError::Answer { engine, action: "build an image" }),
+        }
+    }
+
     /// The image's id, as the engine's own commands take it.
     pub(crate) fn as_str(&self) -> &str {
         &self.0
@@ -43,32 +59,65 @@ pub(crate) struct BuildRequest<'a> {
     pub(crate) scratch: &'a Path,
 }
 
+impl BuildRequest<'_> {
+    fn read_containerfile(&self) -> Result<String, EngineError> {
+        let path = self.context.join(self.containerfile);
+        let mut text = String::new();
+        std::fs::File::open(&path)
+            .and_then(|file| file.take(containerfile::MAX_BYTES).read_to_string(&mut text))
+            .map_err(|source| EngineError::Containerfile { path, source })?;
+        Ok(text)
+    }
+}
+
 /// A program that builds container images.
 pub(crate) trait ContainerEngine {
     /// The program's name: `buildah`.
     fn name(&self) -> &'static str;
     /// Its version, `1.28.2`.
     fn version(&self) -> &str;
+    /// Whether an image of this name is in the engine's own storage.
+    fn has(&self, image: &str) -> Result<bool, EngineError>;
     /// Runs `build -f <containerfile> .` in the context.
     fn build(&self, request: &BuildRequest<'_>, sink: &mut LineSink<'_>) -> Result<ImageRef, EngineError>;
     /// Writes an image to the new path `into`, in a form that `caution_rootfs::oci::open` reads.
     fn export(&self, image: &ImageRef, into: &Path, sink: &mut LineSink<'_>) -> Result<(), EngineError>;
-    /// The manifest digest a name means in this engine's storage; `None` when it is not there.
+    /// The manifest digest that a base image's name meant in the build; `None` when nobody knows.
     fn resolved_digest(&self, name: &str) -> Result<Option<Sha256Digest>, EngineError>;
 }
 
-/// The engine that is installed.
-pub(crate) fn find() -> Result<Box<dyn ContainerEngine>, EngineError> {
-    Ok(Box::new(Buildah::find()?))
+/// Standard output of a command that succeeds.
+fn text_of(command: &mut Command, engine: &'static str, action: &'static str) -> Result<String, EngineError> {
+    let output = command.output().map_err(|source| EngineError::Process { engine, source })?;
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned());
+    }
+    let text = String::from_utf8_lossy(&output.stderr);
+    let mut last: Vec<_> = text.lines().rev().filter(|l| !l.trim().is_empty()).take(5).collect();
+    last.reverse();
+    let last = last.into_iter().map(|line| excerpt(line, 300)).collect();
+    Err(EngineError::Failed { engine, action, last })
 }
 
 /// Why an engine did not do its work.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EngineError {
-    /// None is installed.
-    #[error("No container engine is installed (looked for: {0}).")]
-    Missing(&'static str),
+    /// None works.
+    #[error("No container engine works here (looked for: docker, podman, buildah).{}", shown(.passed_over))]
+    Missing {
+        /// Those that are installed, each with what is wrong with it.
+        passed_over: Vec<String>,
+    },
+    /// The one that was asked for is not installed.
+    #[error("{0} is not installed.")]
+    NotInstalled(EngineName),
+    /// docker without the component that talks to BuildKit.
+    #[error("docker {version} cannot use BuildKit: its `buildx` component is missing.")]
+    NoBuildx {
+        /// The daemon's version.
+        version: String,
+    },
     /// The Containerfile uses something this version of the engine cannot do.
     #[error("{file}:{line}: {feature} needs {engine} {needed} or newer, and this is {engine} {version}.")]
     TooOld {
@@ -133,14 +182,24 @@ impl EngineError {
     /// What the user can do, most often a command.
     pub fn fix(&self) -> Option<String> {
         match self {
-            Self::Missing(_) => Some("apt-get install buildah".into()),
+            Self::Missing { .. } => Some(
+                "apt-get install buildah, or `--image FILE` with an image that was built elsewhere".into(),
+            ),
+            Self::NotInstalled(name) => {
+                let package = if *name == EngineName::Docker { "docker.io" } else { name.as_str() };
+                Some(format!("apt-get install {package}"))
+            }
+            Self::NoBuildx { .. } => Some("apt-get install docker-buildx".into()),
             Self::TooOld { feature: HEREDOC, .. } => Some(
-                "write the commands as one RUN with `&& \\`, or install a newer buildah (Debian 13 has one)"
+                "write the commands as one RUN with `&& \\`, or take a newer engine (Debian 13 has some; \
+                 --engine chooses)"
                     .into(),
             ),
-            Self::TooOld { .. } => {
-                Some("give every RUN `--network=none`, or install a newer buildah (Debian 13 has one)".into())
-            }
+            Self::TooOld { .. } => Some(
+                "give every RUN `--network=none`, or take a newer engine (Debian 13 has some; --engine \
+                     chooses)"
+                    .into(),
+            ),
             Self::Build { last, .. } | Self::Failed { last, .. } => known_cause(last).map(str::to_owned),
             _ => None,
         }
@@ -155,10 +214,12 @@ fn known_cause(last: &[String]) -> Option<&'static str> {
     let said = |text: &str| last.iter().any(|line| line.contains(text));
     if said("no space left on device") {
         Some(
-            "df -h /var/lib/containers ~/.local/share/containers, and `buildah rmi --prune` to drop cached layers",
+            "df -h, and `docker system prune`, `podman image prune` or `buildah rmi --prune` to drop cached layers",
         )
     } else if said("/caution/pallet-rust") || said("/caution/core-filesystem") {
-        Some("tools/base-images/build (makes the local base images from Debian packages)")
+        Some(
+            "tools/base-images/build (makes the local base images from Debian packages, for podman and buildah)",
+        )
     } else if said("short-name") || said("unqualified-search") {
         Some(
             "write the image with its registry, `docker.io/library/NAME`, or name a registry in /etc/containers/registries.conf",
@@ -206,6 +267,7 @@ mod tests {
         assert!(
             fix("localhost/caution/pallet-rust:bookworm: not found").is_some_and(|f| f.contains("tools/"))
         );
-        assert_eq!(EngineError::Missing("buildah").fix().as_deref(), Some("apt-get install buildah"));
+        let fix = EngineError::NotInstalled(EngineName::Docker).fix();
+        assert_eq!(fix.as_deref(), Some("apt-get install docker.io"));
     }
 }

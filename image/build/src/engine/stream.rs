@@ -27,8 +27,8 @@ pub(super) fn run(mut command: Command, sink: &mut LineSink<'_>) -> std::io::Res
     let (mut last, mut step) = (VecDeque::new(), None);
     for line in lines {
         sink(&line);
-        if is_step(&line) {
-            step = Some(excerpt(&line, 120));
+        if let Some(begun) = begun_step(&line) {
+            step = Some(excerpt(begun, 120));
             last.clear();
         } else if !line.trim().is_empty() {
             last.push_back(excerpt(&line, 300));
@@ -81,13 +81,20 @@ fn without_colour(text: &str) -> String {
     out
 }
 
-/// `STEP 2/5: …` and `[1/2] STEP 2/5: …`, as buildah prints them.
-fn is_step(line: &str) -> bool {
-    let line = match line.split_once("] ") {
+/// The step in a line that begins one: `STEP 2/5: …` and `[1/2] STEP 2/5: …`, as buildah prints them, and
+/// ` > [build 2/4] RUN …:`, under which BuildKit repeats what the step that failed had printed. While they
+/// run, its steps are mixed.
+fn begun_step(line: &str) -> Option<&str> {
+    if let Some(failed) = line.strip_prefix(" > [") {
+        return failed.contains("] ").then(|| line[3..].trim_end_matches(':'));
+    }
+    let bare = match line.split_once("] ") {
         Some((stage, rest)) if stage.starts_with('[') => rest,
         _ => line,
     };
-    line.strip_prefix("STEP ").is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+    let numbered =
+        bare.strip_prefix("STEP ").is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
+    numbered.then_some(line)
 }
 
 const LAST_LINES: usize = 20;
@@ -117,6 +124,34 @@ mod tests {
         assert_eq!(ended.step.as_deref(), Some("[1/2] STEP 2/2: RUN x"));
         assert_eq!(ended.last, ["red\\u{7}", "    99%"]);
         assert_eq!(lines.len(), 5);
+    }
+
+    /// Recorded from docker 26.1 with BuildKit; a step that was fine is running beside the one that fails.
+    #[test]
+    fn the_step_that_failed_under_buildkit_is_the_one_it_repeats() {
+        let (ended, _) = shell(
+            "cat <<'END'; exit 1
+#6 [2/3] COPY . /ctx
+#6 DONE 0.0s
+
+#7 [3/3] RUN --network=none echo hi; false
+#7 0.223 hi
+#7 ERROR: process \"/bin/sh -c echo hi; false\" did not complete successfully: exit code: 1
+------
+ > [3/3] RUN --network=none echo hi; false:
+0.223 hi
+------
+Containerfile:3
+--------------------
+   3 | >>> RUN --network=none echo hi; false
+--------------------
+ERROR: failed to solve: process \"/bin/sh -c echo hi; false\" did not complete successfully: exit code: 1
+END
+",
+        );
+        assert_eq!(ended.step.as_deref(), Some("[3/3] RUN --network=none echo hi; false"));
+        assert_eq!(ended.last.first().map(String::as_str), Some("0.223 hi"));
+        assert!(ended.last.last().is_some_and(|line| line.starts_with("ERROR: failed to solve")));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use crate::error::{CliError, Exit};
 use crate::terminal::Terminal;
 use caution_abi::manifest::EnclaveOsRef;
 use caution_build::git::{CommitId, Repository};
-use caution_build::{Built, Progress, Request, Step, human_size};
+use caution_build::{Built, EngineName, Progress, Request, Step, human_size};
 use caution_eif::Signer;
 use caution_enclaveos::Release;
 use caution_measure::Measurements;
@@ -27,6 +27,10 @@ pub(crate) struct Args {
     /// `caution verify` cannot compare the result with any source.
     #[arg(long, value_name = "FILE|DIR", conflicts_with_all = ["no_cache", "strict"])]
     image: Option<PathBuf>,
+
+    /// Build with this engine: docker, podman or buildah; the first that works when absent.
+    #[arg(long, value_name = "NAME", conflicts_with = "image")]
+    engine: Option<EngineName>,
 
     /// Let the container engine ignore its cache.
     #[arg(long)]
@@ -75,6 +79,7 @@ pub(crate) fn build_image(
         commit: &commit,
         release: &release,
         image: args.image.as_deref(),
+        engine: args.engine,
         signer: signer.as_ref(),
         output: &output,
         no_cache,
@@ -91,6 +96,8 @@ pub(crate) struct Job<'a> {
     pub(crate) release: &'a Release,
     /// An image to take instead of the one the commit describes.
     pub(crate) image: Option<&'a Path>,
+    /// The engine that builds; the first that works when absent.
+    pub(crate) engine: Option<EngineName>,
     pub(crate) signer: Option<&'a Signer>,
     /// The folder to fill, as `eif-stage/`.
     pub(crate) output: &'a Path,
@@ -107,6 +114,7 @@ pub(crate) fn build_commit(terminal: Terminal, job: &Job<'_>) -> Result<Built, C
         branch: job.repo.branch()?,
         release: job.release,
         image: job.image,
+        engine: job.engine,
         no_cache: job.no_cache,
         strict: job.strict,
         signer: job.signer,
@@ -153,6 +161,7 @@ pub(crate) fn show(terminal: Terminal, progress: &Progress<'_>) {
         Progress::Started(step) => terminal.begin(step_word(*step)),
         Progress::Step { step, detail, elapsed } => terminal.step(step_word(*step), detail, *elapsed),
         Progress::EngineLine(line) => terminal.detail(line),
+        Progress::Note(line) => terminal.note(line),
         Progress::Warning { message, fix } => terminal.warning(message, fix.as_deref()),
     }
 }

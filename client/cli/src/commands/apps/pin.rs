@@ -4,7 +4,7 @@ use super::build::{clean_head, release, show};
 use crate::Context;
 use crate::error::CliError;
 use caution_build::git::Repository;
-use caution_build::{CONTAINERFILE_EIF, Moved, Pin, Pinned, Request};
+use caution_build::{CONTAINERFILE_EIF, EngineName, Moved, Pin, Pinned, Request};
 use std::fmt::Write as _;
 use std::fs;
 use std::io::Write as _;
@@ -17,6 +17,10 @@ pub(crate) struct Args {
     /// Pin what this revision builds on instead of HEAD; uncommitted changes are then no obstacle.
     #[arg(long, value_name = "REV")]
     commit: Option<String>,
+
+    /// Build with this engine: docker, podman or buildah; the first that works when absent.
+    #[arg(long, value_name = "NAME")]
+    engine: Option<EngineName>,
 
     /// The EnclaveOS release to pin: a folder made by `caution enclaveos build`.
     #[arg(long, value_name = "DIR")]
@@ -38,6 +42,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<(), CliError> {
         branch: None,
         release: &release,
         image: None,
+        engine: args.engine,
         // What a tag means now, and not what it meant when it was last used here.
         no_cache: true,
         strict: false,

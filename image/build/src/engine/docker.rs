@@ -1,0 +1,186 @@
+//! docker, always with BuildKit: through its `buildx` component, or built in before version 23.
+
+use super::stream::{Ended, run};
+use super::version::{Parser, at_least};
+use super::{BuildRequest, ContainerEngine, EngineError, ImageRef, LineSink};
+use crate::containerfile;
+use crate::process::command_with_fixed_umask;
+use caution_measure::Sha256Digest;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The docker program, and the daemon that answers it.
+#[derive(Debug)]
+pub(crate) struct Docker {
+    program: PathBuf,
+    parser: Parser,
+    has_buildx: bool,
+    /// What base images resolved to in the last build. The daemon does not tell afterwards: BuildKit keeps
+    /// what it pulls to itself.
+    bases: RefCell<BTreeMap<String, Sha256Digest>>,
+}
+
+/// Which daemon, and how to reach it and a registry. Nothing that changes how it builds (`BUILDX_*`).
+const ENVIRONMENT: &[&str] = &[
+    "DOCKER_HOST",
+    "DOCKER_CONTEXT",
+    "DOCKER_CONFIG",
+    "DOCKER_TLS_VERIFY",
+    "DOCKER_CERT_PATH",
+    "SSH_AUTH_SOCK",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+];
+
+const NAME: &str = "docker";
+/// The first with BuildKit 0.10, whose own frontend has heredocs and `RUN --network`; also the first that
+/// needs buildx for BuildKit. Source: the release notes of docker 23.0 and of the Dockerfile frontend 1.4.
+const BUILDKIT_0_10: (u32, u32) = (23, 0);
+
+impl Docker {
+    /// The program `docker`, if a daemon answers it and it can talk to BuildKit.
+    pub(super) fn open(program: PathBuf) -> Result<Self, EngineError> {
+        let text = |arguments: &[&str]| {
+            let mut command = command_with_fixed_umask(&program, ENVIRONMENT);
+            super::text_of(command.args(arguments), NAME, "reach its daemon")
+        };
+        let version = text(&["version", "--format", "{{.Server.Version}}"])?;
+        let has_buildx = text(&["buildx", "version"]).is_ok();
+        if !has_buildx && at_least(&version, BUILDKIT_0_10) {
+            return Err(EngineError::NoBuildx { version });
+        }
+        let parser = Parser {
+            engine: NAME,
+            version: version.clone(),
+            parses_as: version,
+            heredocs: (BUILDKIT_0_10, "23.0 (BuildKit 0.10)"),
+            run_network: (BUILDKIT_0_10, "23.0 (BuildKit 0.10)"),
+        };
+        Ok(Self { program, parser, has_buildx, bases: RefCell::default() })
+    }
+
+    fn command(&self) -> Command {
+        command_with_fixed_umask(&self.program, ENVIRONMENT)
+    }
+
+    fn failed(source: std::io::Error) -> EngineError {
+        EngineError::Process { engine: NAME, source }
+    }
+}
+
+impl ContainerEngine for Docker {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn version(&self) -> &str {
+        &self.parser.version
+    }
+
+    fn has(&self, image: &str) -> Result<bool, EngineError> {
+        let mut command = self.command();
+        command.args(["image", "inspect", "--format", "{{.Id}}", "--", image]);
+        match super::text_of(&mut command, NAME, "look up a base image") {
+            Ok(_) => Ok(true),
+            Err(EngineError::Failed { .. }) => Ok(false),
+            Err(other) => Err(other),
+        }
+    }
+
+    fn build(&self, request: &BuildRequest<'_>, sink: &mut LineSink<'_>) -> Result<ImageRef, EngineError> {
+        let parsed = containerfile::parse(&request.read_containerfile()?);
+        // A frontend of its own comes as an image and has its own version.
+        if !parsed.has_frontend {
+            self.parser.check_heredoc(&parsed, request.containerfile)?;
+            self.parser.check_run_network(&parsed, request.containerfile)?;
+        }
+        let id_file = request.scratch.join("image-id");
+        let mut command = self.command();
+        if self.has_buildx {
+            // `--load`: also where the builder is not the daemon's own. Provenance would be about this machine.
+            command.args(["buildx", "build", "--load", "--provenance=false"]);
+        } else {
+            command.env("DOCKER_BUILDKIT", "1").arg("build");
+        }
+        command.args(["--progress", "plain"]);
+        if request.no_cache {
+            command.arg("--no-cache");
+        }
+        command.arg("--iidfile").arg(&id_file).args(["-f", request.containerfile, "."]);
+        command.current_dir(request.context);
+        let mut bases = BTreeMap::new();
+        let ended = run(command, &mut |line| {
+            bases.extend(base(line));
+            sink(line);
+        });
+        let Ended { status, step, last } = ended.map_err(Self::failed)?;
+        if !status.success() {
+            return Err(EngineError::Build { step, last });
+        }
+        self.bases.replace(bases);
+        ImageRef::parse(&std::fs::read_to_string(&id_file).map_err(Self::failed)?, NAME)
+    }
+
+    fn export(&self, image: &ImageRef, into: &Path, sink: &mut LineSink<'_>) -> Result<(), EngineError> {
+        let mut command = self.command();
+        command.args(["save", "--output"]).arg(into).arg(image.as_str());
+        let ended = run(command, sink).map_err(Self::failed)?;
+        if ended.status.success() {
+            Ok(())
+        } else {
+            Err(EngineError::Failed { engine: NAME, action: "export the image", last: ended.last })
+        }
+    }
+
+    fn resolved_digest(&self, name: &str) -> Result<Option<Sha256Digest>, EngineError> {
+        Ok(self.bases.borrow().get(&full_name(name)).copied())
+    }
+}
+
+/// Name and digest in `#4 [build 1/3] FROM docker.io/library/rust:1@sha256:…`, as BuildKit prints them.
+fn base(line: &str) -> Option<(String, Sha256Digest)> {
+    let (_, reference) = line.strip_prefix('#')?.split_once("] FROM ")?;
+    let (name, digest) = reference.split_ascii_whitespace().next()?.split_once("@sha256:")?;
+    Some((name.to_owned(), digest.parse().ok()?))
+}
+
+/// A name with registry and tag, as BuildKit writes it.
+fn full_name(name: &str) -> String {
+    let tagged = if name.rsplit('/').next().is_some_and(|last| last.contains(':')) { "" } else { ":latest" };
+    let registry = match name.split_once('/') {
+        None => "docker.io/library/",
+        Some((first, _)) if first.contains(['.', ':']) || first == "localhost" => "",
+        Some(_) => "docker.io/",
+    };
+    format!("{registry}{name}{tagged}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_base_images_resolved_to_is_read_from_the_output() {
+        let digest = "ab".repeat(32);
+        let found = |line: &str| base(line).map(|(name, digest)| (name, digest.to_string()));
+        let line = format!("#4 [build 1/3] FROM docker.io/library/rust:1@sha256:{digest}");
+        assert_eq!(found(&line), Some(("docker.io/library/rust:1".into(), digest.clone())));
+        assert_eq!(found("#4 [1/3] FROM localhost/caution/core-filesystem:bookworm"), None);
+        assert_eq!(found(&format!("#7 0.1 say [x] FROM nothing@sha256:{}", &digest[1..])), None);
+        for (written, full) in [
+            ("rust:1", "docker.io/library/rust:1"),
+            ("stagex/pallet-rust", "docker.io/stagex/pallet-rust:latest"),
+            ("localhost/x", "localhost/x:latest"),
+            ("registry.example:5000/x", "registry.example:5000/x:latest"),
+            ("quay.example/a/b:2", "quay.example/a/b:2"),
+        ] {
+            assert_eq!(full_name(written), full);
+        }
+    }
+}
