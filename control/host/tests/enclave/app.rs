@@ -14,7 +14,8 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 fn main() {
     println!("the app says this on its standard output");
     let services: [(u16, fn(TcpStream) -> std::io::Result<()>); 5] =
-        [(8001, echo), (8002, count), (8003, source), (8004, hello), (8005, exit)];
+        // The port of readiness comes last: all others listen by then.
+        [(8005, exit), (8004, hello), (8003, source), (8002, count), (8001, echo)];
     let threads = services.map(|(port, serve)| {
         let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
         std::thread::spawn(move || {

@@ -186,8 +186,7 @@ fn ramdisk(app: &[u8]) -> Vec<u8> {
             groups: Vec::new(),
         },
         http_port: None,
-        // The last one the app binds: all others listen by then.
-        readiness: Readiness::Tcp { port: ports[PORTS.len() - 1], timeout_s: 60 },
+        readiness: Readiness::Tcp { port: ports[0], timeout_s: 60 },
         ports,
         restart: Restart { policy: RestartPolicy::Never, max_restarts: 0, backoff_ms: 1, backoff_max_ms: 1 },
     };
