@@ -82,13 +82,13 @@ fn broken_headers_are_refused() {
     assert!(matches!(changed(124, 0xff, false), TarError::Number { field: "size", .. }));
     assert!(matches!(changed(108, b'x', false), TarError::Number { field: "owner", .. }));
     assert!(matches!(changed(156, b'V', false), TarError::MemberType { .. }));
-    for end in [100, 511, 512 + 3, 600] {
+    for end in [100, 511, 512 + 3] {
         assert!(matches!(broken(whole[..end].to_vec()), TarError::Truncated { .. }), "{end}");
     }
-    assert!(
-        merged_bytes([whole[..1024].to_vec()], &Limits::default()).is_ok(),
-        "the final zeros may be missing"
-    );
+    // `umoci insert` closes no archive: neither the final zeros are there nor what fills the last block.
+    for end in [512 + 7, 600, 1024] {
+        assert!(merged_bytes([whole[..end].to_vec()], &Limits::default()).is_ok(), "{end}");
+    }
     let followed = [whole.as_slice(), b"x"].concat();
     assert!(matches!(broken(followed), TarError::TrailingData { .. }));
     let two = [whole.as_slice(), whole.as_slice()].concat();
