@@ -1,111 +1,201 @@
-//! Images that other programs made, compared with what another program unpacks from them.
+//! Images that other programs made, compared path by path with what other programs unpack from them.
 //!
-//! Runs where `buildah` and `umoci` are installed, as root; says so where it does not.
+//! A new image is a line of [`IMAGES`]. Needs root, as unpacking devices and owners does.
 
-use crate::{paths, tree_of};
+mod describe;
+
+use crate::tree_of;
 use caution_rootfs::Limits;
-use caution_rootfs::cpio::{Entry, EntryKind};
-use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
+use describe::{Listing, measured, unpacked};
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 
-/// A Containerfile is not needed: layers are made by committing a working container.
-const SCRIPT: &str = r#"
-set -eu
-export STORAGE_DRIVER=vfs
-buildah="buildah --root $work/root --runroot $work/run"
-layer() {
-    c=$($buildah from --pull-never "$1"); m=$($buildah mount "$c")
-    (cd "$m"; umask 022; eval "$3")
-    $buildah umount "$c" >/dev/null; $buildah commit --quiet --format oci --disable-compression=false "$c" "$2" >/dev/null
-    $buildah rm "$c" >/dev/null
+/// An image, who makes it and who unpacks it.
+struct Image {
+    name: &'static str,
+    /// Commands that leave the image at `$image`, with the words of `tools/prelude.sh`.
+    made: &'static str,
+    /// Its form, as buildah calls it.
+    form: &'static str,
+    unpacked_by: &'static [Unpacker],
 }
-layer scratch one '
-    mkdir -p usr/bin usr/lib etc d/sub opaque/in "sp ace"; ln -s usr/lib lib; echo libc >usr/lib/libc.so
-    echo root:x:0:0::/: >etc/passwd; echo suid >usr/bin/su; chmod 4755 usr/bin/su; ln usr/bin/su usr/bin/su-link
-    chown 1000:1001 d; chmod 1777 d; mkfifo d/fifo; mknod d/null c 1 3; mknod d/disk b 8 1
-    echo 1 >opaque/in/old; echo 2 >d/sub/gone; echo x >"sp ace/$(printf "caf\351\n")"; : >empty
-    touch usr/lib/$(printf "%0200d" 7); ln -s /absolute/nowhere dangling; echo f >becomes-dir; mkdir becomes-link'
-layer one two '
-    rm -r d/sub; rm -r opaque; mkdir opaque; echo new >opaque/new; rm becomes-dir; mkdir becomes-dir
-    rmdir becomes-link; ln -s d becomes-link; ln usr/lib/libc.so lib/hard; chmod 600 empty; chown 5:6 etc/passwd'
-$buildah push --quiet two "oci:$work/image:two" >/dev/null
-umoci unpack --image "$work/image:two" "$work/bundle" >/dev/null 2>&1
-"#;
 
-fn tools() -> bool {
-    let missing: Vec<&str> = ["buildah", "umoci"]
-        .into_iter()
-        .filter(|tool| Command::new(tool).arg("--version").output().is_err())
-        .collect();
-    let root = Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout == b"0\n");
-    if !missing.is_empty() || !root {
-        eprintln!("NOT TESTED: needs root and these programs: {missing:?} (apt-get install buildah umoci)");
-    }
-    missing.is_empty() && root
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unpacker {
+    Buildah,
+    /// GNU tar, where the image has one layer.
+    Tar,
+    Umoci,
 }
+use Unpacker::{Buildah, Tar, Umoci};
+
+/// Where we differ from an unpacker, in every image; `specs/rootfs.md` says why.
+const EXPLAINED: &[(Unpacker, &str)] = &[(Buildah, ".")];
+
+const IMAGES: &[Image] = &[
+    Image {
+        name: "buildah: every kind, changed and changed back",
+        made: "three_layers; $buildah push --quiet three oci:$image:it",
+        form: "oci",
+        unpacked_by: &[Umoci, Buildah],
+    },
+    Image {
+        name: "umoci: every kind, changed and changed back",
+        made: "repacked kinds; repacked changes; repacked back",
+        form: "oci",
+        unpacked_by: &[Umoci],
+    },
+    Image {
+        name: "umoci: every kind, some hidden",
+        made: "repacked kinds; repacked 'rm -r d opaque/in becomes-dir; mkdir d; chmod 711 sgid; rm -r usr/bin; echo >d/in'",
+        form: "oci",
+        unpacked_by: &[Umoci, Buildah],
+    },
+    Image {
+        name: "umoci: folders put in, made opaque and hidden",
+        made: "repacked kinds; mkdir $work/new; echo n >$work/new/file; mknod $work/new/null c 1 3
+               umoci insert --image $image:it $work/new /opaque
+               umoci insert --image $image:it --opaque $work/new /d
+               umoci insert --image $image:it --whiteout /usr/bin/su
+               umoci insert --image $image:it --whiteout /deep
+               umoci insert --image $image:it $work/new/file /deep/a/again",
+        form: "oci",
+        unpacked_by: &[Umoci, Buildah],
+    },
+    Image {
+        name: "GNU tar: its own headers and long names, a member through a link",
+        made: "archived --format=gnu kinds; archived --format=gnu 'mkdir -p swapped lib; echo t >swapped/in'",
+        form: "oci",
+        unpacked_by: &[Umoci, Buildah],
+    },
+    Image {
+        name: "GNU tar: its own headers and holes",
+        made: "archived '--format=gnu --sparse' kinds",
+        form: "oci",
+        unpacked_by: &[Tar],
+    },
+    Image {
+        name: "GNU tar: pax headers, attributes and holes",
+        made: "archived '--format=posix --sparse --xattrs --xattrs-include=*' 'kinds; chown 3:4 .; chmod 1771 .'",
+        form: "oci",
+        unpacked_by: &[Umoci, Buildah, Tar],
+    },
+    Image {
+        name: "GNU tar: the oldest headers",
+        made: "archived --format=v7 'mkdir d; echo x >d/f; ln d/f d/g; ln -s g d/h; chmod 4711 d/f; chown 5:6 d'",
+        form: "oci",
+        unpacked_by: &[Umoci, Buildah, Tar],
+    },
+    Image {
+        name: "GNU tar: numbers too big for octal, a time before 1970",
+        made: "archived '--format=gnu --owner=:3000000 --group=:2097152 --mtime=@-5' 'echo x >owned; mkdir f; echo >f/g'",
+        form: "oci",
+        unpacked_by: &[Umoci, Buildah, Tar],
+    },
+    Image {
+        name: "skopeo: layers compressed with zstd",
+        made: "three_layers; $buildah push --quiet three oci:$work/gzip:it
+               skopeo copy --quiet --dest-compress-format zstd --dest-compress oci:$work/gzip:it oci:$image:it",
+        form: "oci",
+        unpacked_by: &[Buildah],
+    },
+    Image {
+        name: "skopeo: an OCI archive",
+        made: "three_layers; $buildah push --quiet three oci:$work/gzip:it
+               skopeo copy --quiet oci:$work/gzip:it oci-archive:$image:it",
+        form: "oci-archive",
+        unpacked_by: &[Buildah],
+    },
+    Image {
+        name: "skopeo: a docker archive of umoci's layers",
+        made: "repacked kinds; mv $image $work/oci
+               skopeo copy --quiet oci:$work/oci:it docker-archive:$image:it:latest",
+        form: "docker-archive",
+        unpacked_by: &[Buildah],
+    },
+];
 
 #[test]
-fn buildahs_layers_give_what_umoci_unpacks() {
-    if !tools() {
+fn images_of_other_programs_give_what_engines_unpack() {
+    if !has_tools() {
         return;
     }
-    let work = tempfile::tempdir().unwrap();
-    let output = Command::new("sh").args(["-c", SCRIPT]).env("work", work.path()).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let tree = tree_of(&work.path().join("image"), &Limits::default()).unwrap();
-    let unpacked = work.path().join("bundle/rootfs");
-    let mut found = Vec::new();
-    walk(&unpacked, &unpacked, &mut found);
-    found.sort();
-    let expected: Vec<String> = tree.entries().map(|entry| describe(&entry)).collect();
-    let mut expected_sorted = expected.clone();
-    expected_sorted.sort();
-    assert_eq!(expected_sorted, found);
-    assert!(paths(&tree).contains(&"usr/lib/hard".to_owned()));
-    let hard_links = tree.entries().filter(|entry| matches!(entry.kind, EntryKind::HardLink { .. })).count();
-    assert_eq!(hard_links, 4);
+    let wrong: Vec<String> = IMAGES
+        .iter()
+        .flat_map(|image| {
+            check(image)
+                .unwrap_or_else(|error| vec![error])
+                .into_iter()
+                .map(|what| format!("{}: {what}", image.name))
+        })
+        .collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-fn describe(entry: &Entry) -> String {
-    let kind = match &entry.kind {
-        EntryKind::Directory => "dir".to_owned(),
-        EntryKind::File { size } => format!("file {size} 1"),
-        EntryKind::HardLink { size, names, .. } => format!("file {size} {names}"),
-        EntryKind::Symlink(target) => format!("link {}", target.escape_ascii()),
-        EntryKind::CharDevice { major, minor } => format!("char {major} {minor}"),
-        EntryKind::BlockDevice { major, minor } => format!("block {major} {minor}"),
-        EntryKind::Fifo => "fifo".to_owned(),
-    };
-    format!("{} {:o} {}:{} {kind}", entry.path.escape_ascii(), entry.mode, entry.uid, entry.gid)
-}
-
-fn walk(root: &Path, folder: &Path, found: &mut Vec<String>) {
-    for inner in std::fs::read_dir(folder).expect("readable") {
-        let path = inner.expect("readable").path();
-        let metadata = std::fs::symlink_metadata(&path).expect("readable");
-        let kind = metadata.file_type();
-        let rdev = metadata.rdev();
-        let (major, minor) = ((rdev >> 8) & 0xfff, (rdev & 0xff) | ((rdev >> 12) & 0xfff00));
-        let what = if kind.is_dir() {
-            "dir".to_owned()
-        } else if kind.is_symlink() {
-            let target = std::fs::read_link(&path).expect("readable");
-            format!("link {}", target.as_os_str().as_encoded_bytes().escape_ascii())
-        } else if kind.is_fifo() {
-            "fifo".to_owned()
-        } else if kind.is_char_device() {
-            format!("char {major} {minor}")
-        } else if kind.is_block_device() {
-            format!("block {major} {minor}")
-        } else {
-            format!("file {} {}", metadata.len(), metadata.nlink())
+/// What is wrong with an image, or why nothing can be said.
+fn check(image: &Image) -> Result<Vec<String>, String> {
+    let work = tempfile::tempdir().map_err(|error| error.to_string())?;
+    words(image.made, work.path())?;
+    let tree = tree_of(&work.path().join("image"), &Limits::default())
+        .map_err(|error| format!("we refuse it: {error:?}"))?;
+    let ours = measured(&tree);
+    let mut wrong = Vec::new();
+    for unpacker in image.unpacked_by {
+        let command = match unpacker {
+            Buildah => format!("buildah_unpacks {}", image.form),
+            Umoci => "umoci_unpacks".into(),
+            Tar => "tar_unpacks".into(),
         };
-        let name = path.strip_prefix(root).expect("below").as_os_str().as_encoded_bytes().escape_ascii();
-        let (mode, uid, gid) = (metadata.mode() & 0o7777, metadata.uid(), metadata.gid());
-        found.push(format!("{name} {mode:o} {uid}:{gid} {what}"));
-        if kind.is_dir() {
-            walk(root, &path, found);
+        match words(&format!("{command} >&2; echo $folder"), work.path()) {
+            Ok(folder) => {
+                let theirs = unpacked(Path::new(folder.trim_end()));
+                let different = differences(&ours, &theirs, *unpacker);
+                wrong.extend(different.into_iter().map(|what| format!("{unpacker:?}: {what}")));
+            }
+            Err(error) => wrong.push(format!("{unpacker:?} refuses it: {error}")),
         }
     }
+    Ok(wrong)
+}
+
+/// What differs without being explained, or is explained without differing.
+fn differences(ours: &Listing, theirs: &Listing, unpacker: Unpacker) -> Vec<String> {
+    let paths: BTreeSet<&String> = ours.keys().chain(theirs.keys()).collect();
+    paths
+        .into_iter()
+        .filter(|path| {
+            let differs = ours.get(*path) != theirs.get(*path);
+            differs != EXPLAINED.contains(&(unpacker, path.as_str()))
+        })
+        .map(|path| format!("{path}\n  ours   {:?}\n  theirs {:?}", ours.get(path), theirs.get(path)))
+        .collect()
+}
+
+/// Runs commands with the words of the prelude and gives what they print.
+fn words(commands: &str, work: &Path) -> Result<String, String> {
+    shell(&format!("work=$1\n{}\n{commands}", include_str!("tools/prelude.sh")), work)
+}
+
+fn shell(script: &str, argument: &Path) -> Result<String, String> {
+    let output =
+        Command::new("bash").args(["-euc", script, "bash"]).arg(argument).output().expect("bash runs");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    if output.status.success() { Ok(String::from_utf8(output.stdout).expect("text")) } else { Err(said) }
+}
+
+/// Whether this can be tried: not without root. Missing programs are a failure.
+fn has_tools() -> bool {
+    let missing: Vec<&str> =
+        [("buildah", "buildah"), ("umoci", "umoci"), ("skopeo", "skopeo"), ("getfattr", "attr")]
+            .into_iter()
+            .filter(|(program, _)| Command::new(program).arg("--version").output().is_err())
+            .map(|(_, package)| package)
+            .collect();
+    assert!(missing.is_empty(), "images of other programs need them: apt-get install {}", missing.join(" "));
+    let is_root = Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout == b"0\n");
+    if !is_root {
+        eprintln!("NOT TESTED: only root can unpack owners and devices");
+    }
+    is_root
 }
