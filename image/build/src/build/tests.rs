@@ -2,6 +2,7 @@
 
 mod another_user;
 mod images;
+mod processors;
 
 use super::*;
 use crate::boot_plan_of;
