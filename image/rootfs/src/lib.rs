@@ -5,7 +5,7 @@
 //! | step | function |
 //! |---|---|
 //! | OCI layout or archive → image | [`oci::open`] |
-//! | image → tree | [`merge`] |
+//! | image → tree | [`merge`]; [`merge_archives`] where the layers' archives are at hand |
 //! | unpacked image → tree | [`walk`] |
 //! | `USER` → numbers | [`resolve_user`] |
 //! | tree → canonical archive | [`Tree::write_cpio`] |
@@ -22,5 +22,6 @@ mod tree;
 pub use archive::TarError;
 pub use limits::Limits;
 pub use tree::{
-    DroppedXattr, EntryError, ResolvedUser, RootfsError, Tree, UserError, merge, resolve_user, walk,
+    DroppedXattr, EntryError, ResolvedUser, RootfsError, Tree, UserError, merge, merge_archives,
+    resolve_user, walk,
 };

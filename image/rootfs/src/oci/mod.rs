@@ -15,6 +15,7 @@ use caution_measure::Sha256Digest;
 pub use error::OciError;
 pub(crate) use error::SMALLER;
 pub(crate) use layer::LayerReader;
+pub use select::Document;
 pub(crate) use source::BlobName;
 use source::Source;
 use std::path::Path;

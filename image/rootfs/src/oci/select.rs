@@ -2,7 +2,7 @@
 
 use super::document::{ConfigFile, Descriptor, DockerImage, Index, LayoutFile, Manifest, digest, parse};
 use super::error::OciError;
-use super::source::{BlobName, Source, compression_of};
+use super::source::{BlobName, Source, check_length, compression_of};
 use super::{Compression, ImageConfig, Layer};
 use crate::limits::Limits;
 use caution_measure::Sha256Digest;
@@ -15,6 +15,50 @@ pub(super) struct Selected {
     pub(super) layers: Vec<Layer>,
 }
 
+/// A JSON document of an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Document {
+    /// `index.json`, and a list of platforms that it names.
+    Index,
+    /// What an index names in the end.
+    Manifest,
+    /// What a manifest names beside layers.
+    Configuration,
+    /// `manifest.json` of `docker save`.
+    DockerManifest,
+}
+
+impl Document {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Index, Self::Manifest, Self::Configuration, Self::DockerManifest];
+
+    /// Makes every check of [`super::open`] that this document alone can fail, without the files it names.
+    pub fn check(self, json: &[u8], limits: &Limits) -> Result<(), OciError> {
+        check_length(self.name(), json.len() as u64, limits)?;
+        match self {
+            Self::Index => choose(json)?.digest().map(drop),
+            Self::Manifest => {
+                let manifest = checked_manifest(json)?;
+                let layers = manifest.layers.len();
+                check_count(layers, layers, limits)?;
+                let digest = manifest.config.digest()?;
+                manifest.layers.iter().try_for_each(|descriptor| layer(descriptor, digest).map(drop))
+            }
+            Self::Configuration => configuration(json).map(drop),
+            Self::DockerManifest => only_image(json).map(drop),
+        }
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Index => "index",
+            Self::Manifest => "manifest",
+            Self::Configuration => "configuration",
+            Self::DockerManifest => "`manifest.json`",
+        }
+    }
+}
+
 /// The image of an OCI layout.
 pub(super) fn from_layout(source: &Source, limits: &Limits) -> Result<Selected, OciError> {
     let layout = source.blob(&BlobName::Layout)?.json("`oci-layout`", limits)?;
@@ -24,7 +68,7 @@ pub(super) fn from_layout(source: &Source, limits: &Limits) -> Result<Selected, 
     }
     let mut json = source.blob(&BlobName::Index)?.json("index", limits)?;
     for _ in 0..INDEX_DEPTH {
-        let chosen = choose(parse("index", &json)?)?;
+        let chosen = choose(&json)?;
         let digest = chosen.digest()?;
         json = document(source, &chosen, "manifest", limits)?;
         match chosen.media_type.as_str() {
@@ -39,16 +83,7 @@ pub(super) fn from_layout(source: &Source, limits: &Limits) -> Result<Selected, 
 /// The image of an old `docker save` archive. It holds no digests of its layers, but its configuration does.
 pub(super) fn from_docker_archive(source: &Source, limits: &Limits) -> Result<Selected, OciError> {
     let json = source.blob(&BlobName::DockerManifest)?.json("`manifest.json`", limits)?;
-    let mut images: Vec<DockerImage> = parse("`manifest.json`", &json)?;
-    let image = match (images.pop(), images.len()) {
-        (Some(image), 0) => image,
-        (None, _) => return Err(OciError::Empty),
-        (Some(last), _) => {
-            images.push(last);
-            let digests = images.iter().filter_map(|image| file_digest(&image.config)).collect();
-            return Err(OciError::Ambiguous { digests });
-        }
-    };
+    let image = only_image(&json)?;
     let config_json = source.blob(&BlobName::Member(image.config.clone()))?.json("configuration", limits)?;
     let config_digest = Sha256Digest::of(&config_json);
     if let Some(expected) = file_digest(&image.config)
@@ -72,6 +107,36 @@ fn from_manifest(
     json: &[u8],
     limits: &Limits,
 ) -> Result<Selected, OciError> {
+    let manifest = checked_manifest(json)?;
+    let config_digest = manifest.config.digest()?;
+    let (config, diff_ids) = configuration(&document(source, &manifest.config, "configuration", limits)?)?;
+    check_count(manifest.layers.len(), diff_ids.len(), limits)?;
+    let layers = manifest.layers.iter().zip(diff_ids).map(|(descriptor, diff_id)| layer(descriptor, diff_id));
+    Ok(Selected { digest, config_digest, config, layers: layers.collect::<Result<_, _>>()? })
+}
+
+/// The only image of a `docker save` archive.
+fn only_image(json: &[u8]) -> Result<DockerImage, OciError> {
+    let mut images: Vec<DockerImage> = parse("`manifest.json`", json)?;
+    match (images.pop(), images.len()) {
+        (Some(image), 0) => Ok(image),
+        (None, _) => Err(OciError::Empty),
+        (Some(last), _) => {
+            images.push(last);
+            let digests = images.iter().filter_map(|image| file_digest(&image.config)).collect();
+            Err(OciError::Ambiguous { digests })
+        }
+    }
+}
+
+fn layer(descriptor: &Descriptor, diff_id: Sha256Digest) -> Result<Layer, OciError> {
+    let digest = descriptor.digest()?;
+    let compression = layer_compression(&descriptor.media_type)?;
+    let blob = Some((digest, descriptor.size));
+    Ok(Layer { diff_id, blob, name: BlobName::Blob(digest), compression })
+}
+
+fn checked_manifest(json: &[u8]) -> Result<Manifest, OciError> {
     let manifest: Manifest = parse("manifest", json)?;
     if manifest.schema_version != 2 {
         let found = manifest.schema_version.to_string();
@@ -80,24 +145,12 @@ fn from_manifest(
     if !matches!(manifest.config.media_type.as_str(), OCI_CONFIG | DOCKER_CONFIG) {
         return Err(OciError::MediaType { what: "configuration", found: manifest.config.media_type });
     }
-    let config_digest = manifest.config.digest()?;
-    let (config, diff_ids) = configuration(&document(source, &manifest.config, "configuration", limits)?)?;
-    check_count(manifest.layers.len(), diff_ids.len(), limits)?;
-    let layers = manifest.layers.iter().zip(diff_ids).map(|(descriptor, diff_id)| {
-        let digest = descriptor.digest()?;
-        let compression = layer_compression(&descriptor.media_type)?;
-        Ok(Layer {
-            diff_id,
-            blob: Some((digest, descriptor.size)),
-            name: BlobName::Blob(digest),
-            compression,
-        })
-    });
-    Ok(Selected { digest, config_digest, config, layers: layers.collect::<Result<_, _>>()? })
+    Ok(manifest)
 }
 
 /// The image that is meant: the only one for linux/amd64.
-fn choose(index: Index) -> Result<Descriptor, OciError> {
+fn choose(json: &[u8]) -> Result<Descriptor, OciError> {
+    let index: Index = parse("index", json)?;
     if index.schema_version != 2 {
         let found = index.schema_version.to_string();
         return Err(OciError::Version { document: "index", found, expected: "2" });

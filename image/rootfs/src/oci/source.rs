@@ -141,10 +141,7 @@ impl Blob {
 
     /// Reads all of a JSON document.
     pub(crate) fn json(mut self, document: &'static str, limits: &Limits) -> Result<Vec<u8>, OciError> {
-        let limit = limits.json_bytes;
-        if self.size > limit {
-            return Err(OciError::JsonTooLarge { document, found: self.size, limit });
-        }
+        check_length(document, self.size, limits)?;
         let mut bytes = Vec::new();
         self.read_to_end(&mut bytes).map_err(|source| OciError::Io { path: self.path, source })?;
         Ok(bytes)
@@ -182,6 +179,12 @@ impl Read for VerifiedBlob {
         self.sha256.update(&buffer[..n]);
         Ok(n)
     }
+}
+
+/// Refuses a JSON document that is longer than the limit.
+pub(super) fn check_length(document: &'static str, found: u64, limits: &Limits) -> Result<(), OciError> {
+    let limit = limits.json_bytes;
+    if found > limit { Err(OciError::JsonTooLarge { document, found, limit }) } else { Ok(()) }
 }
 
 /// The name of the compression a file begins like.

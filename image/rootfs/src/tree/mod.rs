@@ -20,7 +20,7 @@ use crate::limits::Limits;
 use crate::oci::{OciError, SMALLER};
 pub(crate) use content::{Content, Spool};
 pub use folder::walk;
-pub use merge::merge;
+pub use merge::{merge, merge_archives};
 use std::collections::{BTreeMap, HashMap};
 use std::io;
 pub use user::{ResolvedUser, UserError, resolve_user};

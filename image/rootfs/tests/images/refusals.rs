@@ -3,7 +3,7 @@
 use crate::layout::{CONFIG, INDEX, LAYER, Layout, MANIFEST, gzip, tar, zstd};
 use crate::{layer_refused, refused, tree_of};
 use caution_measure::Sha256Digest;
-use caution_rootfs::oci::{self, OciError};
+use caution_rootfs::oci::{self, Document, OciError};
 use caution_rootfs::{Limits, RootfsError};
 use serde_json::{Value, json};
 
@@ -56,6 +56,33 @@ fn documents_that_are_missing_broken_or_too_large() {
     std::fs::remove_file(layout.path().join("index.json")).unwrap();
     std::fs::create_dir(layout.path().join("index.json")).unwrap();
     assert!(matches!(refused(layout.path()), OciError::NotAFile { .. }));
+}
+
+#[test]
+fn a_document_is_checked_alone() {
+    let layout = Layout::new();
+    let manifest = layout.image(vec![layout.layer(&small(), &small(), LAYER)], json!({}));
+    layout.index(std::slice::from_ref(&manifest));
+    let index = std::fs::read(layout.path().join("index.json")).unwrap();
+    let manifest = std::fs::read(layout.blob_path(&manifest)).unwrap();
+    let check = |document: Document, json: &[u8]| document.check(json, &Limits::default());
+    assert!(check(Document::Index, &index).is_ok());
+    assert!(check(Document::Manifest, &manifest).is_ok());
+    let named: Value = serde_json::from_slice(&manifest).unwrap();
+    let configuration = std::fs::read(layout.blob_path(&named["config"])).unwrap();
+    assert!(check(Document::Configuration, &configuration).is_ok());
+    assert!(check(Document::DockerManifest, br#"[{"Config": "c", "Layers": null}]"#).is_ok());
+    // What the names lead to is not looked at; what stands in the document is.
+    assert!(matches!(check(Document::DockerManifest, b"[]"), Err(OciError::Empty)));
+    let windows = br#"{"os": "windows", "rootfs": {}}"#;
+    assert!(matches!(check(Document::Configuration, windows), Err(OciError::Platform { .. })));
+    let unknown = String::from_utf8(manifest).unwrap().replace(LAYER, "text/plain");
+    let found = check(Document::Manifest, unknown.as_bytes());
+    assert!(matches!(found, Err(OciError::MediaType { what: "layer", .. })));
+    let limits = Limits { json_bytes: 10, ..Limits::default() };
+    for document in Document::ALL {
+        assert!(matches!(document.check(&index, &limits), Err(OciError::JsonTooLarge { limit: 10, .. })));
+    }
 }
 
 #[test]

@@ -7,8 +7,7 @@ mod layers;
 mod properties;
 mod users;
 
-use super::merge::Merge;
-use super::{EntryError, RootfsError, Tree};
+use super::{EntryError, RootfsError, Tree, merge_archives};
 use crate::cpio::{Entry, EntryKind};
 use crate::limits::Limits;
 use tar::{Builder, EntryType, Header};
@@ -93,11 +92,9 @@ fn merged_with(layers: impl IntoIterator<Item = Layer>, limits: &Limits) -> Resu
 }
 
 fn merged_bytes(layers: impl IntoIterator<Item = Vec<u8>>, limits: &Limits) -> Result<Tree, RootfsError> {
-    let mut merge = Merge::new(limits, &std::env::temp_dir())?;
-    for (index, layer) in layers.into_iter().enumerate() {
-        merge.layer(index + 1, layer.as_slice())?;
-    }
-    merge.finish()
+    let layers: Vec<Vec<u8>> = layers.into_iter().collect();
+    let layers: Vec<&[u8]> = layers.iter().map(Vec::as_slice).collect();
+    merge_archives(&layers, limits, &std::env::temp_dir())
 }
 
 fn merged(layers: impl IntoIterator<Item = Layer>) -> Result<Tree, RootfsError> {
