@@ -16,8 +16,11 @@ endif
 target := $(abspath $(or $(CARGO_TARGET_DIR),target))
 # The program that the system tests, the demo and the benchmarks drive.
 export CAUTION_BIN := $(target)/release/caution
+# Programs that tools/install builds.
+tools := $${CAUTION_WORKDIR:-$${XDG_CACHE_HOME:-$$HOME/.cache}/caution}/tools/bin
 
-.PHONY: help demo test test-long bench check build install install-test install-long install-bench enclaveos base-images clean
+.PHONY: help demo test test-long fuzz bench check build install install-test install-long install-bench install-fuzz \
+	enclaveos base-images clean
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +35,7 @@ test-long: install-long build enclaveos base-images ## every test, those that ta
 	@tools/stage "QEMU's nitro-enclave machine" tools/qemu-nitro
 	@tools/stage "docker with BuildKit" tools/docker-engine
 	@$(run_tests) -- --include-ignored
+	@$(run_fuzz)
 
 # Crates, the examples, the AWS image tools as a judge of ours, then the whole system. What stands
 # outside the workspace has its own lock file, and its own folder below the shared one.
@@ -49,8 +53,13 @@ tests() { \
 }; tests
 endef
 
+fuzz: install-fuzz ## every fuzz target for SECONDS (60)
+	@$(run_fuzz)
+
+run_fuzz = PATH="$(tools):$$PATH" tools/stage "fuzz targets" tools/fuzz $(or $(SECONDS),60)
+
 bench: install-bench build enclaveos base-images ## measure what SPECIFICATION.md promises: a table, and target/bench.jsonl
-	@PATH="$${CAUTION_WORKDIR:-$${XDG_CACHE_HOME:-$$HOME/.cache}/caution}/tools/bin:$$PATH" cargo xtask bench
+	@PATH="$(tools):$$PATH" cargo xtask bench
 
 check: ## format, lints and layers, as CI checks them first
 	@tools/stage "format" cargo fmt --all --check
@@ -71,6 +80,9 @@ install-long:
 
 install-bench:
 	@tools/install bench
+
+install-fuzz:
+	@tools/install fuzz
 
 # Content-addressed: nothing is built again unless its inputs changed.
 enclaveos: install build ## the EnclaveOS release of this tree

@@ -1,0 +1,152 @@
+//! Writes small valid inputs to `corpus/<target>/`, from which the fuzzer begins.
+
+use caution_eif::{Limits, Signer};
+use caution_rootfs::merge_archives;
+use serde_json::{Value, json};
+use std::io::Write as _;
+use std::path::Path;
+use tar::{Builder, EntryType, Header};
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let certificate = std::fs::read(tree("core/eif/tests/signer/certificate.pem"))?;
+    let key = std::fs::read(tree("core/eif/tests/signer/key.pem"))?;
+    let signed = caution_fuzz::image(Some(&Signer::from_pem(&key, &certificate)?));
+    seed("eif", "signed", &signed)?;
+    seed("eif", "unsigned", &caution_fuzz::image(None))?;
+    let section = caution_eif::read(signed.as_slice(), &Limits::default())?.signature_unverified;
+    seed("eif_signature", "good", &section.expect("is signed"))?;
+
+    let layers = [("files", files()?), ("links", links()?), ("sparse", sparse()?)];
+    for (name, layer) in &layers {
+        seed("layer", name, layer)?;
+        let merged = merge_archives(&[layer], &caution_fuzz::limits(), &std::env::temp_dir())?;
+        seed("cpio", name, &merged.write_cpio("rootfs", &[], Vec::new())?)?;
+    }
+    let layer = &layers[0].1;
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gzip.write_all(layer)?;
+    let zstd =
+        ruzstd::encoding::compress_to_vec(layer.as_slice(), ruzstd::encoding::CompressionLevel::Fastest);
+    for (name, stored) in [("plain", layer.clone()), ("gzip", gzip.finish()?), ("zstd", zstd)] {
+        seed("image_archive", name, &docker_archive(&stored)?)?;
+    }
+    for (name, document) in documents() {
+        seed("oci_document", name, document.to_string().as_bytes())?;
+    }
+    seed("procfile", "hello", &std::fs::read(tree("examples/hello/Procfile"))?)?;
+    seed("hcl", "llm-tokens", &std::fs::read(tree("examples/llm-tokens/caution.hcl"))?)?;
+    attestation_documents()
+}
+
+/// The documents of the vectors, good and bad.
+fn attestation_documents() -> Result<(), Box<dyn std::error::Error>> {
+    for vector in std::fs::read_dir(tree("specs/vectors/attest"))? {
+        let vector: Value = serde_json::from_slice(&std::fs::read(vector?.path())?)?;
+        let (Some(name), Some(document)) = (vector["name"].as_str(), vector["document"].as_str()) else {
+            continue;
+        };
+        let document = data_encoding::BASE64.decode(document.as_bytes())?;
+        seed("evidence", name, &document)?;
+        seed("evidence_verify", name, &document)?;
+    }
+    Ok(())
+}
+
+fn files() -> std::io::Result<Vec<u8>> {
+    let mut tar = Builder::new(Vec::new());
+    tar.append_data(&mut header(EntryType::Directory, 0), "etc/", &b""[..])?;
+    let passwd = b"root:x:0:0::/root:/bin/sh\napp:x:1000:1000::/app:/bin/sh\n";
+    tar.append_data(&mut header(EntryType::Regular, passwd.len()), "etc/passwd", &passwd[..])?;
+    let group = b"root:x:0:\napp:x:1000:\nmore:x:7:app\n";
+    tar.append_data(&mut header(EntryType::Regular, group.len()), "etc/group", &group[..])?;
+    tar.append_pax_extensions([("SCHILY.xattr.user.a", &b"1"[..]), ("path", &b"app/a"[..])])?;
+    tar.append_data(&mut header(EntryType::Regular, 3), "b", &b"abc"[..])?;
+    // A name beyond 100 bytes takes a header of its own.
+    tar.append_data(&mut header(EntryType::Regular, 0), "n".repeat(120), &b""[..])?;
+    tar.into_inner()
+}
+
+fn links() -> std::io::Result<Vec<u8>> {
+    let mut tar = Builder::new(Vec::new());
+    tar.append_data(&mut header(EntryType::Regular, 1), "a/b/c", &b"x"[..])?;
+    tar.append_link(&mut header(EntryType::Link, 0), "a/d", "a/b/c")?;
+    tar.append_link(&mut header(EntryType::Symlink, 0), "up", "a/../a/b")?;
+    tar.append_data(&mut header(EntryType::Regular, 0), "up/through", &b""[..])?;
+    tar.append_data(&mut header(EntryType::Regular, 0), "a/.wh.d", &b""[..])?;
+    tar.append_data(&mut header(EntryType::Regular, 0), "a/b/.wh..wh..opq", &b""[..])?;
+    tar.append_data(&mut header(EntryType::Fifo, 0), "fifo", &b""[..])?;
+    tar.append_data(&mut header(EntryType::Char, 0), "null", &b""[..])?;
+    tar.into_inner()
+}
+
+fn sparse() -> std::io::Result<Vec<u8>> {
+    let mut tar = Builder::new(Vec::new());
+    let map = format!("{:\0<512}content", "1\n1024\n7\n");
+    tar.append_pax_extensions([
+        ("GNU.sparse.major", &b"1"[..]),
+        ("GNU.sparse.minor", &b"0"[..]),
+        ("GNU.sparse.realsize", &b"4096"[..]),
+        ("GNU.sparse.name", &b"holes"[..]),
+    ])?;
+    tar.append_data(&mut header(EntryType::Regular, map.len()), "GNUSparseFile.0/holes", map.as_bytes())?;
+    tar.into_inner()
+}
+
+fn header(kind: EntryType, size: usize) -> Header {
+    let mut header = Header::new_gnu();
+    header.set_entry_type(kind);
+    header.set_mode(0o644);
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_mtime(0);
+    header.set_size(size as u64);
+    header.set_device_major(1).and_then(|()| header.set_device_minor(3)).expect("GNU's form has devices");
+    header
+}
+
+/// What `docker save` wrote before it knew layouts: nothing in it is named by a digest.
+fn docker_archive(layer: &[u8]) -> std::io::Result<Vec<u8>> {
+    let image = json!([{"Config": "c.json", "Layers": ["l"]}]).to_string();
+    let mut tar = Builder::new(Vec::new());
+    let config = configuration().to_string();
+    for (name, content) in [("manifest.json", image.as_bytes()), ("c.json", config.as_bytes()), ("l", layer)]
+    {
+        tar.append_data(&mut header(EntryType::Regular, content.len()), name, content)?;
+    }
+    tar.into_inner()
+}
+
+fn documents() -> [(&'static str, Value); 4] {
+    let digest = format!("sha256:{}", "0".repeat(64));
+    let blob = |kind: &str| {
+        let kind = format!("application/vnd.oci.image.{kind}");
+        json!({"mediaType": kind, "digest": digest, "size": 1})
+    };
+    let mut image = blob("manifest.v1+json");
+    image["platform"] = json!({"os": "linux", "architecture": "amd64"});
+    let layers = [blob("layer.v1.tar"), blob("layer.v1.tar+gzip"), blob("layer.v1.tar+zstd")];
+    [
+        ("index", json!({"schemaVersion": 2, "manifests": [image]})),
+        ("manifest", json!({"schemaVersion": 2, "config": blob("config.v1+json"), "layers": layers})),
+        ("configuration", configuration()),
+        ("docker", json!([{"Config": "c.json", "Layers": ["a/layer.tar"]}])),
+    ]
+}
+
+fn configuration() -> Value {
+    let run = json!({
+        "Entrypoint": ["/app"], "Cmd": null, "Env": ["PATH=/bin"], "WorkingDir": "/", "User": "app",
+    });
+    let diff_id = format!("sha256:{}", "0".repeat(64));
+    json!({"architecture": "amd64", "os": "linux", "config": run, "rootfs": {"diff_ids": [diff_id]}})
+}
+
+fn seed(target: &str, name: &str, bytes: &[u8]) -> std::io::Result<()> {
+    let folder = tree("fuzz/corpus").join(target);
+    std::fs::create_dir_all(&folder)?;
+    std::fs::write(folder.join(name), bytes)
+}
+
+fn tree(path: &str) -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)
+}
