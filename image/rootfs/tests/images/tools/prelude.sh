@@ -1,8 +1,8 @@
 # What the commands of a table's line may use. Each line makes its image at $image, below the folder $work.
 set -eu
 umask 022
-export STORAGE_DRIVER=vfs
-buildah="buildah --root $work/storage --runroot $work/run"
+# vfs: a mounted image is a folder, with nothing to unmount.
+buildah="buildah --storage-driver vfs --root $work/storage --runroot $work/run"
 image=$work/image
 
 # A layer by buildah, which commits what a folder has become: FROM TO COMMANDS.
