@@ -19,8 +19,8 @@ pub(crate) struct Containerfile {
     pub(crate) heredoc: Option<usize>,
     /// `RUN` instructions, in file order.
     pub(crate) runs: Vec<Run>,
-    /// Whether a `# syntax=` directive names another parser, which BuildKit fetches.
-    pub(crate) has_frontend: bool,
+    /// The other parser that a `# syntax=` directive names, which BuildKit fetches.
+    pub(crate) frontend: Option<String>,
     /// Where comments may first be put: parser directives stand before everything else.
     pub(crate) after_directives: usize,
     /// What continues a line: a backslash, unless a directive says otherwise.
@@ -112,9 +112,9 @@ pub enum DigestFault {
 /// Reads a Containerfile. Never fails: judging the language is the engine's job.
 pub(crate) fn parse(text: &str) -> Containerfile {
     let mut reader = Reader { found: Containerfile::default(), names: Vec::new(), args: BTreeMap::new() };
-    let Directives { escape, has_frontend, end } = directives(text);
+    let Directives { escape, frontend, end } = directives(text);
     reader.found.after_directives = end;
-    reader.found.has_frontend = has_frontend;
+    reader.found.frontend = frontend;
     reader.found.escape = escape;
     let mut lines = Lines { text, at: 0, number: 0, escape };
     while let Some(instruction) = lines.instruction() {
@@ -199,26 +199,32 @@ fn words(line: &str, start: usize) -> impl Iterator<Item = (&str, usize)> {
 /// Parser directives, which stand at the very top.
 struct Directives {
     escape: char,
-    has_frontend: bool,
+    frontend: Option<String>,
     /// Where they end.
     end: usize,
 }
 
 fn directives(text: &str) -> Directives {
-    let mut found = Directives { escape: '\\', has_frontend: false, end: 0 };
+    let mut found = Directives { escape: '\\', frontend: None, end: 0 };
     for line in text.split_inclusive('\n') {
-        let Some((key, value)) = line.trim().strip_prefix('#').and_then(|rest| rest.split_once('=')) else {
-            break;
-        };
-        match key.trim().to_ascii_lowercase().as_str() {
-            "escape" => found.escape = value.trim().chars().next().unwrap_or(found.escape),
-            "syntax" => found.has_frontend = true,
-            "check" => {}
+        // BuildKit looks past a first line for the kernel, and past keys it does not know.
+        let is_shebang = found.end == 0 && line.starts_with("#!");
+        match line.trim().strip_prefix('#').and_then(|rest| rest.split_once('=')) {
+            _ if is_shebang => {}
+            Some((key, value)) if is_key(key.trim()) => match key.trim().to_ascii_lowercase().as_str() {
+                "escape" => found.escape = value.trim().chars().next().unwrap_or(found.escape),
+                "syntax" => found.frontend = Some(value.trim().to_owned()),
+                _ => {}
+            },
             _ => break,
         }
         found.end += line.len();
     }
     found
+}
+
+fn is_key(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_alphabetic()) && text.chars().all(|c| c.is_ascii_alphanumeric())
 }
 
 struct Heredoc {

@@ -73,6 +73,21 @@ fn the_escape_directive_is_honoured() {
 }
 
 #[test]
+fn directives_are_found_where_buildkit_finds_them() {
+    for (text, frontend) in [
+        ("# syntax=a\n", Some("a")),
+        ("#SYNTAX = a/b:1 \r\n", Some("a/b:1")),
+        ("#!/bin/x\n# syntax=a\n", Some("a")),
+        ("# other=1\n# syntax=a\n", Some("a")),
+        ("# a comment with=\n# syntax=a\n", None),
+        ("\n# syntax=a\n", None),
+        ("# other=1\n#!/bin/x\n# syntax=a\n", None),
+    ] {
+        assert_eq!(parse(text).frontend.as_deref(), frontend, "{text}");
+    }
+}
+
+#[test]
 fn names_split_into_repository_and_digest() {
     for (reference, repository, digest) in [
         ("debian", "debian", None),

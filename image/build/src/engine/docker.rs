@@ -96,7 +96,7 @@ impl ContainerEngine for Docker {
     fn build(&self, request: &BuildRequest<'_>, sink: &mut LineSink<'_>) -> Result<ImageRef, EngineError> {
         let parsed = containerfile::parse(&request.read_containerfile()?);
         // A frontend of its own comes as an image and has its own version.
-        if !parsed.has_frontend {
+        if parsed.frontend.is_none() {
             self.parser.check_heredoc(&parsed, request.containerfile)?;
             self.parser.check_run_network(&parsed, request.containerfile)?;
         }

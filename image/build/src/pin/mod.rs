@@ -129,25 +129,32 @@ impl Committed {
                 return Err(PinError::Digest { line: image.line, image: shown, fault });
             }
         }
-        let assembler = whole.images.iter().find(|image| image.repository() == Some(ASSEMBLER_IMAGE));
-        let digest = assembler.and_then(|image| image.digest()?.strip_prefix("sha256:")?.parse().ok());
+        // Without a digest it is a stage like any other, and so one that no Containerfile gives.
+        let assembler = whole.images.iter().find_map(|image| {
+            let digest = image.digest().filter(|_| image.repository() == Some(ASSEMBLER_IMAGE))?;
+            Some((image, digest.strip_prefix("sha256:")?.parse().ok()?))
+        });
         let start = |image: &ImageUse| text[..image.span.start].rfind('\n').map_or(0, |at| at + 1);
-        let assembly_at = assembler.map_or(text.len(), start);
+        let assembly_at = assembler.map_or(text.len(), |(image, _)| start(image));
         let parsed = parse(&text[..assembly_at]);
-        Ok(Self { release, assembler: digest, text, assembly_at, parsed })
+        Ok(Self { release, assembler: assembler.map(|(_, digest)| digest), text, assembly_at, parsed })
     }
 
     /// The digests it gives to the images of a Containerfile, in order.
     ///
     /// # Errors
     /// [`PinError::Stale`] when it is not that Containerfile with digests put in. Comments and empty lines
-    /// play no part.
+    /// play no part, but for parser directives and what may be in a heredoc.
     pub(crate) fn digests(
         &self,
         name: &str,
         text: &str,
         parsed: &Containerfile,
     ) -> Result<Vec<Option<Sha256Digest>>, PinError> {
+        let (found, expected) = (directives(&self.parsed), directives(parsed));
+        if found != expected {
+            return Err(PinError::Stale { line: 1, found, name: name.to_owned(), expected });
+        }
         let mut pinned = self.parsed.images.iter();
         let digests: Vec<_> = parsed
             .images
@@ -186,6 +193,15 @@ impl Committed {
 /// The EnclaveOS release that the commit's `Containerfile.eif` names; `None` when it has no such file.
 pub(crate) fn enclaveos_pin(repo: &Repository, commit: &CommitId) -> Result<Option<Pin>, PinError> {
     Ok(Committed::read(repo, commit)?.map(|committed| committed.release))
+}
+
+/// The directives that decide how the rest is read: comments to everyone but a parser.
+fn directives(parsed: &Containerfile) -> String {
+    let escape = format!("# escape={}", parsed.escape);
+    match &parsed.frontend {
+        Some(frontend) => format!("{escape} # syntax={}", excerpt(frontend, 200)),
+        None => escape,
+    }
 }
 
 fn same(found: &str, first: usize, expected: &str, name: &str) -> Result<(), PinError> {

@@ -139,6 +139,45 @@ fn a_committed_file_that_does_not_follow_from_the_containerfile_is_refused_with_
 }
 
 #[test]
+fn comments_that_decide_what_is_built_are_compared() {
+    let directives = "# syntax=docker/dockerfile:1\n# escape=`\n";
+    let heredoc = "FROM debian:12\nRUN <<EOF\n#!/bin/sh\n\nmake\nEOF\nRUN tail\n# the end\n";
+    for (text, from, to, holds) in [
+        (TEXT, "# Written", "# syntax=example.org/other\n# Written", false),
+        (TEXT, "# one\n", "# syntax=example.org/other\n", true),
+        (TEXT, "# Written", "#!/x\n# y=1\n# syntax=example.org/other\n# Written", false),
+        (TEXT, "# Written", "# escape=`\n# Written", false),
+        (&format!("{directives}{TEXT}"), "", "", true),
+        (&format!("{directives}{TEXT}"), directives, "", false),
+        (&format!("{directives}{TEXT}"), "dockerfile:1", "dockerfile:2", false),
+        (heredoc, "", "", true),
+        (heredoc, "# the end\n", "# the end\n\n# really\n", true),
+        (heredoc, "#!/bin/sh", "#!/bin/other", false),
+        (heredoc, "/sh\n\n", "/sh\n", false),
+        (heredoc, "make\n", "make \n", false),
+        (TEXT, "RUN make\n", "RUN make\u{a0}\n", false),
+    ] {
+        let eif = pinned(text, &vec![Some(digest(1)); parse(text).images.len()]);
+        let changed = eif.replacen(from, to, 1);
+        assert!(from == to || changed != eif, "{from}");
+        assert_eq!(digests_for(&changed, text).is_ok(), holds, "{from:?} {to:?}\n{changed}");
+    }
+}
+
+#[test]
+fn an_assembler_without_digest_does_not_hide_what_follows() {
+    let text = "FROM debian:12\n";
+    let source = Source { name: "Containerfile", text, parsed: &parse(text), digests: &[Some(digest(1))] };
+    let eif = source.containerfile_eif(&pin(), Some((&digest(9), &arguments("/app"))));
+    digests_for(&eif, text).expect("belongs to it");
+    for name in ["caution/enclaveos", "caution/enclaveos:1"] {
+        let other = eif.replace(&format!("caution/enclaveos@sha256:{}", digest(9)), name);
+        let result = digests_for(&other.replace("/app\\\"", "/other\\\""), text);
+        assert!(matches!(result, Err(PinError::Stale { .. })), "{name}: {result:?}");
+    }
+}
+
+#[test]
 fn a_pinned_digest_that_is_none_is_named() {
     let line = format!("{PIN_PREFIX}{} pcr1 {}\n", "0".repeat(64), "0".repeat(96));
     let error = committed(&format!("{line}FROM debian@sha256:{}\n", "5".repeat(63))).expect_err("is short");

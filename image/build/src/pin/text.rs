@@ -124,13 +124,16 @@ pub(crate) fn replacement(image: &ImageUse, digest: Option<Sha256Digest>) -> Opt
 
 /// The first line of `found`, the first of which has the number `first`, that is not the one of `expected` at
 /// the same place: its number, itself and the other. Comments, empty lines and white space at the end of
-/// lines play no part.
+/// lines play no part before the first `<<`, behind which they may be the text of a heredoc, and at the end.
 pub(super) fn first_difference(found: &str, first: usize, expected: &str) -> Option<(usize, String, String)> {
     let (mut found_lines, mut expected_lines) = (significant(found), significant(expected));
     let shown = |line: Option<&str>| line.map_or("the end of the file".to_owned(), |line| excerpt(line, 200));
     loop {
-        let (found_line, expected_line) = (found_lines.next(), expected_lines.next());
-        let expected_line = expected_line.map(|(_, line)| line);
+        let expected_line = expected_lines.next().map(|(_, line)| line);
+        let found_line = match expected_line {
+            Some(_) => found_lines.next(),
+            None => found_lines.find(|(_, line)| !is_remark(line)),
+        };
         match found_line {
             None if expected_line.is_none() => return None,
             Some((_, line)) if Some(line) == expected_line => {}
@@ -143,8 +146,20 @@ pub(super) fn first_difference(found: &str, first: usize, expected: &str) -> Opt
 }
 
 fn significant(text: &str) -> impl Iterator<Item = (usize, &str)> {
-    let lines = (1..).zip(text.lines().map(str::trim_end));
-    lines.filter(|(_, line)| !line.is_empty() && !line.trim_start().starts_with('#'))
+    let mut exact = false;
+    (1..).zip(text.split_terminator('\n')).filter_map(move |(number, line)| {
+        if exact {
+            return Some((number, line));
+        }
+        exact = line.contains("<<") && !is_remark(line);
+        // What engines take for white space, and no more: another character behind a `\` ends the instruction.
+        (!is_remark(line)).then(|| (number, line.trim_end_matches([' ', '\t', '\r'])))
+    })
+}
+
+fn is_remark(line: &str) -> bool {
+    let text = line.trim_matches([' ', '\t', '\r']);
+    text.is_empty() || text.starts_with('#')
 }
 
 fn header(name: &str, pin: &Pin) -> String {
