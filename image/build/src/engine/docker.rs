@@ -17,9 +17,9 @@ pub(crate) struct Docker {
     program: PathBuf,
     parser: Parser,
     has_buildx: bool,
-    /// What base images resolved to in the last build. The daemon does not tell afterwards: BuildKit keeps
-    /// what it pulls to itself.
-    bases: RefCell<BTreeMap<String, Sha256Digest>>,
+    /// What base images resolved to in the last build; `None` where that was not said, or not in one voice.
+    /// The daemon does not tell afterwards: BuildKit keeps what it pulls to itself.
+    bases: RefCell<BTreeMap<String, Option<Sha256Digest>>>,
 }
 
 /// Which daemon, and how to reach it and a registry. Nothing that changes how it builds (`BUILDX_*`).
@@ -116,7 +116,7 @@ impl ContainerEngine for Docker {
         command.current_dir(request.context);
         let mut bases = BTreeMap::new();
         let ended = run(command, &mut |line| {
-            bases.extend(base(line));
+            note_base(&mut bases, line);
             sink(line);
         });
         let Ended { status, step, last } = ended.map_err(Self::failed)?;
@@ -139,15 +139,29 @@ impl ContainerEngine for Docker {
     }
 
     fn resolved_digest(&self, name: &str) -> Result<Option<Sha256Digest>, EngineError> {
-        Ok(self.bases.borrow().get(&full_name(name)).copied())
+        Ok(self.bases.borrow().get(&full_name(name)).copied().flatten())
     }
 }
 
-/// Name and digest in `#4 [build 1/3] FROM docker.io/library/rust:1@sha256:…`, as BuildKit prints them.
-fn base(line: &str) -> Option<(String, Sha256Digest)> {
-    let (_, reference) = line.strip_prefix('#')?.split_once("] FROM ")?;
-    let (name, digest) = reference.split_ascii_whitespace().next()?.split_once("@sha256:")?;
-    Some((name.to_owned(), digest.parse().ok()?))
+/// Keeps what a line says about a base image. BuildKit itself says it of each; a step that prints such a line
+/// can contradict it, with a carriage return before the words for example, but not replace it.
+fn note_base(bases: &mut BTreeMap<String, Option<Sha256Digest>>, line: &str) {
+    let Some((name, digest)) = base(line) else { return };
+    let known = bases.entry(name.to_owned()).or_insert(digest);
+    if *known != digest {
+        *known = None;
+    }
+}
+
+/// Name and digest in `#4 [build 1/3] FROM docker.io/library/rust:1@sha256:…`, as BuildKit prints them, and in
+/// `#5 FROM …` for what `COPY --from` names. What a step prints has a time behind the number.
+fn base(line: &str) -> Option<(&str, Option<Sha256Digest>)> {
+    let numbered = line.strip_prefix('#')?.trim_start_matches(|c: char| c.is_ascii_digit());
+    let step = numbered.strip_prefix(' ')?;
+    let step = if step.starts_with('[') { step.split_once("] ")?.1 } else { step };
+    let reference = step.strip_prefix("FROM ")?.split_ascii_whitespace().next()?;
+    let (name, digest) = reference.split_once("@sha256:").unwrap_or((reference, ""));
+    Some((name, digest.parse().ok()))
 }
 
 /// A name with registry and tag, as BuildKit writes it.
@@ -168,11 +182,15 @@ mod tests {
     #[test]
     fn what_base_images_resolved_to_is_read_from_the_output() {
         let digest = "ab".repeat(32);
-        let found = |line: &str| base(line).map(|(name, digest)| (name, digest.to_string()));
-        let line = format!("#4 [build 1/3] FROM docker.io/library/rust:1@sha256:{digest}");
-        assert_eq!(found(&line), Some(("docker.io/library/rust:1".into(), digest.clone())));
-        assert_eq!(found("#4 [1/3] FROM localhost/caution/core-filesystem:bookworm"), None);
-        assert_eq!(found(&format!("#7 0.1 say [x] FROM nothing@sha256:{}", &digest[1..])), None);
+        let rust = "docker.io/library/rust:1";
+        let is = digest.parse().ok();
+        for head in ["#4 [build 1/3] ", "#4 [ 1/13] ", "#15 "] {
+            assert_eq!(base(&format!("{head}FROM {rust}@sha256:{digest}")), Some((rust, is)), "{head}");
+        }
+        assert_eq!(base("#4 [1/3] FROM localhost/x:1"), Some(("localhost/x:1", None)));
+        for head in ["#7 0.1 [x] ", "#7 0.1 ", "#7 [2/3] RUN echo [x] ", "#7 [2/3] RUN echo ", ""] {
+            assert_eq!(base(&format!("{head}FROM {rust}@sha256:{digest}")), None, "{head}");
+        }
         for (written, full) in [
             ("rust:1", "docker.io/library/rust:1"),
             ("stagex/pallet-rust", "docker.io/stagex/pallet-rust:latest"),
@@ -181,6 +199,24 @@ mod tests {
             ("quay.example/a/b:2", "quay.example/a/b:2"),
         ] {
             assert_eq!(full_name(written), full);
+        }
+    }
+
+    #[test]
+    fn what_a_step_prints_cannot_name_another_base_image() {
+        let said = |digest: &str| format!("#4 [1/3] FROM docker.io/library/rust:1{digest}");
+        let (one, other) = (format!("@sha256:{}", "ab".repeat(32)), format!("@sha256:{}", "cd".repeat(32)));
+        for (lines, known) in [
+            ([&one, &one], true),
+            ([&one, &other], false),
+            ([&other, &one], false),
+            ([&String::new(), &other], false),
+        ] {
+            let mut bases = BTreeMap::new();
+            for digest in lines {
+                note_base(&mut bases, &said(digest));
+            }
+            assert_eq!(bases["docker.io/library/rust:1"].is_some(), known, "{lines:?}");
         }
     }
 }
