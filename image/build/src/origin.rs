@@ -221,9 +221,11 @@ impl Chosen {
     }
 
     /// The file the engine reads, as seen from the context: the Containerfile itself, or one beside the
-    /// context with the fixed digests put in. In its place that would change what `COPY . .` copies.
+    /// context, with the fixed digests put in or under a harmless name. In its place that would change what `COPY . .` copies.
     fn for_engine(&self, work: &Path) -> Result<String, BuildError> {
-        if self.fixed.iter().all(Option::is_none) {
+        // buildah hands a file of such a name to the C preprocessor, which includes any file of this machine.
+        let preprocessed = self.name.strip_suffix(".in").is_some();
+        if self.fixed.iter().all(Option::is_none) && !preprocessed {
             return Ok(self.name.clone());
         }
         let text = self.source(&self.fixed).with_digests();

@@ -1,6 +1,6 @@
 //! Child processes: a listed environment, a fixed umask, bounded output.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -30,7 +30,9 @@ pub(crate) fn command_with_fixed_umask(program: &Path, also: &[&str]) -> Command
 fn with_listed_environment(command: &mut Command, also: &[&str]) {
     command.env_clear();
     for name in COMMON.iter().chain(also) {
-        if let Some(value) = inherited(name) {
+        let value =
+            if *name == "PATH" { inherited(name).and_then(|path| absolute(&path)) } else { inherited(name) };
+        if let Some(value) = value {
             command.env(name, value);
         }
     }
@@ -44,6 +46,13 @@ pub(crate) fn find_program(name: &str) -> Option<PathBuf> {
     std::env::split_paths(&path).filter(|folder| folder.is_absolute()).map(|folder| folder.join(name)).find(
         |candidate| candidate.metadata().is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0),
     )
+}
+
+/// A `PATH` without relative folders: where a child runs there are files of strangers. `None` where nothing
+/// is left, since an empty one means the current folder.
+fn absolute(path: &OsStr) -> Option<OsString> {
+    let folders = std::env::split_paths(path).filter(|folder| folder.is_absolute());
+    std::env::join_paths(folders).ok().filter(|path| !path.is_empty())
 }
 
 #[expect(
@@ -68,6 +77,19 @@ mod tests {
         assert_eq!(text.lines().next(), Some("0022"));
         assert!(text.contains("TZ=UTC\n") && text.contains("LC_ALL=C.UTF-8\n"), "{text}");
         assert!(!text.contains("CARGO_MANIFEST_DIR"), "{text}");
+    }
+
+    #[test]
+    fn programs_of_the_folder_a_child_runs_in_are_not_on_its_path() {
+        for (path, expected) in [
+            ("/usr/bin:/bin", Some("/usr/bin:/bin")),
+            (".:/usr/bin", Some("/usr/bin")),
+            (":/a b::bin:", Some("/a b")),
+            (".", None),
+            ("", None),
+        ] {
+            assert_eq!(absolute(OsStr::new(path)).as_deref(), expected.map(OsStr::new), "{path}");
+        }
     }
 
     #[test]

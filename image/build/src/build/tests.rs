@@ -2,6 +2,7 @@
 
 mod another_user;
 mod images;
+mod odd_names;
 mod processors;
 
 use super::*;
