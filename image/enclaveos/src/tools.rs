@@ -94,6 +94,8 @@ impl Environment {
         self.get("PATH")
             .into_iter()
             .flat_map(std::env::split_paths)
+            // A relative entry would run programs of whatever checkout this is called in.
+            .filter(|folder| folder.is_absolute())
             .map(|folder| folder.join(tool.program))
             .find(|path| path.is_file())
             .ok_or(ToolError::Missing { program: tool.program, fix: tool.fix })
@@ -218,6 +220,14 @@ mod tests {
         let error = environment().find(tool).unwrap_err();
         assert_eq!(error.to_string(), "`caution-no-such-program` is not installed.");
         assert_eq!(error.fix().as_deref(), Some("apt-get install nothing"));
+    }
+
+    #[test]
+    fn programs_of_the_current_folder_are_not_run() {
+        let here = Environment(vec![("PATH", "::.:src".into())]);
+        let this_file = Tool { program: "tools.rs", fix: "-" };
+        assert!(std::path::Path::new("src/tools.rs").is_file());
+        assert!(matches!(here.find(this_file), Err(ToolError::Missing { .. })));
     }
 
     #[test]
