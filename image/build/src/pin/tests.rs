@@ -178,6 +178,20 @@ fn an_assembler_without_digest_does_not_hide_what_follows() {
 }
 
 #[test]
+fn a_last_line_that_goes_on_does_not_swallow_the_assembly() {
+    for text in
+        ["FROM scratch\nENV A=b \\\n", "FROM scratch\nENV A=b \\", "# escape=`\nFROM scratch\nENV A=b ` \n\n"]
+    {
+        let source = Source { name: "Containerfile", text, parsed: &parse(text), digests: &[] };
+        let eif = source.containerfile_eif(&pin(), Some((&digest(9), &arguments("/app"))));
+        assert!(eif.contains("\nENV A=b \n"), "{eif}");
+        assert_eq!(digests_for(&eif, text).expect("belongs to it"), []);
+    }
+    let whole = "FROM scratch\nCMD echo \\\\\n";
+    assert!(pinned(whole, &[]).ends_with("\nCMD echo \\\\\n"));
+}
+
+#[test]
 fn a_pinned_digest_that_is_none_is_named() {
     let line = format!("{PIN_PREFIX}{} pcr1 {}\n", "0".repeat(64), "0".repeat(96));
     let error = committed(&format!("{line}FROM debian@sha256:{}\n", "5".repeat(63))).expect_err("is short");

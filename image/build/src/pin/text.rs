@@ -60,10 +60,17 @@ impl Source<'_> {
         self.edited(None)
     }
 
-    /// The same, and its last stage has a name.
+    /// The same, its last stage has a name, and what is put behind it begins an instruction of its own.
     pub(super) fn stages(&self) -> String {
         let last = &self.parsed.last_stage;
-        self.edited(last.name.is_none().then_some(last.end))
+        let mut text = self.edited(last.name.is_none().then_some(last.end));
+        // Engines accept a last line that says it goes on. Two of the character say that it does not.
+        let end = text.trim_end_matches(WHITE_SPACE);
+        let kept = end.strip_suffix(self.parsed.escape).filter(|kept| !kept.ends_with(self.parsed.escape));
+        if let Some(kept) = kept.map(str::len) {
+            text.truncate(kept);
+        }
+        text
     }
 
     /// The stages that make the enclave image.
@@ -181,6 +188,8 @@ fn header(name: &str, pin: &Pin) -> String {
     )
 }
 
+/// What ends a line, and what engines skip before it.
+const WHITE_SPACE: [char; 4] = [' ', '\t', '\r', '\n'];
 /// The name of a last stage that has none of its own, and how it is put behind its `FROM`.
 const APP_STAGE: &str = "caution-app";
 const NAMED: &str = " AS caution-app";
