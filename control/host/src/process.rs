@@ -89,11 +89,12 @@ pub(crate) fn marked(run: &Path) -> Vec<ProcessId> {
 
 /// The environment of a living process; none of one whose environment is not this user's to read.
 fn environment(pid: i32) -> Option<Vec<u8>> {
-    // In the middle of execve(2) it reads as empty, and `setpriv` becomes another program. A second for
-    // that is plenty; a program on a file system that hangs must not hold us up.
+    // `setpriv` becomes another program: in the middle of execve(2) the environment reads as empty, and
+    // one that is being read then ends early. A second for that is plenty; a program on a file system
+    // that hangs must not hold us up.
     for _ in 0..1000 {
         let environment = std::fs::read(format!("/proc/{pid}/environ")).ok()?;
-        if !environment.is_empty() || has_no_environment(pid) {
+        if is_whole(pid, environment.len()).unwrap_or(true) {
             return Some(environment);
         }
         pause(std::time::Duration::from_millis(1));
@@ -101,17 +102,21 @@ fn environment(pid: i32) -> Option<Vec<u8>> {
     None
 }
 
-/// Whether an empty environment is all the process has (fields of `/proc/PID/stat`, proc(5)).
-fn has_no_environment(pid: i32) -> bool {
-    let Ok(text) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else { return true };
-    let Some((_, fields)) = text.rsplit_once(')') else { return true };
+/// Whether the process's environment has this many bytes (fields of `/proc/PID/stat`, proc(5)); `None` of
+/// what never has any.
+fn is_whole(pid: i32, length: usize) -> Option<bool> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, fields) = text.rsplit_once(')')?;
     // The first field behind the name is number 3.
     let field = |number: usize| fields.split_whitespace().nth(number - 3);
-    let is_zombie = field(3) == Some("Z");
-    let flags = field(9).and_then(|flags| flags.parse::<u32>().ok()).unwrap_or(KERNEL_THREAD);
-    // Its place in memory is 0 until the kernel has put it there.
-    let (start, end) = (field(50), field(51));
-    is_zombie || flags & KERNEL_THREAD != 0 || (end != Some("0") && start == end)
+    let flags: u32 = field(9)?.parse().ok()?;
+    if field(3) == Some("Z") || flags & KERNEL_THREAD != 0 {
+        return None;
+    }
+    let address = |number| field(number)?.parse::<usize>().ok();
+    let (code_end, start, end) = (address(27)?, address(50)?, address(51)?);
+    // Set when a program has been loaded (load_elf_binary of fs/binfmt_elf.c), after the environment.
+    Some(code_end != 0 && length == end.saturating_sub(start))
 }
 
 /// Kills everything that carries the marker of `run`, until nothing does.
@@ -176,10 +181,14 @@ mod tests {
         for _ in 0..200 {
             let mut child = spawn_bound(bound_to_parent("sleep", run.path()).arg("1000")).unwrap();
             kill_marked(run.path());
-            let ended = child.try_wait().unwrap().is_some();
+            // It was killed, and may still be on its way out.
+            let ends = (0..5000).any(|_| {
+                pause(std::time::Duration::from_millis(1));
+                child.try_wait().unwrap().is_some()
+            });
             child.kill().unwrap();
             child.wait().unwrap();
-            assert!(ended, "it was not found");
+            assert!(ends, "it was not found");
         }
     }
 }
