@@ -44,12 +44,9 @@ pub(crate) struct ProcessId {
 impl ProcessId {
     /// The identity of the living process `pid`.
     pub(crate) fn of(pid: i32) -> Option<Self> {
-        let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        // The name, field 2, is in parentheses and may hold anything, parentheses too.
-        let fields = text.rsplit_once(')')?.1;
-        let start = fields.split_whitespace().nth(19)?.parse().ok()?;
+        let stat = Stat::of(pid)?;
         // A zombie is not alive: it only waits for its parent.
-        if fields.split_whitespace().next() == Some("Z") { None } else { Some(Self { pid, start }) }
+        if stat.is_zombie() { None } else { Some(Self { pid, start: stat.number(22)? }) }
     }
 
     /// This process.
@@ -102,21 +99,38 @@ fn environment(pid: i32) -> Option<Vec<u8>> {
     None
 }
 
-/// Whether the process's environment has this many bytes (fields of `/proc/PID/stat`, proc(5)); `None` of
-/// what never has any.
+/// Whether the process's environment has this many bytes; `None` of what never has any.
 fn is_whole(pid: i32, length: usize) -> Option<bool> {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let (_, fields) = text.rsplit_once(')')?;
-    // The first field behind the name is number 3.
-    let field = |number: usize| fields.split_whitespace().nth(number - 3);
-    let flags: u32 = field(9)?.parse().ok()?;
-    if field(3) == Some("Z") || flags & KERNEL_THREAD != 0 {
+    let stat = Stat::of(pid)?;
+    if stat.is_zombie() || stat.number(9)? & KERNEL_THREAD != 0 {
         return None;
     }
-    let address = |number| field(number)?.parse::<usize>().ok();
-    let (code_end, start, end) = (address(27)?, address(50)?, address(51)?);
+    let (code_end, begin, end) = (stat.number(27)?, stat.number(50)?, stat.number(51)?);
     // Set when a program has been loaded (load_elf_binary of fs/binfmt_elf.c), after the environment.
-    Some(code_end != 0 && length == end.saturating_sub(start))
+    Some(code_end != 0 && length as u64 == end.saturating_sub(begin))
+}
+
+/// The text of `/proc/PID/stat`.
+struct Stat(String);
+
+impl Stat {
+    fn of(pid: i32) -> Option<Self> {
+        std::fs::read_to_string(format!("/proc/{pid}/stat")).ok().map(Self)
+    }
+
+    /// A field behind the name, by its number in proc(5).
+    fn field(&self, number: usize) -> Option<&str> {
+        // The name, field 2, is in parentheses and may hold anything, parentheses too.
+        self.0.rsplit_once(')')?.1.split_whitespace().nth(number - 3)
+    }
+
+    fn number(&self, number: usize) -> Option<u64> {
+        self.field(number)?.parse().ok()
+    }
+
+    fn is_zombie(&self) -> bool {
+        self.field(3) == Some("Z")
+    }
 }
 
 /// Kills everything that carries the marker of `run`, until nothing does.
@@ -143,7 +157,7 @@ pub(crate) fn pause(duration: std::time::Duration) {
 }
 
 /// `PF_KTHREAD` of include/linux/sched.h: a thread of the kernel, which never has an environment.
-const KERNEL_THREAD: u32 = 0x0020_0000;
+const KERNEL_THREAD: u64 = 0x0020_0000;
 
 #[cfg(test)]
 mod tests {
