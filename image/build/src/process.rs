@@ -7,6 +7,9 @@ use std::process::Command;
 /// Variables every child may see: where programs, homes and temporary folders are.
 const COMMON: &[&str] = &["PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR"];
 
+/// How an engine reaches a registry.
+const PROXIES: &[&str] = &["HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"];
+
 /// A command with nothing in its environment but the common variables, those of `also` that are
 /// set, and a fixed locale and time zone, so that a user's settings cannot change bytes.
 pub(crate) fn command(program: &Path, also: &[&str]) -> Command {
@@ -15,19 +18,20 @@ pub(crate) fn command(program: &Path, also: &[&str]) -> Command {
     command
 }
 
-/// Like [`command`], under umask 022: what an engine's RUN steps create must not depend on the
-/// caller's umask. The shell is the only way to set it for a child without `unsafe`.
+/// Like [`command`], for an engine: it may see the proxies, and runs under umask 022, since what its RUN
+/// steps create must not depend on the caller's umask. The shell is the only way to set it for a child
+/// without `unsafe`.
 ///
 /// It dies with the thread that starts it: an engine that outlived a killed build would go on writing
 /// where the next one works. `setpriv` belongs to util-linux, like `unshare`.
 pub(crate) fn command_with_fixed_umask(program: &Path, also: &[&str]) -> Command {
     let mut command = Command::new("/bin/sh");
     command.arg("-c").arg("umask 022 && exec setpriv --pdeathsig KILL -- \"$0\" \"$@\"").arg(program);
-    with_listed_environment(&mut command, also);
+    with_listed_environment(&mut command, PROXIES.iter().chain(also));
     command
 }
 
-fn with_listed_environment(command: &mut Command, also: &[&str]) {
+fn with_listed_environment<'a>(command: &mut Command, also: impl IntoIterator<Item = &'a &'a str>) {
     command.env_clear();
     for name in COMMON.iter().chain(also) {
         let value =

@@ -19,8 +19,8 @@ pub(crate) struct Buildah {
     parser: Parser,
 }
 
-/// What buildah may see of the caller's environment besides the common variables: where its storage
-/// and credentials are and how to reach a registry. Nothing that changes how it builds
+/// What buildah may see of the caller's environment besides the common variables and proxies: where its
+/// storage and credentials are. Nothing that changes how it builds
 /// (`BUILDAH_FORMAT`, `BUILDAH_LAYERS`, …).
 const ENVIRONMENT: &[&str] = &[
     "XDG_DATA_HOME",
@@ -31,12 +31,6 @@ const ENVIRONMENT: &[&str] = &[
     "CONTAINERS_STORAGE_CONF",
     "STORAGE_DRIVER",
     "STORAGE_OPTS",
-    "HTTP_PROXY",
-    "HTTPS_PROXY",
-    "NO_PROXY",
-    "http_proxy",
-    "https_proxy",
-    "no_proxy",
     "SSL_CERT_FILE",
     "SSL_CERT_DIR",
 ];

@@ -22,7 +22,7 @@ pub(crate) struct Docker {
     bases: RefCell<BTreeMap<String, Option<Sha256Digest>>>,
 }
 
-/// Which daemon, and how to reach it and a registry. Nothing that changes how it builds (`BUILDX_*`).
+/// Which daemon, and how to reach it. Nothing that changes how it builds (`BUILDX_*`).
 const ENVIRONMENT: &[&str] = &[
     "DOCKER_HOST",
     "DOCKER_CONTEXT",
@@ -30,12 +30,6 @@ const ENVIRONMENT: &[&str] = &[
     "DOCKER_TLS_VERIFY",
     "DOCKER_CERT_PATH",
     "SSH_AUTH_SOCK",
-    "HTTP_PROXY",
-    "HTTPS_PROXY",
-    "NO_PROXY",
-    "http_proxy",
-    "https_proxy",
-    "no_proxy",
 ];
 
 const NAME: &str = "docker";
