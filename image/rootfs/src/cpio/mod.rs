@@ -13,6 +13,17 @@ pub use write::Writer;
 
 use std::io;
 
+/// What an archive is written to.
+pub trait Output: io::Write {
+    /// Told before the content of a file of 64 KiB or more, and after it, so that an output that works on blocks
+    /// can end one: blocks of such content then depend on nothing but the content.
+    fn boundary(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Output for Vec<u8> {}
+
 /// One entry of an archive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
@@ -171,6 +182,8 @@ const HEADER_SIZE: usize = 6 + 13 * 8;
 const TRAILER: &[u8] = b"TRAILER!!!";
 /// `PATH_MAX`: a name of this many bytes with its NUL is the longest the kernel takes (`do_header`).
 const PATH_MAX: usize = 4096;
+/// Content from this length on has blocks of its own. Part of the format (`specs/rootfs.md` §6).
+const OWN_BLOCKS: u64 = 64 * 1024;
 /// Archives are padded to this size, like those of every other writer.
 const ARCHIVE_BLOCK: u64 = 512;
 

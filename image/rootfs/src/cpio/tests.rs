@@ -166,3 +166,38 @@ fn the_systems_cpio_reads_the_same() {
         ]
     );
 }
+
+/// An output that remembers between which bytes it was told of boundaries.
+#[derive(Default)]
+struct Recorder(Vec<u8>, Vec<usize>);
+
+impl io::Write for Recorder {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Output for Recorder {
+    fn boundary(&mut self) -> io::Result<()> {
+        self.1.push(self.0.len());
+        Ok(())
+    }
+}
+
+#[test]
+fn large_files_have_blocks_of_their_own() {
+    let large = usize::try_from(OWN_BLOCKS).unwrap();
+    let mut writer = Writer::new(Recorder::default());
+    for (name, size) in [("a", 5), ("b", large - 1), ("c", large), ("d", large + 7)] {
+        writer.append(&file(name, size as u64), &mut vec![b'x'; size].as_slice()).unwrap();
+    }
+    let Recorder(archive, boundaries) = writer.finish().unwrap();
+    let lengths: Vec<usize> = boundaries.chunks(2).map(|pair| pair[1] - pair[0]).collect();
+    assert_eq!(lengths, [large, large + 7]);
+    for pair in boundaries.chunks(2) {
+        assert!(archive[pair[0]..pair[1]].iter().all(|byte| *byte == b'x'));
+    }
+}

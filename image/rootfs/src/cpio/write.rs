@@ -1,11 +1,14 @@
 //! Writing canonical archives.
 
-use super::{ARCHIVE_BLOCK, CpioError, Entry, EntryKind, HEADER_SIZE, MAGIC, PATH_MAX, TRAILER, display};
+use super::{
+    ARCHIVE_BLOCK, CpioError, Entry, EntryKind, HEADER_SIZE, MAGIC, OWN_BLOCKS, Output, PATH_MAX, TRAILER,
+    display,
+};
 use std::collections::{HashMap, HashSet};
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Write as _};
 
 /// Writes a canonical archive: sorted entries, inode numbers from 1 in order of appearance, no times.
-pub struct Writer<W: Write> {
+pub struct Writer<W: Output> {
     out: W,
     written: u64,
     previous: Vec<u8>,
@@ -31,7 +34,7 @@ struct Numbers {
     device: (u32, u32),
 }
 
-impl<W: Write> Writer<W> {
+impl<W: Output> Writer<W> {
     /// An empty archive.
     pub fn new(out: W) -> Self {
         Self {
@@ -196,6 +199,10 @@ impl<W: Write> Writer<W> {
         let wrong = || CpioError::ContentLength { path: display(&entry.path), size };
         let mut buffer = std::mem::take(&mut self.buffer);
         buffer.resize(COPY_BUFFER, 0);
+        let has_own_blocks = size >= OWN_BLOCKS;
+        if has_own_blocks {
+            self.out.boundary().map_err(failed)?;
+        }
         let mut left = size;
         while left > 0 {
             let wanted = usize::try_from(left).map_or(buffer.len(), |left| left.min(buffer.len()));
@@ -217,6 +224,9 @@ impl<W: Write> Writer<W> {
             return Err(wrong());
         }
         self.buffer = buffer;
+        if has_own_blocks {
+            self.out.boundary().map_err(failed)?;
+        }
         self.pad_to(4)
     }
 

@@ -3,8 +3,11 @@
 //! The output is **one** gzip member: a kernel wants every member of an initramfs to end at a cpio trailer, and
 //! people who look for gzip streams in an enclave image find exactly one per ramdisk. Inside it the input is cut
 //! into blocks of 1 MiB, each compressed without knowledge of the others and ended with a sync flush, as pigz
-//! does; so blocks can be compressed on several threads while the bytes depend on nothing but the input.
+//! does; so blocks can be compressed on several threads while the bytes depend on nothing but the input. A block
+//! ends earlier where large files begin and end ([`Output::boundary`]), so that blocks inside such a file stay
+//! what they are, whatever changes in front of it.
 
+use crate::cpio::Output;
 use flate2::{Compress, Compression, FlushCompress};
 use std::io::{self, Write};
 use std::num::NonZero;
@@ -45,10 +48,7 @@ impl<W: Write> GzipWriter<W> {
 
     /// Compresses what is left, ends the member and returns the output.
     pub fn finish(mut self) -> io::Result<W> {
-        if !self.block.is_empty() {
-            let block = std::mem::take(&mut self.block);
-            self.submit(block)?;
-        }
+        self.end_block()?;
         while let Some(done) = self.workers.next()? {
             self.emit(&done)?;
         }
@@ -61,7 +61,12 @@ impl<W: Write> GzipWriter<W> {
         Ok(self.out)
     }
 
-    fn submit(&mut self, block: Vec<u8>) -> io::Result<()> {
+    /// Sends off what there is of a block.
+    fn end_block(&mut self) -> io::Result<()> {
+        if self.block.is_empty() {
+            return Ok(());
+        }
+        let block = std::mem::replace(&mut self.block, Vec::with_capacity(BLOCK));
         if self.workers.are_full()
             && let Some(done) = self.workers.next()?
         {
@@ -82,8 +87,7 @@ impl<W: Write> Write for GzipWriter<W> {
         let taken = bytes.len().min(BLOCK - self.block.len());
         self.block.extend_from_slice(&bytes[..taken]);
         if self.block.len() == BLOCK {
-            let block = std::mem::replace(&mut self.block, Vec::with_capacity(BLOCK));
-            self.submit(block)?;
+            self.end_block()?;
         }
         Ok(taken)
     }
@@ -91,6 +95,12 @@ impl<W: Write> Write for GzipWriter<W> {
     /// Does nothing: a flush in the middle would change the bytes.
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+impl<W: Write> Output for GzipWriter<W> {
+    fn boundary(&mut self) -> io::Result<()> {
+        self.end_block()
     }
 }
 

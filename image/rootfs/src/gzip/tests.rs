@@ -65,6 +65,28 @@ fn block_boundaries_and_nothing_at_all() {
     assert_eq!(compressed(&[], 1, 1).len(), 20);
 }
 
+/// What is inserted before a boundary changes no block behind it.
+#[test]
+fn blocks_behind_a_boundary_do_not_depend_on_what_comes_before_it() {
+    let large = &sample()[..BLOCK * 3 / 2];
+    let gzip = |before: &[u8]| {
+        let mut writer = GzipWriter::with_threads(Vec::new(), 2).unwrap();
+        writer.write_all(before).unwrap();
+        // Twice, at the start and with nothing between: there are no empty blocks.
+        writer.boundary().unwrap();
+        writer.boundary().unwrap();
+        writer.write_all(large).unwrap();
+        writer.boundary().unwrap();
+        writer.finish().unwrap()
+    };
+    let alone = gzip(b"");
+    assert!(alone == compressed(large, 1, large.len()), "a boundary at the start or the end changes bytes");
+    let shifted = gzip(b"something");
+    assert!(unpacked(&shifted) == [b"something", large].concat());
+    let blocks = &alone[HEADER.len()..alone.len() - 8];
+    assert!(shifted[..shifted.len() - 8].ends_with(blocks));
+}
+
 #[test]
 fn noise_grows_by_little() {
     let mut state = 1u64;

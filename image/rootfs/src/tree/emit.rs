@@ -2,8 +2,8 @@
 
 use super::grow::Attributes;
 use super::{Node, NodeId, NodeKind, ROOT, RootfsError, Tree};
-use crate::cpio::{CpioError, Entry, EntryKind, Writer};
-use std::io::{self, Write};
+use crate::cpio::{CpioError, Entry, EntryKind, Output, Writer};
+use std::io;
 
 /// One step of a walk: a name and what it leads to.
 pub(super) struct Step {
@@ -21,7 +21,7 @@ impl Tree {
 
     /// Writes the tree as a canonical archive: the root as `prefix`, everything else below it, and the files of
     /// `extra` beside it, owned by root with mode 0444. Nothing else can get into the archive.
-    pub fn write_cpio<W: Write>(
+    pub fn write_cpio<W: Output>(
         &self,
         prefix: &str,
         extra: &[(&str, &[u8])],
@@ -156,7 +156,11 @@ impl Iterator for Walk<'_> {
     }
 }
 
-fn append_extra<W: Write>(writer: &mut Writer<W>, name: &str, mut content: &[u8]) -> Result<(), RootfsError> {
+fn append_extra<W: Output>(
+    writer: &mut Writer<W>,
+    name: &str,
+    mut content: &[u8],
+) -> Result<(), RootfsError> {
     let kind = EntryKind::File { size: content.len() as u64 };
     let entry = Entry { path: name.into(), kind, mode: 0o444, uid: 0, gid: 0 };
     Ok(writer.append(&entry, &mut content)?)
