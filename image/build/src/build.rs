@@ -165,7 +165,7 @@ impl<'a> Build<'a> {
     fn merge(&self, image: &Image) -> Result<Tree, BuildError> {
         let work = self.stage.work();
         merge(image, &Limits::default(), &work).map_err(|error| match error {
-            // The temporary file lies in the stage, whose errors name a full disk.
+            // Temporary files lie in the stage, whose errors name a full disk.
             RootfsError::Scratch { source, .. } => StageError::io(&work)(source).into(),
             other => other.into(),
         })

@@ -17,6 +17,7 @@ pub mod cpio;
 pub mod gzip;
 mod limits;
 pub mod oci;
+mod section;
 mod tree;
 
 pub use archive::TarError;

@@ -1,8 +1,9 @@
-//! A layer's tar archive: unpacked, bounded, and compared with both of its digests.
+//! A layer's tar archive: where it lies, or unpacked; bounded, and compared with its digests.
 
 use super::error::OciError;
 use super::source::{Blob, Source, VerifiedBlob};
 use super::{Compression, Layer};
+use crate::section::Section;
 use caution_measure::Sha256Digest;
 use flate2::bufread::MultiGzDecoder;
 use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
@@ -10,7 +11,44 @@ use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 use sha2::{Digest as _, Sha256};
 use std::io::{self, BufRead as _, BufReader, Read};
 
-/// Reads the uncompressed archive of a layer.
+/// The archive of a layer.
+pub(crate) enum Archive {
+    /// Lies there as it is; its digests were compared.
+    Plain(Section),
+    /// Is to be unpacked; its digests are compared at the end.
+    Packed(Box<LayerReader>),
+}
+
+impl Archive {
+    pub(super) fn open(source: &Source, layer: &Layer, budget: u64) -> Result<Self, OciError> {
+        let blob = source.blob(&layer.name)?;
+        if let Some((digest, announced)) = layer.blob
+            && announced != blob.size()
+        {
+            return Err(OciError::BlobSize { digest, announced, found: blob.size() });
+        }
+        if layer.compression == Compression::None {
+            plain(blob.section(), layer, budget).map(Self::Plain)
+        } else {
+            Ok(Self::Packed(Box::new(LayerReader::open(blob, layer, budget)?)))
+        }
+    }
+}
+
+fn plain(archive: Section, layer: &Layer, budget: u64) -> Result<Section, OciError> {
+    if archive.length() > budget {
+        return Err(OciError::UncompressedTooLarge { limit: budget });
+    }
+    let found = archive.digest().map_err(OciError::Read)?;
+    match layer.blob {
+        // The blob's own digest first: a damaged file is not a lying configuration.
+        Some((expected, _)) if found != expected => Err(OciError::BlobDigest { expected, found }),
+        _ if found != layer.diff_id => Err(OciError::DiffId { expected: layer.diff_id, found }),
+        _ => Ok(archive),
+    }
+}
+
+/// Unpacks the archive of a layer.
 pub(crate) struct LayerReader {
     stream: Stream,
     sha256: Sha256,
@@ -20,19 +58,16 @@ pub(crate) struct LayerReader {
 }
 
 impl LayerReader {
-    pub(super) fn open(source: &Source, layer: &Layer, budget: u64) -> Result<Self, OciError> {
-        let blob = source.blob(&layer.name)?;
+    fn open(blob: Blob, layer: &Layer, budget: u64) -> Result<Self, OciError> {
         let input = match layer.blob {
             Some((digest, size)) => Input::Verified(blob.verified(digest, size)?),
             None => Input::Unnamed(blob),
         };
         let input = BufReader::with_capacity(BUFFER, input);
-        let stream = match layer.compression {
-            Compression::None => Stream::Plain(input),
-            Compression::Gzip => Stream::Gzip(MultiGzDecoder::new(input)),
-            Compression::Zstd => {
-                Stream::Zstd(Box::new(ZstdFrames { input, decoder: FrameDecoder::new(), inside: false }))
-            }
+        let stream = if layer.compression == Compression::Zstd {
+            Stream::Zstd(Box::new(ZstdFrames { input, decoder: FrameDecoder::new(), inside: false }))
+        } else {
+            Stream::Gzip(MultiGzDecoder::new(input))
         };
         Ok(Self { stream, sha256: Sha256::new(), diff_id: layer.diff_id, read: 0, budget })
     }
@@ -79,7 +114,6 @@ impl Read for Input {
 }
 
 enum Stream {
-    Plain(BufReader<Input>),
     Gzip(MultiGzDecoder<BufReader<Input>>),
     Zstd(Box<ZstdFrames>),
 }
@@ -87,7 +121,6 @@ enum Stream {
 impl Stream {
     fn into_input(self) -> Input {
         match self {
-            Self::Plain(input) => input.into_inner(),
             Self::Gzip(decoder) => decoder.into_inner().into_inner(),
             Self::Zstd(frames) => frames.input.into_inner(),
         }
@@ -98,7 +131,6 @@ impl Read for Stream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let broken = |format| move |source| OciError::Compression { format, source }.into_read();
         match self {
-            Self::Plain(input) => input.read(buffer),
             Self::Gzip(decoder) => decoder.read(buffer).map_err(broken("gzip")),
             Self::Zstd(frames) => frames.read(buffer).map_err(broken("zstd")),
         }

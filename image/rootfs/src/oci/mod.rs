@@ -14,7 +14,7 @@ use crate::limits::Limits;
 use caution_measure::Sha256Digest;
 pub use error::OciError;
 pub(crate) use error::SMALLER;
-pub(crate) use layer::LayerReader;
+pub(crate) use layer::{Archive, LayerReader};
 pub use select::Document;
 pub(crate) use source::BlobName;
 use source::Source;
@@ -89,9 +89,9 @@ pub fn open(path: &Path, limits: &Limits) -> Result<Image, OciError> {
 }
 
 impl Image {
-    /// Opens a layer for reading its tar archive; `budget` is how many uncompressed bytes may come.
-    pub(crate) fn layer(&self, layer: &Layer, budget: u64) -> Result<LayerReader, OciError> {
-        LayerReader::open(&self.source, layer, budget)
+    /// Opens a layer's tar archive; `budget` is how many uncompressed bytes may come.
+    pub(crate) fn layer(&self, layer: &Layer, budget: u64) -> Result<Archive, OciError> {
+        Archive::open(&self.source, layer, budget)
     }
 
     /// Reads a layer's blob to its end for nothing but its digest.

@@ -4,12 +4,14 @@ use super::error::OciError;
 use crate::archive::{MemberKind, Reader, TarError};
 use crate::cpio::display;
 use crate::limits::Limits;
+use crate::section::Section;
 use caution_measure::Sha256Digest;
 use sha2::{Digest as _, Sha256};
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// The only files of an image that are ever opened.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,6 +58,8 @@ pub(crate) enum Range {
 pub(crate) struct Blob {
     file: io::Take<File>,
     path: PathBuf,
+    /// Where in `file` it begins.
+    offset: u64,
     size: u64,
 }
 
@@ -104,7 +108,7 @@ impl Source {
                 }
                 let file = File::open(&path).map_err(failed)?;
                 let size = metadata.len();
-                Ok(Blob { file: file.take(size), path, size })
+                Ok(Blob { file: file.take(size), path, offset: 0, size })
             }
             Self::Archive { path, members } => {
                 let mut range = members.get(inner.as_bytes());
@@ -120,7 +124,7 @@ impl Source {
                 let failed = |source| OciError::Io { path: path.clone(), source };
                 let mut file = File::open(path).map_err(failed)?;
                 file.seek(SeekFrom::Start(offset)).map_err(failed)?;
-                Ok(Blob { file: file.take(size), path: path.clone(), size })
+                Ok(Blob { file: file.take(size), path: path.clone(), offset, size })
             }
         }
     }
@@ -137,6 +141,11 @@ impl Blob {
             return Err(OciError::BlobSize { digest, announced, found: self.size });
         }
         Ok(VerifiedBlob { blob: self, digest, sha256: Sha256::new() })
+    }
+
+    /// The same file, to be read where it lies.
+    pub(crate) fn section(self) -> Section {
+        Section::new(Arc::new(self.file.into_inner()), self.offset, self.size)
     }
 
     /// Reads all of a JSON document.

@@ -1,69 +1,46 @@
-//! Where the content of files lies: one after the other in a nameless temporary file, or in a folder.
+//! Where the content of files lies: inside the archives of layers, in a nameless temporary file, or in a folder.
 
 use super::RootfsError;
+use crate::section::Section;
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Seek as _, SeekFrom, Write as _};
-use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Where a file's content lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Content {
-    /// In the temporary file; or which of a folder's files it is.
+    /// In which of the tree's files.
+    pub(crate) file: u32,
     pub(crate) offset: u64,
     pub(crate) size: u64,
 }
 
 /// What holds the content of all files.
 #[derive(Debug)]
-pub(crate) enum Spool {
-    /// Nothing yet: the tree is still growing.
-    Empty,
-    /// The temporary file, complete.
-    File(File),
+pub(crate) enum Contents {
+    /// Files that are open, whatever becomes of their names.
+    Open(Vec<Arc<File>>),
     /// Files that lie in a folder, which nobody changes.
     Folder(Vec<PathBuf>),
 }
 
-impl Spool {
+impl Contents {
     /// Reads a file; needs no exclusive access.
-    pub(crate) fn open(&self, content: Content) -> io::Result<Box<dyn Read + '_>> {
-        match self {
-            Self::Empty => Err(io::ErrorKind::UnexpectedEof.into()),
-            Self::File(file) => {
-                Ok(Box::new(SpoolReader { file, offset: content.offset, left: content.size }))
+    pub(crate) fn open(&self, Content { file, offset, size }: Content) -> io::Result<Box<dyn Read>> {
+        let index = usize::try_from(file).unwrap_or(usize::MAX);
+        Ok(match self {
+            Self::Open(files) => {
+                let file = files.get(index).ok_or(io::ErrorKind::NotFound)?;
+                Box::new(Section::new(Arc::clone(file), offset, size))
             }
-            Self::Folder(paths) => {
-                let path = usize::try_from(content.offset).ok().and_then(|at| paths.get(at));
-                Ok(Box::new(File::open(path.ok_or(io::ErrorKind::NotFound)?)?))
-            }
-        }
+            // Whole, so that a file whose length has changed is noticed.
+            Self::Folder(paths) => Box::new(File::open(paths.get(index).ok_or(io::ErrorKind::NotFound)?)?),
+        })
     }
 }
 
-struct SpoolReader<'s> {
-    file: &'s File,
-    offset: u64,
-    left: u64,
-}
-
-impl Read for SpoolReader<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let wanted = usize::try_from(self.left).map_or(buffer.len(), |left| left.min(buffer.len()));
-        if wanted == 0 {
-            return Ok(0);
-        }
-        let n = self.file.read_at(&mut buffer[..wanted], self.offset)?;
-        if n == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        self.offset += n as u64;
-        self.left -= n as u64;
-        Ok(n)
-    }
-}
-
-/// The temporary file while layers are read.
+/// A temporary file that grows: content that lies in no archive as it is.
 pub(crate) struct SpoolWriter {
     out: BufWriter<File>,
     end: u64,
@@ -97,11 +74,25 @@ impl SpoolWriter {
         Ok(())
     }
 
-    pub(crate) fn finish(self) -> Result<Spool, RootfsError> {
+    pub(crate) fn finish(self) -> Result<Arc<File>, RootfsError> {
         let file = self.out.into_inner().map_err(|error| failed(error.into_error()))?;
         // A hole at the very end was never written.
         file.set_len(self.end).map_err(failed)?;
-        Ok(Spool::File(file))
+        Ok(Arc::new(file))
+    }
+}
+
+/// Passes on what is read, and writes it to a file.
+pub(crate) struct Copying<R> {
+    pub(crate) from: R,
+    pub(crate) to: SpoolWriter,
+}
+
+impl<R: Read> Read for Copying<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let n = self.from.read(buffer)?;
+        self.to.write(&buffer[..n]).map_err(io::Error::other)?;
+        Ok(n)
     }
 }
 

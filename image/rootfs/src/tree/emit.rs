@@ -44,7 +44,7 @@ impl Tree {
             let entry = self.entry(path, step.node);
             match &self.node(step.node).kind {
                 NodeKind::File(content) => {
-                    let open = self.spool.open(*content);
+                    let open = self.contents.open(*content);
                     let mut content =
                         open.map_err(|source| CpioError::Io { doing: "read a file for", source })?;
                     writer.append(&entry, &mut *content)?;

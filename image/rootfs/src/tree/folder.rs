@@ -1,7 +1,7 @@
 //! An image that an engine has unpacked, as the tree its layers would have given.
 
 use super::grow::Attributes;
-use super::{Content, Directory, EntryError, NodeId, NodeKind, ROOT, RootfsError, Spool, Tree};
+use super::{Content, Contents, Directory, EntryError, NodeId, NodeKind, ROOT, RootfsError, Tree};
 use crate::archive::MemberKind;
 use crate::cpio::display;
 use crate::limits::Limits;
@@ -44,7 +44,7 @@ pub fn walk(folder: &Path, limits: &Limits) -> Result<Tree, RootfsError> {
     }
     let Walk { mut tree, files, .. } = walk;
     tree.drop_placeholders();
-    tree.spool = Spool::Folder(files);
+    tree.contents = Contents::Folder(files);
     Ok(tree)
 }
 
@@ -89,8 +89,10 @@ impl Walk {
                 if self.bytes > total_bytes {
                     return Err(EntryError::TotalTooLarge { limit: total_bytes });
                 }
+                // No more than entries, whose nodes are counted with the same type.
+                let file = u32::try_from(self.files.len()).unwrap_or(u32::MAX);
                 self.files.push(path.to_owned());
-                Some(Content { offset: self.files.len() as u64 - 1, size: *size })
+                Some(Content { file, offset: 0, size: *size })
             }
             _ => None,
         };

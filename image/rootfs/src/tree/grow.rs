@@ -1,6 +1,6 @@
 //! Putting things into a growing tree, and taking them out: what layers and folders have in common.
 
-use super::{Child, Content, Directory, EntryError, Node, NodeId, NodeKind, ROOT, Spool, Tree};
+use super::{Child, Content, Contents, Directory, EntryError, Node, NodeId, NodeKind, ROOT, Tree};
 use crate::archive::MemberKind;
 use crate::limits::Limits;
 use std::collections::HashMap;
@@ -23,7 +23,7 @@ impl Tree {
         let root = Node { kind: NodeKind::Directory(Directory::default()), mode, uid, gid, names: 1 };
         Self {
             nodes: vec![root],
-            spool: Spool::Empty,
+            contents: Contents::Open(Vec::new()),
             xattrs: HashMap::new(),
             limits: *limits,
             metadata_bytes: 0,

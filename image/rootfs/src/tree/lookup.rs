@@ -38,7 +38,7 @@ impl Tree {
             return Err(wrong(EntryError::FileTooLarge { found: content.size, limit: max }));
         }
         let mut bytes = Vec::new();
-        self.spool
+        self.contents
             .open(content)
             .and_then(|mut content| content.read_to_end(&mut bytes))
             .map_err(|source| RootfsError::Scratch { doing: "read", source })?;

@@ -1,34 +1,41 @@
 //! Layers, one after the other, into a tree. The rules and where they come from: `specs/rootfs.md`.
 
-use super::content::SpoolWriter;
+use super::content::{Contents, Copying, SpoolWriter};
 use super::grow::{Attributes, IMPLICIT};
 use super::lookup::Found;
 use super::{Content, Directory, EntryError, NodeId, NodeKind, ROOT, RootfsError, Tree};
 use crate::archive::{Member, MemberKind, Reader, SparseMap, TarError};
 use crate::cpio::display;
 use crate::limits::Limits;
-use crate::oci::{Image, OciError};
+use crate::oci::{Archive, Image, LayerReader, OciError};
+use crate::section::Section;
 use std::collections::HashSet;
+use std::fs::File;
 use std::io::Read;
 use std::path::Path;
+use std::sync::Arc;
 
-/// Merges an image's layers. Content goes to a nameless file in the folder `scratch`.
+/// Merges an image's layers.
+///
+/// Layers that are not compressed are read where they lie, and nobody may change them as long as the tree is in
+/// use. Others are unpacked into nameless files in the folder `scratch`.
 pub fn merge(image: &Image, limits: &Limits, scratch: &Path) -> Result<Tree, RootfsError> {
     let mut merge = Merge::new(limits, scratch)?;
     let mut budget = limits.uncompressed_bytes;
     for (index, layer) in image.layers.iter().enumerate() {
         let number = index + 1;
         let in_layer = |source| RootfsError::Layer { layer: number, source };
-        let reader = image.layer(layer, budget).map_err(in_layer)?;
-        let result = merge.layer(number, reader).and_then(|reader| reader.finish().map_err(in_layer));
-        match result {
-            Ok(read) => budget -= read,
-            Err(error @ RootfsError::Scratch { .. }) => return Err(error),
-            Err(error) => {
-                image.check_blob(layer).map_err(in_layer)?;
-                return Err(error);
-            }
-        }
+        budget -= match image.layer(layer, budget).map_err(in_layer)? {
+            Archive::Plain(archive) => merge.in_place(number, archive)?,
+            Archive::Packed(archive) => match merge.unpacked(number, *archive, scratch) {
+                Err(error @ RootfsError::Scratch { .. }) => return Err(error),
+                Err(error) => {
+                    image.check_blob(layer).map_err(in_layer)?;
+                    return Err(error);
+                }
+                Ok(length) => length,
+            },
+        };
     }
     merge.finish()
 }
@@ -37,36 +44,90 @@ pub fn merge(image: &Image, limits: &Limits, scratch: &Path) -> Result<Tree, Roo
 pub fn merge_archives(layers: &[&[u8]], limits: &Limits, scratch: &Path) -> Result<Tree, RootfsError> {
     let mut merge = Merge::new(limits, scratch)?;
     for (index, layer) in layers.iter().enumerate() {
-        merge.layer(index + 1, *layer)?;
+        let from = Source { layer: index + 1, file: SPOOL, offset: merge.spool.end() };
+        merge.spool.write(layer)?;
+        merge.layer(from, Reader::new(*layer, limits.extension_bytes))?;
     }
     merge.finish()
 }
 
-/// A tree and a temporary file, both growing.
+/// A tree and what holds its content, both growing.
 pub(super) struct Merge {
     pub(super) tree: Tree,
+    /// Content that lies in no layer's file as it is; the first of the tree's files.
     spool: SpoolWriter,
+    /// Archives of layers; the tree's other files.
+    archives: Vec<Arc<File>>,
     entries: u64,
+    /// Bytes of all files so far.
+    bytes: u64,
     /// Directories in which the layer at hand has already hidden everything from below.
     pub(super) cleared: HashSet<NodeId>,
     buffer: Vec<u8>,
 }
 
+/// Where the archive of a layer will lie when the tree is written.
+#[derive(Clone, Copy)]
+struct Source {
+    /// One-based, from the lowest up.
+    layer: usize,
+    /// One of the tree's files.
+    file: u32,
+    /// Where in that file the archive begins.
+    offset: u64,
+}
+
 impl Merge {
     pub(super) fn new(limits: &Limits, scratch: &Path) -> Result<Self, RootfsError> {
-        let spool = SpoolWriter::create(scratch)?;
-        let tree = Tree::empty(limits);
-        Ok(Self { tree, spool, entries: 0, cleared: HashSet::new(), buffer: vec![0; BUFFER] })
+        Ok(Self {
+            tree: Tree::empty(limits),
+            spool: SpoolWriter::create(scratch)?,
+            archives: Vec::new(),
+            entries: 0,
+            bytes: 0,
+            cleared: HashSet::new(),
+            buffer: vec![0; BUFFER],
+        })
+    }
+
+    /// Applies a layer whose archive lies in a file, and gives its length.
+    fn in_place(&mut self, layer: usize, archive: Section) -> Result<u64, RootfsError> {
+        let (file, offset, length) = (self.next_file(), archive.start(), archive.length());
+        self.archives.push(Arc::clone(archive.file()));
+        let reader = Reader::seeking(archive, self.tree.limits.extension_bytes);
+        self.layer(Source { layer, file, offset }, reader)?;
+        Ok(length)
+    }
+
+    /// Applies a layer while it is unpacked into a file, and gives its length.
+    fn unpacked(&mut self, layer: usize, from: LayerReader, scratch: &Path) -> Result<u64, RootfsError> {
+        let file = self.next_file();
+        let copying = Copying { from, to: SpoolWriter::create(scratch)? };
+        let reader = Reader::new(copying, self.tree.limits.extension_bytes);
+        // To the archive's very end, so that the file holds all of it.
+        let Copying { from, to } = self.layer(Source { layer, file, offset: 0 }, reader)?;
+        let length = from.finish().map_err(|source| RootfsError::Layer { layer, source })?;
+        self.archives.push(to.finish()?);
+        Ok(length)
+    }
+
+    /// What the next archive is called in the tree.
+    fn next_file(&self) -> u32 {
+        // Far fewer than there are numbers: images with more layers than the limit are not opened.
+        u32::try_from(self.archives.len() + 1).unwrap_or(u32::MAX)
     }
 
     /// Applies one layer's archive, and gives its reader back at the end of the stream.
-    pub(super) fn layer<R: Read>(&mut self, layer: usize, archive: R) -> Result<R, RootfsError> {
+    fn layer<R: Read>(&mut self, from: Source, mut reader: Reader<R>) -> Result<R, RootfsError> {
+        let layer = from.layer;
         let broken = |source| match source {
-            TarError::Io(error) => RootfsError::Layer { layer, source: OciError::from_read(error) },
+            TarError::Io(error) => match error.downcast::<RootfsError>() {
+                Ok(error) => error,
+                Err(error) => RootfsError::Layer { layer, source: OciError::from_read(error) },
+            },
             source => RootfsError::Archive { layer, source },
         };
         self.cleared.clear();
-        let mut reader = Reader::new(archive, self.tree.limits.extension_bytes);
         while let Some(member) = reader.next_member().map_err(broken)? {
             let wrong = |source| RootfsError::Entry { layer, path: display(&member.path), source };
             self.entries += 1;
@@ -76,13 +137,18 @@ impl Merge {
             }
             let content = match &member.kind {
                 MemberKind::File { size, holes } => {
-                    self.check_size(*size).map_err(wrong)?;
-                    Some(self.spool_content(&mut reader, *size, holes.as_ref()).map_err(
-                        |error| match error {
-                            CopyError::Tar(error) => broken(error),
-                            CopyError::Spool(error) => error,
-                        },
-                    )?)
+                    self.count(*size).map_err(wrong)?;
+                    Some(match holes {
+                        None => {
+                            Content { file: from.file, offset: from.offset + member.data_offset, size: *size }
+                        }
+                        Some(holes) => {
+                            self.spool_content(&mut reader, *size, holes).map_err(|e| match e {
+                                CopyError::Tar(error) => broken(error),
+                                CopyError::Spool(error) => error,
+                            })?
+                        }
+                    })
                 }
                 _ => None,
             };
@@ -93,31 +159,33 @@ impl Merge {
 
     pub(super) fn finish(mut self) -> Result<Tree, RootfsError> {
         self.tree.drop_placeholders();
-        self.tree.spool = self.spool.finish()?;
+        let spool = self.spool.finish()?;
+        self.tree.contents = Contents::Open(std::iter::once(spool).chain(self.archives).collect());
         Ok(self.tree)
     }
 
-    fn check_size(&self, size: u64) -> Result<(), EntryError> {
+    fn count(&mut self, size: u64) -> Result<(), EntryError> {
         let Limits { file_bytes, total_bytes, .. } = self.tree.limits;
         if size > file_bytes {
             return Err(EntryError::FileTooLarge { found: size, limit: file_bytes });
         }
-        if self.spool.end().saturating_add(size) > total_bytes {
+        self.bytes = self.bytes.saturating_add(size);
+        if self.bytes > total_bytes {
             return Err(EntryError::TotalTooLarge { limit: total_bytes });
         }
         Ok(())
     }
 
+    /// A file with holes, as a whole.
     fn spool_content<R: Read>(
         &mut self,
         reader: &mut Reader<R>,
         size: u64,
-        holes: Option<&SparseMap>,
+        stored: &SparseMap,
     ) -> Result<Content, CopyError> {
-        let content = Content { offset: self.spool.end(), size };
-        let whole = vec![(0, size)];
+        let content = Content { file: SPOOL, offset: self.spool.end(), size };
         let mut end = 0;
-        for (offset, length) in holes.unwrap_or(&whole) {
+        for (offset, length) in stored {
             self.spool.hole(offset - end).map_err(CopyError::Spool)?;
             self.copy(reader, *length)?;
             end = offset + length;
@@ -263,5 +331,7 @@ enum CopyError {
     Spool(RootfsError),
 }
 
+/// The temporary file's place among the tree's files.
+const SPOOL: u32 = 0;
 pub(super) const WHITEOUT: &[u8] = b".wh.";
 const BUFFER: usize = 256 * 1024;

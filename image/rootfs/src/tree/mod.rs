@@ -1,7 +1,7 @@
 //! The merged file system of an image, as a tree in memory.
 //!
-//! Nothing is unpacked: names and attributes live in memory, content in one nameless temporary file. A hostile
-//! layer can at worst make a strange tree.
+//! Nothing is unpacked into a file system: names and attributes live in memory, content stays in the layers' archives,
+//! those that are compressed as nameless temporary files. A hostile layer can at worst make a strange tree.
 
 mod content;
 mod emit;
@@ -18,7 +18,7 @@ mod user;
 use crate::cpio::CpioError;
 use crate::limits::Limits;
 use crate::oci::{OciError, SMALLER};
-pub(crate) use content::{Content, Spool};
+pub(crate) use content::{Content, Contents};
 pub use folder::walk;
 pub use merge::{merge, merge_archives};
 use std::collections::{BTreeMap, HashMap};
@@ -29,7 +29,7 @@ pub use user::{ResolvedUser, UserError, resolve_user};
 #[derive(Debug)]
 pub struct Tree {
     nodes: Vec<Node>,
-    spool: Spool,
+    contents: Contents,
     /// Names of extended attributes of nodes that have any.
     xattrs: HashMap<NodeId, Vec<Vec<u8>>>,
     limits: Limits,
@@ -76,10 +76,10 @@ pub enum RootfsError {
         /// What is wrong.
         source: EntryError,
     },
-    /// The temporary file cannot be written or read.
-    #[error("cannot {doing} the temporary file that holds the image's content")]
+    /// A temporary file cannot be written.
+    #[error("cannot {doing} a temporary file that holds the image's content")]
     Scratch {
-        /// `create`, `write` or `read`.
+        /// `create` or `write`.
         doing: &'static str,
         /// The cause.
         source: io::Error,

@@ -5,6 +5,7 @@ use crate::{paths, tree_of};
 use caution_measure::Sha256Digest;
 use caution_rootfs::{Limits, oci};
 use serde_json::json;
+use std::os::unix::fs::FileExt as _;
 
 #[test]
 fn a_layout_opens_as_folder_and_as_archive() {
@@ -76,6 +77,29 @@ fn every_compression_gives_the_same_tree() {
         let tree = tree_of(layout.path(), &Limits::default()).unwrap();
         assert_eq!(paths(&tree), ["file", "more"], "{media_type}");
         assert_eq!(tree.total_size(), 700_007);
+    }
+}
+
+/// In a folder and in an archive: nothing is copied, so a change of the image shows in the tree.
+#[test]
+fn a_plain_layer_is_read_where_it_lies() {
+    let layout = Layout::new();
+    let archive = tar(&[("a", "1"), ("file", "content")]);
+    let layer = layout.layer(&archive, &archive, LAYER);
+    let blob = layout.blob_path(&layer.0);
+    layout.index(&[layout.image(vec![layer], json!({}))]);
+    for (image, file) in [(layout.archive(), layout.archive()), (layout.path().to_owned(), blob)] {
+        let tree = tree_of(&image, &Limits::default()).unwrap();
+        let bytes = std::fs::read(&file).unwrap();
+        let at = bytes.windows(7).position(|seven| seven == b"content").unwrap();
+        std::fs::File::options()
+            .write(true)
+            .open(&file)
+            .unwrap()
+            .write_all_at(b"CHANGED", at as u64)
+            .unwrap();
+        assert_eq!(tree.read("file", 9).unwrap().as_deref(), Some(&b"CHANGED"[..]));
+        assert_eq!(tree.read("a", 9).unwrap().as_deref(), Some(&b"1"[..]));
     }
 }
 

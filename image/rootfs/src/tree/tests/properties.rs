@@ -49,7 +49,7 @@ fn said_by_tree(tree: &Tree) -> Said {
                         panic!("a file that is none")
                     };
                     let mut bytes = Vec::new();
-                    tree.spool.open(content).expect("is there").read_to_end(&mut bytes).expect("readable");
+                    tree.contents.open(content).expect("is there").read_to_end(&mut bytes).expect("readable");
                     ("file".to_owned(), bytes)
                 }
                 other => (format!("{other:?}"), Vec::new()),
