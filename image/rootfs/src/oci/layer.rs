@@ -16,7 +16,7 @@ pub(crate) enum Archive {
     /// Lies there as it is; its digests were compared.
     Plain(Section),
     /// Is to be unpacked; its digests are compared at the end.
-    Packed(Box<LayerReader>),
+    Packed(LayerReader),
 }
 
 impl Archive {
@@ -30,7 +30,7 @@ impl Archive {
         if layer.compression == Compression::None {
             plain(blob.section(), layer, budget).map(Self::Plain)
         } else {
-            Ok(Self::Packed(Box::new(LayerReader::open(blob, layer, budget)?)))
+            LayerReader::open(blob, layer, budget).map(Self::Packed)
         }
     }
 }
@@ -67,7 +67,7 @@ impl LayerReader {
         let stream = if layer.compression == Compression::Zstd {
             Stream::Zstd(Box::new(ZstdFrames { input, decoder: FrameDecoder::new(), inside: false }))
         } else {
-            Stream::Gzip(MultiGzDecoder::new(input))
+            Stream::Gzip(Box::new(MultiGzDecoder::new(input)))
         };
         Ok(Self { stream, sha256: Sha256::new(), diff_id: layer.diff_id, read: 0, budget })
     }
@@ -114,7 +114,7 @@ impl Read for Input {
 }
 
 enum Stream {
-    Gzip(MultiGzDecoder<BufReader<Input>>),
+    Gzip(Box<MultiGzDecoder<BufReader<Input>>>),
     Zstd(Box<ZstdFrames>),
 }
 

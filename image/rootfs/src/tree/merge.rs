@@ -27,7 +27,7 @@ pub fn merge(image: &Image, limits: &Limits, scratch: &Path) -> Result<Tree, Roo
         let in_layer = |source| RootfsError::Layer { layer: number, source };
         budget -= match image.layer(layer, budget).map_err(in_layer)? {
             Archive::Plain(archive) => merge.in_place(number, archive)?,
-            Archive::Packed(archive) => match merge.unpacked(number, *archive, scratch) {
+            Archive::Packed(archive) => match merge.unpacked(number, archive, scratch) {
                 Err(error @ RootfsError::Scratch { .. }) => return Err(error),
                 Err(error) => {
                     image.check_blob(layer).map_err(in_layer)?;
