@@ -20,7 +20,7 @@ export CAUTION_BIN := $(target)/release/caution
 tools := $${CAUTION_WORKDIR:-$${XDG_CACHE_HOME:-$$HOME/.cache}/caution}/tools/bin
 
 .PHONY: help demo test test-long fuzz bench check build install install-test install-long install-bench install-fuzz \
-	enclaveos base-images clean
+	enclaveos base-images docker-engine clean
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,12 +28,11 @@ help: ## what there is
 demo: install build enclaveos base-images ## build examples/hello, boot it in a local enclave, verify it from source, then get caught cheating
 	@tools/demo
 
-test: install-test build enclaveos base-images ## every test, the fast ones first
+test: install-test build enclaveos base-images docker-engine ## every test, the fast ones first
 	@$(run_tests)
 
-test-long: install-long build enclaveos base-images ## every test, those that take long too
+test-long: install-long build enclaveos base-images docker-engine ## every test, those that take long too
 	@tools/stage "QEMU's nitro-enclave machine" tools/qemu-nitro
-	@tools/stage "docker with BuildKit" tools/docker-engine
 	@$(run_tests) -- --include-ignored
 	@$(run_fuzz)
 
@@ -90,6 +89,10 @@ enclaveos: install build ## the EnclaveOS release of this tree
 
 base-images: install ## the Debian bases of the examples
 	@tools/stage "base images" tools/base-images/build
+
+# Unpacked once, beside the machine's own programs.
+docker-engine: install-test
+	@tools/stage "docker with BuildKit" tools/docker-engine
 
 clean: ## remove what was built in this checkout
 	@cargo clean --quiet

@@ -21,6 +21,8 @@ pub struct Assembler {
     pub archive: PathBuf,
     /// The digest of the image's manifest.
     pub digest: Sha256Digest,
+    /// Its name and tag, for docker, which does not find local images by their digest.
+    pub tagged: String,
 }
 
 impl Release {
@@ -34,7 +36,7 @@ impl Release {
         first.take(MAX_INDEX).read_to_end(&mut index).ok()?;
         let index: serde_json::Value = serde_json::from_slice(&index).ok()?;
         let digest = index["manifests"][0]["digest"].as_str()?.strip_prefix("sha256:")?.parse().ok()?;
-        Some(Assembler { archive, digest })
+        Some(Assembler { archive, digest, tagged: tagged(self) })
     }
 }
 
@@ -72,8 +74,7 @@ fn image(release: &Release, program: &[u8]) -> std::io::Result<Vec<u8>> {
         "schemaVersion": 2,
     });
     let manifest = Blob::new(manifest_type, manifest.to_string().into_bytes());
-    // A tag names the release, so that the images of several may lie beside each other.
-    let name = format!("{IMAGE_NAME}:{}", &release.id().to_string()[..12]);
+    let name = tagged(release);
     let mut listed = manifest.descriptor();
     listed["annotations"] = json!({ "org.opencontainers.image.ref.name": &name });
     let index = json!({ "manifests": [listed], "schemaVersion": 2 });
@@ -90,6 +91,11 @@ fn image(release: &Release, program: &[u8]) -> std::io::Result<Vec<u8>> {
         archive.file(&blob.path(), 0o444, &blob.bytes)?;
     }
     archive.finish()
+}
+
+/// A tag names the release, so that the images of several may lie beside each other.
+fn tagged(release: &Release) -> String {
+    format!("{IMAGE_NAME}:{}", &release.id().to_string()[..12])
 }
 
 /// Bytes under their digest.

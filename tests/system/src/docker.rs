@@ -15,6 +15,8 @@ pub struct Docker {
 impl Docker {
     /// Starts a daemon that has no network to give and changes none of the machine's. Needs root.
     pub fn start() -> Self {
+        let is_root = Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout == b"0\n");
+        assert!(is_root, "a docker daemon can only be started by root: sudo -E make test");
         let programs = unpacked();
         let folder = tempfile::tempdir().expect("a temporary folder");
         let at = |name: &str| folder.path().join(name);
@@ -40,7 +42,7 @@ impl Docker {
             heard.push(line);
             heard.last().is_some_and(|line| line.contains("API listen on"))
         });
-        assert!(listens, "dockerd ended early (it needs root):\n{}", heard.join("\n"));
+        assert!(listens, "dockerd ended early:\n{}", heard.join("\n"));
         // A full pipe would stop it.
         std::thread::spawn(move || said.for_each(drop));
         Self { daemon, folder, programs }

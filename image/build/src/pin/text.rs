@@ -179,7 +179,7 @@ fn header(name: &str, pin: &Pin) -> String {
 # release that is named here, and stop where the commit no longer gives this file. A container engine
 # that has the image of the last stages makes the same enclave image from this file alone:
 #
-#     buildah build -f Containerfile.eif --output out .      (in a fresh clone)
+#     buildah build -f Containerfile.eif --output out .      (in a fresh clone; podman does as well)
 #
 {PIN_PREFIX}{} pcr1 {}
 

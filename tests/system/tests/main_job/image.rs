@@ -1,18 +1,11 @@
 //! The image itself: the documented way by hand, sameness, hostile files.
 
-use super::{HELLO, build, text};
+use super::engines::alone;
+use super::{HELLO, build, shell, text};
 use caution_system_tests::command::Machine;
 use caution_system_tests::repository::Repository;
 use std::fs;
-use std::path::Path;
 use std::process::Command;
-
-fn shell(dir: &Path, script: &str) -> String {
-    let output =
-        Command::new("bash").args(["-euo", "pipefail", "-c", script]).current_dir(dir).output().unwrap();
-    assert!(output.status.success(), "{script}\n{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
 
 /// `product/debug-enclave-reproducibility`: the second gzip entry binwalk finds is the app.
 #[test]
@@ -145,8 +138,7 @@ fn pinned_base_images_are_the_ones_that_are_built_on() {
     assert_eq!(built.json()["sha256"], hello.built["sha256"]);
     assert!(!built.stderr.contains("warning"), "{}", built.stderr);
 
-    let fresh = pinned.clone_of();
-    assert_eq!(engine_alone(&fresh), hello.built["sha256"]);
+    assert_eq!(alone("buildah", &pinned.clone_of()), hello.built["sha256"]);
 
     let refused = |part: &str| {
         let ran = machine.caution(&pinned.root, &["apps", "build"]).expect(1);
@@ -161,45 +153,4 @@ fn pinned_base_images_are_the_ones_that_are_built_on() {
     pinned.edit("Containerfile", "EXPOSE 8080", "EXPOSE 8081");
     let told = refused("`EXPOSE 8080` does not follow from Containerfile of the same commit");
     assert!(told.contains("fix: caution apps pin"), "{told}");
-}
-
-/// What an engine makes of `Containerfile.eif` without us: the SHA-256 of its image. The flag that buildah before
-/// 1.29 does not know goes for the whole build instead, as `specs/build.md` says.
-fn engine_alone(repository: &Repository) -> String {
-    let out = tempfile::tempdir().unwrap();
-    let file = out.path().join("Containerfile.eif");
-    let pinned = fs::read_to_string(repository.root.join("Containerfile.eif")).unwrap();
-    fs::write(&file, pinned.replace("RUN --network=none ", "RUN ")).unwrap();
-    let archive = Machine::new().caution(&repository.root, &["enclaveos", "show", "--json"]).expect(0).json();
-    let archive = archive["assembler"]["archive"].as_str().expect("has an assembler").to_owned();
-    shell(&repository.root, &format!("buildah pull -q oci-archive:{archive}"));
-    shell(
-        &repository.root,
-        &format!(
-            "unshare --net buildah build -q --isolation chroot -f {} --output {} .",
-            text(&file),
-            text(&out.path().join("out"))
-        ),
-    );
-    let sum = shell(out.path(), "sha256sum out/enclave.eif");
-    sum.split(' ').next().unwrap().to_owned()
-}
-
-/// Hard links, set-user-id, owners, odd modes, a device and engines' placeholders: what a copy would lose.
-#[test]
-fn an_engine_alone_makes_the_same_image_of_an_odd_application() {
-    let odd = HELLO.repository.clone_of();
-    let last = "USER 1000:1000";
-    shell(
-        &odd.root,
-        "mkdir -p odd/etc odd/a odd/tmp && echo one > odd/a/one && ln odd/a/one odd/two && ln odd/a/one odd/a-b && chmod 4711 odd/two \
-         && chown 1000:7 odd/a && chmod 2700 odd/a && chmod 1777 odd/tmp && mkfifo odd/fifo && mknod odd/null c 1 3 \
-         && : > odd/etc/hosts && echo kept > odd/etc/resolv.conf && : > odd/$'\\xe9' && ln -s /nowhere odd/link \
-         && tar -C odd -cf odd.tar . && rm -r odd",
-    );
-    odd.edit("Containerfile", last, &format!("ADD odd.tar /\n{last}"));
-    let machine = Machine::new();
-    machine.caution(&odd.root, &["apps", "pin"]).expect(0);
-    odd.commit("pin");
-    assert_eq!(engine_alone(&odd.clone_of()), build(&odd)["sha256"]);
 }

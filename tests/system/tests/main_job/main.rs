@@ -18,6 +18,7 @@ use caution_system_tests::command::{Machine, free_port};
 use caution_system_tests::http;
 use caution_system_tests::repository::Repository;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::LazyLock;
 
 /// examples/hello in a repository, built once for all cases. Cases that change it work on clones.
@@ -84,6 +85,13 @@ impl Running {
     fn attestation_url(&self) -> String {
         format!("http://127.0.0.1:{}/attestation", self.attestation_port)
     }
+}
+
+fn shell(dir: &Path, script: &str) -> String {
+    let output =
+        Command::new("bash").args(["-euo", "pipefail", "-c", script]).current_dir(dir).output().unwrap();
+    assert!(output.status.success(), "{script}\n{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 fn text(path: &Path) -> &str {

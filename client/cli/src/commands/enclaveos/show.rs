@@ -28,7 +28,7 @@ pub(super) fn print(terminal: Terminal, release: &Release) {
     if terminal.json {
         let assembler = assembler.map(|assembler| {
             let image = format!("{ASSEMBLER_IMAGE}@sha256:{}", assembler.digest);
-            serde_json::json!({ "image": image, "archive": assembler.archive })
+            serde_json::json!({ "image": image, "tagged": assembler.tagged, "archive": assembler.archive })
         });
         terminal.json_result(&serde_json::json!({
             "id": release.id(),
@@ -50,9 +50,14 @@ pub(super) fn print(terminal: Terminal, release: &Release) {
     );
     if let Some(assembler) = assembler {
         let (digest, archive) = (assembler.digest, assembler.archive.display());
+        let (image, tagged) = (format!("{ASSEMBLER_IMAGE}@sha256:{digest}"), assembler.tagged);
         let _ = write!(
             text,
-            "\n  {ASSEMBLER_IMAGE}@sha256:{digest}\n        for engines that build Containerfile.eif: buildah pull oci-archive:{archive}\n"
+            "\n  {image}\n        for engines that build Containerfile.eif, once a machine one of\n\n    \
+             buildah pull oci-archive:{archive}\n    podman pull oci-archive:{archive}\n    \
+             docker load --input {archive}\n\n        \
+             docker finds it by its tag alone, so its build needs the option\n\n    \
+             --build-context {image}=docker-image://{tagged}\n"
         );
     }
     terminal.result(&text);
