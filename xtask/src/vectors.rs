@@ -62,11 +62,13 @@ struct Vector {
     about: &'static str,
     document: Vec<u8>,
     root: Vec<u8>,
-    at: u64,
+    /// Milliseconds since 1970; of an archived document its own time when absent.
+    at: Option<u64>,
     nonce: Option<Vec<u8>>,
+    /// A live question has one, and a nonce.
     max_age_ms: Option<u64>,
     allow_debug: bool,
-    expected: Option<[[u8; 48]; 3]>,
+    profiles: Vec<[[u8; 48]; 3]>,
     registers: Vec<(u8, [u8; 48])>,
     expect: &'static str,
 }
@@ -79,11 +81,11 @@ impl Vector {
             about,
             document,
             root: scene::trusted_root(),
-            at: scene::NOON_MS,
+            at: Some(scene::NOON_MS),
             nonce: None,
             max_age_ms: None,
             allow_debug: false,
-            expected: None,
+            profiles: Vec::new(),
             registers: Vec::new(),
             expect,
         }
@@ -94,13 +96,18 @@ impl Vector {
             name: self.name,
             about: self.about,
             expect: self.expect,
+            call: if self.max_age_ms.is_some() { "live" } else { "archived" },
             at: self.at,
             nonce: self.nonce.as_deref().map(|bytes| HEXLOWER.encode(bytes)),
             max_age_ms: self.max_age_ms,
             allow_debug: self.allow_debug,
-            expected: self.expected.map(|pcrs| {
-                ["pcr0", "pcr1", "pcr2"].into_iter().zip(pcrs.map(|pcr| HEXLOWER.encode(&pcr))).collect()
-            }),
+            profiles: self
+                .profiles
+                .iter()
+                .map(|pcrs| {
+                    ["pcr0", "pcr1", "pcr2"].into_iter().zip(pcrs.map(|pcr| HEXLOWER.encode(&pcr))).collect()
+                })
+                .collect(),
             registers: self.registers.iter().map(|(n, pcr)| (*n, HEXLOWER.encode(pcr))).collect(),
             root: BASE64.encode(&self.root),
             document: BASE64.encode(&self.document),
@@ -115,11 +122,12 @@ struct File {
     name: &'static str,
     about: &'static str,
     expect: &'static str,
-    at: u64,
+    call: &'static str,
+    at: Option<u64>,
     nonce: Option<String>,
     max_age_ms: Option<u64>,
     allow_debug: bool,
-    expected: Option<BTreeMap<&'static str, String>>,
+    profiles: Vec<BTreeMap<&'static str, String>>,
     registers: BTreeMap<u8, String>,
     root: String,
     document: String,

@@ -1,7 +1,9 @@
 //! The emulator as an enclave and a verifier see it.
 
 use caution_abi::nsm::{Request, Response};
-use caution_attest::{DebugPolicy, Evidence, Policy, RootKind, Roots, UnixMillis, Unverified, VerifyError};
+use caution_attest::{
+    Archived, DebugPolicy, Evidence, Expected, Live, RootKind, Roots, UnixMillis, Unverified, VerifyError,
+};
 use caution_devnsm::{CERTIFICATE_FILE, DevNsm, DevRoot, DevRootError, KEY_FILE, LEAF_LIFETIME_SECONDS};
 use caution_measure::{ImagePcrs, Measurements, Pcr, PcrIndex};
 use std::os::unix::fs::PermissionsExt as _;
@@ -9,6 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 const NOON: u64 = 1_768_478_400_000;
+const LIVE: Live<'static> = Live { now: UnixMillis(NOON), nonce: b"nonce", max_age_ms: 0 };
 
 fn measured() -> Measurements {
     Measurements { pcr0: Pcr::new([1; 48]), pcr1: Pcr::new([2; 48]), pcr2: Pcr::new([3; 48]) }
@@ -55,13 +58,9 @@ fn roots(setup: &Setup) -> Roots {
 #[test]
 fn documents_verify_under_the_named_development_root_only() {
     let mut setup = setup(false);
-    let policy = Policy {
-        nonce: Some(b"nonce"),
-        max_age_ms: Some(0),
-        expected: Some(&measured()),
-        ..Policy::at(UnixMillis(NOON))
-    };
-    let verified = evidence(&mut setup.nsm).verify(&roots(&setup), &policy).unwrap();
+    let image = [ImagePcrs { measurements: measured(), pcr8: None }];
+    let expected = Expected { profiles: &image, ..Expected::default() };
+    let verified = evidence(&mut setup.nsm).verify(&roots(&setup), &LIVE, &expected).unwrap();
     assert_eq!(verified.root(), RootKind::Dev);
     assert_eq!(verified.measurements(), measured());
     assert_eq!(verified.module_id(), "i-0dev-enc1");
@@ -75,7 +74,7 @@ fn documents_verify_under_the_named_development_root_only() {
         assert!(certificate.common_name.starts_with("DEVELOPMENT, not hardware"), "{certificate:?}");
     }
 
-    let refusal = evidence(&mut setup.nsm).verify(&Roots::aws(), &policy).unwrap_err();
+    let refusal = evidence(&mut setup.nsm).verify(&Roots::aws(), &LIVE, &expected).unwrap_err();
     assert!(matches!(refusal, VerifyError::UnknownRoot { .. }));
 }
 
@@ -84,21 +83,20 @@ fn pcr8_names_the_signer_of_a_signed_image() {
     let signer = Pcr::new([8; 48]);
     let mut module = setup_signed(false, Some(signer));
     let registers = [(PcrIndex::SIGNER, signer)];
-    let policy = Policy { registers: &registers, ..Policy::at(UnixMillis(NOON)) };
-    evidence(&mut module.nsm).verify(&roots(&module), &policy).expect("is signed by them");
+    let expected = Expected { registers: &registers, ..Expected::default() };
+    evidence(&mut module.nsm).verify(&roots(&module), &LIVE, &expected).expect("is signed by them");
     let mut plain = setup(false);
-    let refused = evidence(&mut plain.nsm).verify(&roots(&plain), &policy);
+    let refused = evidence(&mut plain.nsm).verify(&roots(&plain), &LIVE, &expected);
     assert!(matches!(refused, Err(VerifyError::PcrMismatch { .. })), "{refused:?}");
 }
 
 #[test]
 fn debug_mode_attests_zeros() {
     let mut setup = setup_signed(true, Some(Pcr::new([8; 48])));
-    let policy = Policy::at(UnixMillis(NOON));
-    let refusal = evidence(&mut setup.nsm).verify(&roots(&setup), &policy).unwrap_err();
+    let refusal = evidence(&mut setup.nsm).verify(&roots(&setup), &LIVE, &Expected::default()).unwrap_err();
     assert_eq!(refusal, VerifyError::DebugMode);
-    let policy = Policy { debug: DebugPolicy::Allow, ..policy };
-    let verified = evidence(&mut setup.nsm).verify(&roots(&setup), &policy).unwrap();
+    let expected = Expected { debug: DebugPolicy::Allow, ..Expected::default() };
+    let verified = evidence(&mut setup.nsm).verify(&roots(&setup), &LIVE, &expected).unwrap();
     assert!(verified.is_debug());
     assert!(verified.pcrs().all(|(_, pcr)| pcr.is_zero()));
 }
@@ -115,7 +113,9 @@ fn certificates_are_renewed_before_their_end_and_when_the_clock_goes_back() {
         let leaf = evidence.unverified_fields().certificate.clone();
         assert!(!seen.contains(&leaf));
         seen.push(leaf);
-        let verified = evidence.verify(&roots(&setup), &Policy::at(UnixMillis(now))).unwrap();
+        let verified = evidence
+            .verify(&roots(&setup), &Live { now: UnixMillis(now), ..LIVE }, &Expected::default())
+            .unwrap();
         assert!(verified.leaf_valid_until().0 >= now + 3_600_000);
         assert!(verified.leaf_valid_until().0 <= now + LEAF_LIFETIME_SECONDS * 1000);
     }
@@ -167,11 +167,13 @@ fn an_expired_document_is_only_that() {
     let Setup { root, .. } = &setup(false);
     let document = caution_devnsm::expired_document(root, &measured(), b"nonce", b"data");
     let roots = Roots::dev_root(root.root_der()).unwrap();
-    let policy =
-        Policy { nonce: Some(b"nonce"), expected: Some(&measured()), ..Policy::at(UnixMillis(NOON)) };
-    let verdict = |policy| Evidence::parse(&document).unwrap().verify(&roots, &policy);
-    assert!(matches!(verdict(policy), Err(VerifyError::Expired { .. })));
-    assert!(verdict(Policy { now: UnixMillis(1_735_689_600_000), ..policy }).is_ok());
+    let image = [ImagePcrs { measurements: measured(), pcr8: None }];
+    let expected = Expected { profiles: &image, ..Expected::default() };
+    let evidence = || Evidence::parse(&document).unwrap();
+    assert!(matches!(evidence().verify(&roots, &LIVE, &expected), Err(VerifyError::Expired { .. })));
+    let archived = Archived { at: None, nonce: Some(b"nonce") };
+    let verified = evidence().verify_archived(&roots, &archived, &expected).unwrap();
+    assert_eq!(verified.checked().at(), UnixMillis(1_735_689_600_000));
 }
 
 #[test]

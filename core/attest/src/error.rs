@@ -221,10 +221,12 @@ pub enum VerifyError {
         register: PcrIndex,
     },
     /// Registers are not what they should be.
-    #[error("{registers}")]
+    #[error("{}{registers}", if *.profiles > 1 { format!("it is none of the {profiles} pinned images; closest: ") } else { String::new() })]
     PcrMismatch {
-        /// Which, what they are and what they should be.
+        /// Which, what they are and what they should be; of several images those of the closest.
         registers: Mismatches,
+        /// How many images were expected.
+        profiles: usize,
     },
 }
 names!(VerifyError: ZeroExpectation, EmptyNonce, UnsignedQemuDocument, ProtectedHeader, SignatureLength,

@@ -3,37 +3,69 @@
 use crate::chain::Chain;
 use crate::error::{Mismatch, Mismatches};
 use crate::{
-    CertificateSummary, DebugPolicy, Evidence, Policy, RootKind, Roots, UnixMillis, Unverified,
-    UnverifiedFields, VerifyError,
+    Archived, CertificateSummary, Checked, DebugPolicy, Evidence, Expected, Live, RootKind, Roots,
+    UnixMillis, Unverified, UnverifiedFields, VerifyError,
 };
-use caution_measure::{Measurements, Pcr, PcrIndex};
+use caution_measure::{ImagePcrs, Measurements, Pcr, PcrIndex};
 use p384::ecdsa::Signature;
 use p384::ecdsa::signature::Verifier as _;
 use subtle::ConstantTimeEq as _;
 
-/// A document that a trusted root vouches for and that answers the policy's questions.
+/// A document that a trusted root vouches for and that answers the questions.
 pub type Verified = Evidence<Authentic>;
 
-/// The state of a verified document. Only [`Evidence::verify`] makes one.
+/// The state of a verified document. Only [`Evidence::verify`] and [`Evidence::verify_archived`] make one.
 #[derive(Debug, Clone)]
 pub struct Authentic {
     root: RootKind,
     chain: Vec<CertificateSummary>,
     measurements: Measurements,
     is_debug: bool,
-    checked_at: UnixMillis,
+    checked: Checked,
 }
 
 impl Evidence<Unverified> {
-    /// Authenticates the document, then asks the policy's questions, in this order: headers, chain,
-    /// signature, validity, content, freshness, debug mode, registers. The first failure is the
+    /// Authenticates the answer of a running enclave, then asks the questions, in this order: headers,
+    /// chain, signature, validity, content, freshness, debug mode, registers. The first failure is the
     /// refusal; so what is refused as stale is authentic, and what is refused as a mismatch is both
     /// authentic and fresh.
     ///
     /// # Errors
     /// A [`VerifyError`] whose [`kind`](VerifyError::kind) says who is to blame.
-    pub fn verify(self, roots: &Roots, policy: &Policy<'_>) -> Result<Verified, VerifyError> {
-        check_question(policy)?;
+    pub fn verify(
+        self,
+        roots: &Roots,
+        live: &Live<'_>,
+        expected: &Expected<'_>,
+    ) -> Result<Verified, VerifyError> {
+        let question = Question {
+            checked: Checked::Live(live.now),
+            nonce: Some(live.nonce),
+            max_age_ms: Some(live.max_age_ms),
+            expected,
+        };
+        self.check(roots, &question)
+    }
+
+    /// The same for a document that was kept: at its own time, or at a given one, and of any age.
+    ///
+    /// # Errors
+    /// A [`VerifyError`] whose [`kind`](VerifyError::kind) says who is to blame.
+    pub fn verify_archived(
+        self,
+        roots: &Roots,
+        archived: &Archived<'_>,
+        expected: &Expected<'_>,
+    ) -> Result<Verified, VerifyError> {
+        // The document's own time is believed once its signature is checked, by a certificate valid then.
+        let at = archived.at.unwrap_or(self.fields.timestamp);
+        let question =
+            Question { checked: Checked::Archived(at), nonce: archived.nonce, max_age_ms: None, expected };
+        self.check(roots, &question)
+    }
+
+    fn check(self, roots: &Roots, question: &Question<'_>) -> Result<Verified, VerifyError> {
+        question.check()?;
         let signature = self.check_headers()?;
         let Self { fields, state } = self;
 
@@ -42,16 +74,15 @@ impl Evidence<Unverified> {
             .leaf_key
             .verify(&signature_structure(&state.payload), &signature)
             .map_err(|_| VerifyError::DocumentSignature)?;
-        chain.check_validity(policy.now)?;
+        chain.check_validity(question.checked.at())?;
 
         let measurements = check_content(&fields, &chain)?;
-        check_freshness(&fields, policy)?;
-        let is_debug = check_debug(&measurements, policy.debug)?;
-        compare(&fields, policy.expected.map(Measurements::iter), policy.registers)
-            .map_err(|registers| VerifyError::PcrMismatch { registers })?;
+        question.check_freshness(&fields)?;
+        let is_debug = check_debug(&measurements, question.expected.debug)?;
+        compare(&fields, question.expected)?;
 
         let (root, summaries) = (chain.root, chain.summaries());
-        let state = Authentic { root, chain: summaries, measurements, is_debug, checked_at: policy.now };
+        let state = Authentic { root, chain: summaries, measurements, is_debug, checked: question.checked };
         Ok(Evidence { fields, state })
     }
 
@@ -87,15 +118,15 @@ impl Verified {
         self.fields.pcrs.iter().map(|(register, pcr)| (*register, pcr))
     }
 
-    /// Compares PCR0, PCR1 and PCR2 and reports all that differ.
+    /// Compares registers that became known after the document was authenticated.
     ///
     /// # Errors
-    /// - [`VerifyError::ZeroExpectation`] when one of `expected` is zero;
+    /// - [`VerifyError::ZeroExpectation`] when an expected register is zero;
     /// - [`VerifyError::PcrMismatch`] with every register that differs.
-    pub fn compare(&self, expected: &Measurements) -> Result<(), VerifyError> {
-        check_expectation(Some(expected), &[])?;
-        compare(&self.fields, Some(expected.iter()), &[])
-            .map_err(|registers| VerifyError::PcrMismatch { registers })
+    pub fn compare(&self, profiles: &[ImagePcrs]) -> Result<(), VerifyError> {
+        let expected = Expected { profiles, ..Expected::default() };
+        check_expectation(&expected)?;
+        compare(&self.fields, &expected)
     }
 
     /// What the enclave's program has to say, at most 1024 bytes.
@@ -123,9 +154,9 @@ impl Verified {
         self.fields.timestamp
     }
 
-    /// The time at which everything was checked.
-    pub fn checked_at(&self) -> UnixMillis {
-        self.state.checked_at
+    /// When and how everything was checked.
+    pub fn checked(&self) -> Checked {
+        self.state.checked
     }
 
     /// Who vouches for the document.
@@ -154,21 +185,47 @@ impl Verified {
     }
 }
 
-/// Whether the policy asks what an honest enclave could answer.
-fn check_question(policy: &Policy<'_>) -> Result<(), VerifyError> {
-    check_expectation(policy.expected, policy.registers)?;
-    match policy.nonce {
-        Some([]) => Err(VerifyError::EmptyNonce),
-        _ => Ok(()),
+/// What both calls have in common.
+struct Question<'a> {
+    checked: Checked,
+    nonce: Option<&'a [u8]>,
+    max_age_ms: Option<u64>,
+    expected: &'a Expected<'a>,
+}
+
+impl Question<'_> {
+    /// Whether it asks what an honest enclave could answer.
+    fn check(&self) -> Result<(), VerifyError> {
+        check_expectation(self.expected)?;
+        match self.nonce {
+            Some([]) => Err(VerifyError::EmptyNonce),
+            _ => Ok(()),
+        }
+    }
+
+    fn check_freshness(&self, fields: &UnverifiedFields) -> Result<(), VerifyError> {
+        let (timestamp, at) = (fields.timestamp, self.checked.at());
+        if timestamp.0 > at.0.saturating_add(CLOCK_SKEW_MS) {
+            return Err(VerifyError::FromTheFuture { timestamp, at });
+        }
+        if let Some(expected) = self.nonce {
+            let actual = fields.nonce.as_deref().ok_or(VerifyError::NonceMissing)?;
+            if !bool::from(expected.ct_eq(actual)) {
+                return Err(VerifyError::NonceMismatch);
+            }
+        }
+        let age_ms = at.0.saturating_sub(timestamp.0);
+        match self.max_age_ms {
+            Some(limit_ms) if age_ms > limit_ms => Err(VerifyError::TooOld { age_ms, limit_ms }),
+            _ => Ok(()),
+        }
     }
 }
 
-fn check_expectation(
-    expected: Option<&Measurements>,
-    registers: &[(PcrIndex, Pcr)],
-) -> Result<(), VerifyError> {
-    let all = expected.into_iter().flat_map(Measurements::iter).chain(registers.iter().copied());
-    match all.into_iter().find(|(_, pcr)| pcr.is_zero()) {
+fn check_expectation(expected: &Expected<'_>) -> Result<(), VerifyError> {
+    let mut all =
+        expected.profiles.iter().flat_map(ImagePcrs::iter).chain(expected.registers.iter().copied());
+    match all.find(|(_, pcr)| pcr.is_zero()) {
         Some((register, _)) => Err(VerifyError::ZeroExpectation { register }),
         None => Ok(()),
     }
@@ -194,24 +251,6 @@ fn check_content(fields: &UnverifiedFields, chain: &Chain<'_>) -> Result<Measure
     Ok(Measurements { pcr0: get(0)?, pcr1: get(1)?, pcr2: get(2)? })
 }
 
-fn check_freshness(fields: &UnverifiedFields, policy: &Policy<'_>) -> Result<(), VerifyError> {
-    let (timestamp, at) = (fields.timestamp, policy.now);
-    if timestamp.0 > at.0.saturating_add(CLOCK_SKEW_MS) {
-        return Err(VerifyError::FromTheFuture { timestamp, at });
-    }
-    if let Some(expected) = policy.nonce {
-        let actual = fields.nonce.as_deref().ok_or(VerifyError::NonceMissing)?;
-        if !bool::from(expected.ct_eq(actual)) {
-            return Err(VerifyError::NonceMismatch);
-        }
-    }
-    let age_ms = at.0.saturating_sub(timestamp.0);
-    match policy.max_age_ms {
-        Some(limit_ms) if age_ms > limit_ms => Err(VerifyError::TooOld { age_ms, limit_ms }),
-        _ => Ok(()),
-    }
-}
-
 /// Whether it is a debug enclave's document. Nitro zeroes PCR0, PCR1 and PCR2 together.
 fn check_debug(measurements: &Measurements, policy: DebugPolicy) -> Result<bool, VerifyError> {
     let zero = measurements.iter().filter(|(_, pcr)| pcr.is_zero()).count();
@@ -223,22 +262,33 @@ fn check_debug(measurements: &Measurements, policy: DebugPolicy) -> Result<bool,
     }
 }
 
+/// Compares with each profile as a whole; what is reported are the differences to the one that differs least.
+fn compare(fields: &UnverifiedFields, expected: &Expected<'_>) -> Result<(), VerifyError> {
+    let besides = differing(fields, expected.registers.iter().copied());
+    let closest = expected
+        .profiles
+        .iter()
+        .map(|profile| differing(fields, profile.iter()))
+        // The first of several that differ in as many registers.
+        .min_by_key(Vec::len)
+        .unwrap_or_default();
+    let registers = [closest, besides].concat();
+    if registers.is_empty() {
+        return Ok(());
+    }
+    Err(VerifyError::PcrMismatch { registers: Mismatches(registers), profiles: expected.profiles.len() })
+}
+
 /// Goes through what is expected, never through what is there: a register that is absent differs.
-fn compare(
-    fields: &UnverifiedFields,
-    expected: Option<impl Iterator<Item = (PcrIndex, Pcr)>>,
-    registers: &[(PcrIndex, Pcr)],
-) -> Result<(), Mismatches> {
-    let all = expected.into_iter().flatten().chain(registers.iter().copied());
-    let mismatches: Vec<_> = all
+fn differing(fields: &UnverifiedFields, expected: impl Iterator<Item = (PcrIndex, Pcr)>) -> Vec<Mismatch> {
+    expected
         .map(|(register, expected)| Mismatch {
             register,
             expected,
             actual: fields.pcrs.get(&register).copied(),
         })
-        .filter(|m| m.actual != Some(m.expected))
-        .collect();
-    if mismatches.is_empty() { Ok(()) } else { Err(Mismatches(mismatches)) }
+        .filter(|mismatch| mismatch.actual != Some(mismatch.expected))
+        .collect()
 }
 
 /// What the signature covers: `["Signature1", protected, h'', payload]` (RFC 9052 section 4.4).

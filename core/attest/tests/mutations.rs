@@ -2,7 +2,7 @@
 
 mod common;
 
-use caution_attest::{DebugPolicy, Evidence, Policy, Roots, UnixMillis, VerifyError};
+use caution_attest::{Archived, DebugPolicy, Evidence, Expected, Roots, UnixMillis, VerifyError};
 
 /// A real document of 2025, in debug mode or not, and a time at which it verifies.
 struct Original {
@@ -18,8 +18,9 @@ impl Original {
     }
 
     fn verdict(&self, bytes: &[u8]) -> Result<(), VerifyError> {
-        let policy = Policy { debug: DebugPolicy::Allow, ..Policy::at(self.at) };
-        Evidence::parse(bytes)?.verify(&Roots::aws(), &policy).map(drop)
+        let archived = Archived { at: Some(self.at), nonce: None };
+        let expected = Expected { debug: DebugPolicy::Allow, ..Expected::default() };
+        Evidence::parse(bytes)?.verify_archived(&Roots::aws(), &archived, &expected).map(drop)
     }
 
     /// Flips one bit and insists on a refusal.

@@ -3,12 +3,13 @@
 mod common;
 
 use caution_attest::{
-    Blame, CertificateError, DebugPolicy, Evidence, Malformed, Policy, Position, RootError, RootKind, Roots,
-    UnixMillis, Unverified, Verified, VerifyError,
+    Archived, Blame, CertificateError, Checked, DebugPolicy, Evidence, Expected, Live, Malformed, Position,
+    RootError, RootKind, Roots, UnixMillis, Unverified, Verified, VerifyError,
 };
-use caution_measure::{Measurements, Nonce, Pcr, PcrIndex};
+use caution_measure::{ImagePcrs, Measurements, Nonce, Pcr, PcrIndex};
 use common::outside_vectors;
 use serde::Deserialize;
+use sha2::{Digest as _, Sha384};
 use std::path::Path;
 
 /// A row of `nitro/index.json`, as far as the tests use it.
@@ -35,13 +36,14 @@ fn parse(vectors: &Path, file: &str) -> Result<Evidence<Unverified>, Malformed> 
     Evidence::parse(&std::fs::read(vectors.join(file)).expect("the index names files that exist"))
 }
 
-fn verify(vectors: &Path, row: &Real, policy: &Policy<'_>) -> Result<Verified, VerifyError> {
-    parse(vectors, &row.file)?.verify(&Roots::aws(), policy)
+/// At a time, whether or not it is a debug enclave's.
+fn verify_at(vectors: &Path, row: &Real, at_ms: u64) -> Result<Verified, VerifyError> {
+    let archived = Archived { at: Some(UnixMillis(at_ms)), nonce: None };
+    parse(vectors, &row.file)?.verify_archived(&Roots::aws(), &archived, &ALLOWING_DEBUG)
 }
 
-fn allowing_debug(at_ms: u64) -> Policy<'static> {
-    Policy { debug: DebugPolicy::Allow, ..Policy::at(UnixMillis(at_ms)) }
-}
+const ALLOWING_DEBUG: Expected<'static> =
+    Expected { profiles: &[], registers: &[], debug: DebugPolicy::Allow };
 
 fn hex(bytes: Option<&[u8]>) -> Option<String> {
     bytes.map(|b| data_encoding::HEXLOWER.encode(b))
@@ -59,12 +61,14 @@ fn valid_documents_verify_at_their_own_time_and_show_what_they_hold() {
     assert_eq!(valid.len(), 46);
     for row in valid {
         let at = row.verify_at_unix_ms.unwrap();
-        let verified =
-            verify(&vectors, row, &allowing_debug(at)).unwrap_or_else(|e| panic!("{}: {e}", row.file));
+        let verified = parse(&vectors, &row.file)
+            .unwrap()
+            .verify_archived(&Roots::aws(), &Archived::default(), &ALLOWING_DEBUG)
+            .unwrap_or_else(|e| panic!("{}: {e}", row.file));
 
         assert_eq!(verified.root(), RootKind::Aws);
         assert_eq!(verified.timestamp(), UnixMillis(at));
-        assert_eq!(verified.checked_at(), UnixMillis(at));
+        assert_eq!(verified.checked(), Checked::Archived(UnixMillis(at)));
         assert_eq!(Some(verified.module_id()), row.module_id.as_deref());
         assert_eq!(verified.is_debug(), row.debug_mode.unwrap());
         assert_eq!(hex(verified.public_key()), row.public_key);
@@ -92,7 +96,7 @@ fn valid_documents_are_stale_outside_their_window() {
     let rows = index(&vectors);
     for row in in_folder(&rows, "nitro/valid/") {
         let (from, until) = row.chain_valid_unix.unwrap();
-        let at = |ms| verify(&vectors, row, &allowing_debug(ms));
+        let at = |ms| verify_at(&vectors, row, ms);
         let late = at(until * 1000 + 1).unwrap_err();
         assert!(
             matches!(late, VerifyError::Expired { until: u, .. } if u == UnixMillis::from_seconds(until)),
@@ -111,7 +115,11 @@ fn debug_documents_are_refused_by_name() {
     let Some(vectors) = outside_vectors() else { return };
     let mut refused = 0;
     for row in in_folder(&index(&vectors), "nitro/valid/") {
-        let verdict = verify(&vectors, row, &Policy::at(UnixMillis(row.verify_at_unix_ms.unwrap())));
+        let verdict = parse(&vectors, &row.file).unwrap().verify_archived(
+            &Roots::aws(),
+            &Archived::default(),
+            &Expected::default(),
+        );
         if row.debug_mode == Some(true) {
             let refusal = verdict.unwrap_err();
             assert_eq!(refusal, VerifyError::DebugMode);
@@ -135,7 +143,7 @@ fn invalid_and_nitrotpm_documents_are_refused_by_name() {
     assert_eq!(invalid.len(), 4);
     for row in invalid {
         let at = row.verify_at_unix_ms.unwrap_or(1_713_379_906_000);
-        let refusal = verify(&vectors, row, &allowing_debug(at)).unwrap_err();
+        let refusal = verify_at(&vectors, row, at).unwrap_err();
         let expected = match &row.file[row.file.len() - 13..] {
             "15d4f223.cose" | "7df2cdc0.cose" => refusal == VerifyError::DocumentSignature,
             "4164bfae.cose" => matches!(
@@ -162,57 +170,80 @@ fn other_roots_vouch_for_nothing() {
     ));
     let other = Roots::from_der(&[&pem("unknown_ca.crt")]).unwrap();
     for row in in_folder(&index(&vectors), "nitro/valid/") {
-        let policy = allowing_debug(row.verify_at_unix_ms.unwrap());
-        let refusal = parse(&vectors, &row.file).unwrap().verify(&other, &policy).unwrap_err();
+        let evidence = parse(&vectors, &row.file).unwrap();
+        let refusal = evidence.verify_archived(&other, &Archived::default(), &ALLOWING_DEBUG).unwrap_err();
         assert_eq!(refusal, VerifyError::UnknownRoot { sha256: caution_attest::AWS_ROOT_G1_SHA256 });
         assert_eq!(refusal.kind(), Blame::Untrusted);
     }
 }
 
 #[test]
-fn policy_is_asked_of_a_real_document() {
+fn a_live_question_is_asked_of_a_real_document() {
     let Some(vectors) = outside_vectors() else { return };
     let rows = index(&vectors);
     let row = rows.iter().find(|row| row.file.ends_with("8ff485d8.cose")).unwrap();
     let at = row.verify_at_unix_ms.unwrap();
-    let base = Policy::at(UnixMillis(at));
-    let ask = |policy: Policy<'_>| verify(&vectors, row, &policy);
-
     let nonce: Nonce = row.nonce.as_ref().unwrap().parse().unwrap();
-    assert!(ask(Policy { nonce: Some(nonce.as_bytes()), ..base }).is_ok());
-    assert_eq!(
-        ask(Policy { nonce: Some(&nonce.as_bytes()[..31]), ..base }).err(),
-        Some(VerifyError::NonceMismatch)
-    );
-    assert_eq!(ask(Policy { nonce: Some(b""), ..base }).err(), Some(VerifyError::EmptyNonce));
+    let base = Live { now: UnixMillis(at), nonce: nonce.as_bytes(), max_age_ms: 0 };
+    let ask = |live: Live<'_>| parse(&vectors, &row.file)?.verify(&Roots::aws(), &live, &Expected::default());
 
-    let later = UnixMillis(at + 60_001);
-    assert!(ask(Policy { now: later, max_age_ms: Some(60_001), ..base }).is_ok());
+    assert_eq!(ask(base).unwrap().checked(), Checked::Live(UnixMillis(at)));
+    let other = Live { nonce: &nonce.as_bytes()[..31], ..base };
+    assert_eq!(ask(other).err(), Some(VerifyError::NonceMismatch));
+    assert_eq!(ask(Live { nonce: b"", ..base }).err(), Some(VerifyError::EmptyNonce));
+    let later = Live { now: UnixMillis(at + 60_001), max_age_ms: 60_001, ..base };
+    assert!(ask(later).is_ok());
     assert_eq!(
-        ask(Policy { now: later, max_age_ms: Some(60_000), ..base }).err(),
+        ask(Live { max_age_ms: 60_000, ..later }).err(),
         Some(VerifyError::TooOld { age_ms: 60_001, limit_ms: 60_000 })
     );
+}
 
-    let right = ask(base).unwrap().measurements();
-    assert!(ask(Policy { expected: Some(&right), ..base }).is_ok());
-    let wrong = Measurements { pcr1: Pcr::new([1; 48]), pcr2: Pcr::new([2; 48]), ..right };
-    let VerifyError::PcrMismatch { registers } = ask(Policy { expected: Some(&wrong), ..base }).unwrap_err()
-    else {
-        panic!("another refusal")
+#[test]
+fn registers_of_a_real_document_are_compared() {
+    let Some(vectors) = outside_vectors() else { return };
+    let rows = index(&vectors);
+    let row = rows.iter().find(|row| row.file.ends_with("8ff485d8.cose")).unwrap();
+    let ask = |expected: Expected<'_>| {
+        parse(&vectors, &row.file)?.verify_archived(&Roots::aws(), &Archived::default(), &expected)
     };
-    let registers: Vec<_> = registers.iter().map(|m| (m.register.get(), m.expected, m.actual)).collect();
-    assert_eq!(registers, [(1, wrong.pcr1, Some(right.pcr1)), (2, wrong.pcr2, Some(right.pcr2))]);
+    let image = |measurements| ImagePcrs { measurements, pcr8: None };
+
+    let right = ask(Expected::default()).unwrap().measurements();
+    let wrong = Measurements { pcr1: Pcr::new([1; 48]), pcr2: Pcr::new([2; 48]), ..right };
+    let nearly = Measurements { pcr2: Pcr::new([2; 48]), ..right };
+    assert!(ask(Expected { profiles: &[image(wrong), image(right)], ..Expected::default() }).is_ok());
+    for (profiles, differing) in [
+        (&[image(wrong)][..], &[(1, wrong.pcr1, Some(right.pcr1)), (2, wrong.pcr2, Some(right.pcr2))][..]),
+        (&[image(wrong), image(nearly)], &[(2, nearly.pcr2, Some(right.pcr2))]),
+    ] {
+        let refusal = ask(Expected { profiles, ..Expected::default() }).unwrap_err();
+        assert_eq!(refusal.to_string().contains("none of the 2 pinned images"), profiles.len() == 2);
+        let VerifyError::PcrMismatch { registers, .. } = refusal else { panic!("another refusal") };
+        let registers: Vec<_> = registers.iter().map(|m| (m.register.get(), m.expected, m.actual)).collect();
+        assert_eq!(registers, differing);
+    }
 
     let pcr31 = PcrIndex::try_from(31).unwrap();
-    let absent = [(pcr31, Pcr::EMPTY)];
-    let refusal = ask(Policy { registers: &absent, ..base }).unwrap_err();
+    let refusal = ask(Expected { registers: &[(pcr31, Pcr::EMPTY)], ..Expected::default() }).unwrap_err();
     assert_eq!(refusal.to_string(), format!("PCR31 is absent, expected {}", Pcr::EMPTY));
     assert_eq!(refusal.kind(), Blame::Mismatch);
-    let zero = [(pcr31, Pcr::ZERO)];
-    assert_eq!(
-        ask(Policy { registers: &zero, ..base }).err(),
-        Some(VerifyError::ZeroExpectation { register: pcr31 })
-    );
+    let zero = Expected { registers: &[(pcr31, Pcr::ZERO)], ..Expected::default() };
+    assert_eq!(ask(zero).err(), Some(VerifyError::ZeroExpectation { register: pcr31 }));
+}
+
+/// The formula that `specs/attestation.md` gives for PCR3 and PCR4.
+#[test]
+fn pcr4_is_of_the_parent_instance() {
+    let Some(vectors) = outside_vectors() else { return };
+    let pcr4 = PcrIndex::try_from(4).unwrap();
+    for row in in_folder(&index(&vectors), "nitro/valid/") {
+        let at = row.verify_at_unix_ms.unwrap();
+        let verified = verify_at(&vectors, row, at).unwrap();
+        let (instance, _) = verified.module_id().rsplit_once("-enc").unwrap();
+        let expected = Sha384::new().chain_update([0; 48]).chain_update(instance).finalize();
+        assert_eq!(verified.pcr(pcr4).unwrap().as_bytes()[..], expected[..], "{}", row.file);
+    }
 }
 
 /// Our reader of certificates and the `x509-cert` crate read the same from real chains.
@@ -224,7 +255,7 @@ fn certificates_read_as_another_reader_reads_them() {
         let evidence = parse(&vectors, &row.file).unwrap();
         let fields = evidence.unverified_fields().clone();
         let verified =
-            evidence.verify(&Roots::aws(), &allowing_debug(row.verify_at_unix_ms.unwrap())).unwrap();
+            evidence.verify_archived(&Roots::aws(), &Archived::default(), &ALLOWING_DEBUG).unwrap();
         for (der, summary) in fields.cabundle.iter().chain([&fields.certificate]).zip(verified.chain()) {
             let other = x509_cert::Certificate::from_der(der).unwrap();
             let tbs = other.tbs_certificate();

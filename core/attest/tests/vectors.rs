@@ -1,9 +1,10 @@
 //! The language-neutral vectors of `specs/vectors/attest`, and `specs/attestation.md` against the code.
 
 use caution_attest::{
-    CertificateError, DebugPolicy, Evidence, Malformed, Policy, Roots, UnixMillis, VerifyError,
+    Archived, CertificateError, DebugPolicy, Evidence, Expected, Live, Malformed, Roots, UnixMillis,
+    VerifyError,
 };
-use caution_measure::{Measurements, Pcr, PcrIndex};
+use caution_measure::{ImagePcrs, Measurements, Pcr, PcrIndex};
 use data_encoding::{BASE64, HEXLOWER};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,14 +17,22 @@ struct Vector {
     #[serde(rename = "about")]
     _about: String,
     expect: String,
-    at: u64,
+    call: Call,
+    at: Option<u64>,
     nonce: Option<String>,
     max_age_ms: Option<u64>,
     allow_debug: bool,
-    expected: Option<Measurements>,
+    profiles: Vec<Measurements>,
     registers: BTreeMap<u8, Pcr>,
     root: String,
     document: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Call {
+    Live,
+    Archived,
 }
 
 impl Vector {
@@ -35,16 +44,30 @@ impl Vector {
             .map(|hex| HEXLOWER.decode(hex.as_bytes()).expect("vectors hold lower-case hex"));
         let registers: Vec<_> =
             self.registers.iter().map(|(n, pcr)| (register(u64::from(*n)), *pcr)).collect();
-        let policy = Policy {
-            now: UnixMillis(self.at),
-            nonce: nonce.as_deref(),
-            max_age_ms: self.max_age_ms,
-            debug: if self.allow_debug { DebugPolicy::Allow } else { DebugPolicy::Refuse },
-            expected: self.expected.as_ref(),
+        let profiles: Vec<_> =
+            self.profiles.iter().map(|&measurements| ImagePcrs { measurements, pcr8: None }).collect();
+        let expected = Expected {
+            profiles: &profiles,
             registers: &registers,
+            debug: if self.allow_debug { DebugPolicy::Allow } else { DebugPolicy::Refuse },
         };
         let roots = Roots::dev_root(&base64(&self.root)).expect("a vector's root is a certificate");
-        let verified = Evidence::parse(&base64(&self.document))?.verify(&roots, &policy)?;
+        let evidence = Evidence::parse(&base64(&self.document))?;
+        let at = self.at.map(UnixMillis);
+        let verified = match self.call {
+            Call::Live => {
+                let live = Live {
+                    now: at.expect("a live question has a time"),
+                    nonce: nonce.as_deref().expect("a live question has a challenge"),
+                    max_age_ms: self.max_age_ms.expect("a live question has a limit"),
+                };
+                evidence.verify(&roots, &live, &expected)?
+            }
+            Call::Archived => {
+                let archived = Archived { at, nonce: nonce.as_deref() };
+                evidence.verify_archived(&roots, &archived, &expected)?
+            }
+        };
         assert!(verified.timestamp().0 > 0 && verified.chain().len() >= 2);
         Ok(())
     }

@@ -118,22 +118,33 @@ fn questions(scene: &Scene) -> Vec<Vector> {
             }
         })
     };
-    let at = |name, about, at| Vector { at, ..ok(name, about, honest()) };
+    let at = |name, about, at| Vector { at: Some(at), ..ok(name, about, honest()) };
+    let other = [[0xb0; 48]; 3];
     vec![
+        Vector { at: None, ..ok("ok-at-its-own-time", "Kept, and checked at its own time.", honest()) },
         at("ok-at-first-moment-of-skew", "Checked five minutes before it was signed.", NOON_MS - 300_000),
         at("ok-at-last-moment", "Checked in the chain's last millisecond.", WINDOW.1 * 1000),
         Vector {
             nonce: Some(NONCE.to_vec()),
             max_age_ms: Some(0),
-            ..ok("ok-nonce", "It carries the challenge and was signed this very millisecond.", honest())
+            ..ok("ok-live", "It carries the challenge and was signed this very millisecond.", honest())
         },
         Vector {
-            at: NOON_MS + 60_000,
+            nonce: Some(NONCE.to_vec()),
+            ..ok("ok-archived-nonce", "It was kept, and so was the challenge that it carries.", honest())
+        },
+        Vector {
+            at: Some(NOON_MS + 60_000),
+            nonce: Some(NONCE.to_vec()),
             max_age_ms: Some(60_000),
             ..ok("ok-oldest", "It is exactly as old as may be.", honest())
         },
         Vector {
-            expected: Some(PCRS),
+            profiles: vec![other, PCRS],
+            ..ok("ok-one-of-two-images", "It is the second of two pinned images.", honest())
+        },
+        Vector {
+            profiles: vec![PCRS],
             registers: vec![(8, [0xa8; 48]), (0, PCRS[0])],
             ..ok(
                 "ok-expected-registers",

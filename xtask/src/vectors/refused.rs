@@ -5,10 +5,19 @@ use super::scene::{NONCE, NOON, NOON_MS, PCRS, Scene, WINDOW, key};
 use caution_devnsm::document::{Certificate, Document, Value};
 
 pub(super) fn vectors(scene: &Scene) -> Vec<Vector> {
-    [headers(scene), roots(scene), signatures(scene), time(scene), content(scene), policy(scene)]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        headers(scene),
+        roots(scene),
+        signatures(scene),
+        time(scene),
+        content(scene),
+        freshness(scene),
+        debug(scene),
+        registers(scene),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 fn headers(scene: &Scene) -> Vec<Vector> {
@@ -124,7 +133,7 @@ fn signatures(scene: &Scene) -> Vec<Vector> {
 
 fn time(scene: &Scene) -> Vec<Vector> {
     let honest = || scene.sign(scene.payload().to_bytes());
-    let at = |name, about, expect, at| Vector { at, ..Vector::new(name, about, expect, honest()) };
+    let at = |name, about, expect, at| Vector { at: Some(at), ..Vector::new(name, about, expect, honest()) };
     let ending = |place, seconds| {
         scene.certified(move |index, c: &mut Certificate| {
             if index == place {
@@ -182,9 +191,19 @@ fn time(scene: &Scene) -> Vec<Vector> {
             NOON_MS - 300_001,
         ),
         Vector {
-            at: NOON_MS + 60_001,
+            at: Some(NOON_MS + 60_001),
+            nonce: Some(NONCE.to_vec()),
             max_age_ms: Some(60_000),
             ..Vector::new("time-too-old", "It is a millisecond too old.", "TooOld", honest())
+        },
+        Vector {
+            at: None,
+            ..Vector::new(
+                "time-own-outside-leaf",
+                "Kept, and its own time is before its certificate's.",
+                "NotYetValid",
+                scene.saying(|p| p.timestamp_ms = WINDOW.0 * 1000 - 1),
+            )
         },
     ]
 }
@@ -216,30 +235,11 @@ fn content(scene: &Scene) -> Vec<Vector> {
     ]
 }
 
-fn policy(scene: &Scene) -> Vec<Vector> {
+fn freshness(scene: &Scene) -> Vec<Vector> {
     let honest = || scene.sign(scene.payload().to_bytes());
-    let zeroed = |registers: &'static [usize]| {
-        scene.saying(|p| {
-            for register in registers {
-                p.pcrs[*register].1.fill(0);
-            }
-        })
-    };
     let nonce = |name, about, expect, nonce: &[u8], document| Vector {
         nonce: Some(nonce.to_vec()),
         ..Vector::new(name, about, expect, document)
-    };
-    let expected = |name, about, pcrs| Vector {
-        expected: Some(pcrs),
-        ..Vector::new(name, about, "PcrMismatch", honest())
-    };
-    let register = |name, about, expect, register| Vector {
-        registers: vec![register],
-        ..Vector::new(name, about, expect, honest())
-    };
-    let partly = |name, about, registers| Vector {
-        allow_debug: true,
-        ..Vector::new(name, about, "PartlyZero", zeroed(registers))
     };
     let no_nonce = || scene.saying(|p| p.nonce = None);
     vec![
@@ -247,39 +247,28 @@ fn policy(scene: &Scene) -> Vec<Vector> {
         nonce("nonce-prefix", "It carries more than the challenge.", "NonceMismatch", &NONCE[..31], honest()),
         nonce("nonce-missing", "It carries no challenge.", "NonceMissing", &NONCE, no_nonce()),
         nonce("nonce-empty-question", "The challenge is empty.", "EmptyNonce", &[], honest()),
-        Vector::new("debug-refused", "A debug enclave.", "DebugMode", zeroed(&[0, 1, 2])),
+        Vector {
+            max_age_ms: Some(60_000),
+            ..nonce(
+                "nonce-other-live",
+                "A live answer to another challenge.",
+                "NonceMismatch",
+                &[0x6f; 32],
+                honest(),
+            )
+        },
+    ]
+}
+
+fn debug(scene: &Scene) -> Vec<Vector> {
+    let partly = |name, about, registers| Vector {
+        allow_debug: true,
+        ..Vector::new(name, about, "PartlyZero", zeroed(scene, registers))
+    };
+    vec![
+        Vector::new("debug-refused", "A debug enclave.", "DebugMode", zeroed(scene, &[0, 1, 2])),
         partly("debug-partly-zero", "PCR0 is zero and PCR1 and PCR2 are not.", &[0]),
         partly("debug-mostly-zero", "PCR0 and PCR1 are zero and PCR2 is not.", &[0, 1]),
-        expected("pcr0-other", "PCR0 is another one.", [[0xb0; 48], PCRS[1], PCRS[2]]),
-        expected("pcr-all-other", "PCR0, PCR1 and PCR2 are others.", [[0xb0; 48]; 3]),
-        expected(
-            "pcr-swapped",
-            "PCR1 and PCR2 are expected in each other's place.",
-            [PCRS[0], PCRS[2], PCRS[1]],
-        ),
-        register("pcr8-zero", "PCR8 is zero, so nobody signed the image.", "PcrMismatch", (8, [0xa8; 48])),
-        register("pcr20-absent", "PCR20 is expected and absent.", "PcrMismatch", (20, [0xa8; 48])),
-        register("pcr-zero-expected", "PCR4 is expected to be zero.", "ZeroExpectation", (4, [0; 48])),
-        Vector {
-            expected: Some([[0; 48]; 3]),
-            allow_debug: true,
-            ..Vector::new(
-                "pcr-debug-expected",
-                "A debug enclave is what is expected.",
-                "ZeroExpectation",
-                zeroed(&[0, 1, 2]),
-            )
-        },
-        Vector {
-            expected: Some(PCRS),
-            allow_debug: true,
-            ..Vector::new(
-                "pcr-of-debug",
-                "A debug enclave is allowed and its registers are not.",
-                "PcrMismatch",
-                zeroed(&[0, 1, 2]),
-            )
-        },
         Vector::new(
             "order-expired-debug",
             "Expired, another challenge and in debug mode: what is wrong first is reported.",
@@ -294,9 +283,61 @@ fn policy(scene: &Scene) -> Vec<Vector> {
     ]
 }
 
+/// The honest document but for these registers, which are zero.
+fn zeroed(scene: &Scene, registers: &[usize]) -> Vec<u8> {
+    scene.saying(|p| {
+        for register in registers {
+            p.pcrs[*register].1.fill(0);
+        }
+    })
+}
+
+fn registers(scene: &Scene) -> Vec<Vector> {
+    let honest = || scene.sign(scene.payload().to_bytes());
+    let images = |name, about, profiles: &[[[u8; 48]; 3]]| Vector {
+        profiles: profiles.to_vec(),
+        ..Vector::new(name, about, "PcrMismatch", honest())
+    };
+    let zero_expected = |vector| Vector { expect: "ZeroExpectation", ..vector };
+    let register = |name, about, register| Vector {
+        registers: vec![register],
+        ..Vector::new(name, about, "PcrMismatch", honest())
+    };
+    let of_debug = |vector| Vector { allow_debug: true, document: zeroed(scene, &[0, 1, 2]), ..vector };
+    let zero = [[0; 48]; 3];
+    vec![
+        images("pcr0-other", "PCR0 is another one.", &[[[0xb0; 48], PCRS[1], PCRS[2]]]),
+        images("pcr-all-other", "PCR0, PCR1 and PCR2 are others.", &[[[0xb0; 48]; 3]]),
+        images(
+            "pcr-swapped",
+            "PCR1 and PCR2 are expected in each other's place.",
+            &[[PCRS[0], PCRS[2], PCRS[1]]],
+        ),
+        images(
+            "pcr-mixed-images",
+            "Each register is one of two pinned images, and all are of neither.",
+            &[[PCRS[0], [0xb1; 48], [0xb2; 48]], [[0xb0; 48], PCRS[1], PCRS[2]]],
+        ),
+        zero_expected(images(
+            "pcr-zero-second-image",
+            "The second of two pinned images has a register that is zero.",
+            &[PCRS, [PCRS[0], [0; 48], PCRS[2]]],
+        )),
+        register("pcr8-zero", "PCR8 is zero, so nobody signed the image.", (8, [0xa8; 48])),
+        register("pcr20-absent", "PCR20 is expected and absent.", (20, [0xa8; 48])),
+        zero_expected(register("pcr-zero-expected", "PCR4 is expected to be zero.", (4, [0; 48]))),
+        zero_expected(of_debug(images(
+            "pcr-debug-expected",
+            "A debug enclave is what is expected.",
+            &[zero],
+        ))),
+        of_debug(images("pcr-of-debug", "A debug enclave is allowed and its registers are not.", &[PCRS])),
+    ]
+}
+
 impl Vector {
     /// Asked after the chain's end, with a challenge it does not carry.
     fn late(self) -> Self {
-        Self { at: WINDOW.1 * 1000 + 1, nonce: Some(vec![0; 32]), ..self }
+        Self { at: Some(WINDOW.1 * 1000 + 1), nonce: Some(vec![0; 32]), ..self }
     }
 }

@@ -7,7 +7,7 @@ use crate::commands::unix_millis;
 use crate::error::Exit;
 use caution_abi::evidence::UserData;
 use caution_abi::manifest::Manifest;
-use caution_attest::{Blame, Evidence, Policy, RootKind, Roots, VerifyError};
+use caution_attest::{Blame, Evidence, Expected, Live, RootKind, Roots, VerifyError};
 use caution_measure::{ImagePcrs, Pcr, PcrIndex, Sha256Digest};
 
 /// What authentic evidence says.
@@ -27,14 +27,10 @@ pub(super) fn authenticate(
     now: jiff::Timestamp,
     verdict: &mut Verdict,
 ) -> Option<Authenticated> {
-    let policy = Policy {
-        nonce: Some(fetched.nonce.as_bytes()),
-        max_age_ms: Some(MAX_AGE_MS),
-        ..Policy::at(unix_millis(now))
-    };
+    let live = Live { now: unix_millis(now), nonce: fetched.nonce.as_bytes(), max_age_ms: MAX_AGE_MS };
     let verified = Evidence::parse(&fetched.document)
         .map_err(VerifyError::from)
-        .and_then(|evidence| evidence.verify(roots, &policy));
+        .and_then(|evidence| evidence.verify(roots, &live, &Expected::default()));
     let verified = match verified {
         Ok(verified) => verified,
         Err(refusal) => {

@@ -8,8 +8,8 @@ use crate::error::{CliError, Exit};
 use crate::terminal::Look;
 use crate::verify::target::roots_from_file;
 use caution_appspec::printable;
-use caution_attest::{Blame, Evidence, Policy, RootKind, Roots, Verified, VerifyError};
-use caution_measure::{ImagePcrs, PcrIndex};
+use caution_attest::{Archived, Blame, Evidence, Expected, RootKind, Roots, Verified, VerifyError};
+use caution_measure::ImagePcrs;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
@@ -54,16 +54,15 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<(), CliError> {
         None => Roots::aws(),
     };
     let document = read_document(&args.file)?;
-    let signer = expected.and_then(|pcrs| pcrs.pcr8).map(|pcr8| (PcrIndex::SIGNER, pcr8));
-    let policy = Policy {
+    let archived = Archived {
+        at: Some(unix_millis(args.at.unwrap_or_else(jiff::Timestamp::now))),
         nonce: args.nonce.as_ref().map(|nonce| nonce.0.as_slice()),
-        expected: expected.as_ref().map(|pcrs| &pcrs.measurements),
-        registers: signer.as_slice(),
-        ..Policy::at(unix_millis(args.at.unwrap_or_else(jiff::Timestamp::now)))
     };
+    let image = Expected { profiles: expected.as_slice(), ..Expected::default() };
     let evidence = Evidence::parse(&document).map_err(|e| refusal(&e.into(), None))?;
     let signed_at = evidence.unverified_fields().timestamp.to_string();
-    let verified = evidence.verify(&roots, &policy).map_err(|e| refusal(&e, Some(&signed_at)))?;
+    let verified =
+        evidence.verify_archived(&roots, &archived, &image).map_err(|e| refusal(&e, Some(&signed_at)))?;
     if context.terminal.json {
         context.terminal.json_result(&to_json(args, &verified, expected.as_ref()));
     } else {
