@@ -5,10 +5,12 @@
 
 mod error;
 mod export;
+mod history;
 mod objects;
 mod plumbing;
 
 pub use error::GitError;
+pub use history::Between;
 
 use caution_appspec::excerpt;
 use objects::{Description, Kind, Objects};
