@@ -20,7 +20,7 @@ pub(crate) struct Containerfile {
     /// `RUN` instructions, in file order.
     pub(crate) runs: Vec<Run>,
     /// The other parser that a `# syntax=` directive names, which BuildKit fetches.
-    pub(crate) frontend: Option<String>,
+    pub(crate) frontend: Option<ImageUse>,
     /// Where comments may first be put: parser directives stand before everything else.
     pub(crate) after_directives: usize,
     /// What continues a line: a backslash, unless a directive says otherwise.
@@ -199,21 +199,21 @@ fn words(line: &str, start: usize) -> impl Iterator<Item = (&str, usize)> {
 /// Parser directives, which stand at the very top.
 struct Directives {
     escape: char,
-    frontend: Option<String>,
+    frontend: Option<ImageUse>,
     /// Where they end.
     end: usize,
 }
 
 fn directives(text: &str) -> Directives {
     let mut found = Directives { escape: '\\', frontend: None, end: 0 };
-    for line in text.split_inclusive('\n') {
+    for (number, line) in (1..).zip(text.split_inclusive('\n')) {
         // BuildKit looks past a first line for the kernel, and past keys it does not know.
         let is_shebang = found.end == 0 && line.starts_with("#!");
         match line.trim().strip_prefix('#').and_then(|rest| rest.split_once('=')) {
             _ if is_shebang => {}
             Some((key, value)) if is_key(key.trim()) => match key.trim().to_ascii_lowercase().as_str() {
                 "escape" => found.escape = value.trim().chars().next().unwrap_or(found.escape),
-                "syntax" => found.frontend = Some(value.trim().to_owned()),
+                "syntax" => found.frontend = Some(frontend(number, text, value)),
                 _ => {}
             },
             _ => break,
@@ -221,6 +221,15 @@ fn directives(text: &str) -> Directives {
         found.end += line.len();
     }
     found
+}
+
+/// The image that a directive on this line names; `value` is a part of the text.
+fn frontend(line: usize, text: &str, value: &str) -> ImageUse {
+    // Only the first word is its name, the others are arguments of it (`GetSyntax` of BuildKit).
+    let name = value.split_ascii_whitespace().next().unwrap_or_default();
+    let start = name.as_ptr() as usize - text.as_ptr() as usize;
+    let written = name.to_owned();
+    ImageUse { line, span: start..start + name.len(), reference: Some(written.clone()), written }
 }
 
 fn is_key(text: &str) -> bool {

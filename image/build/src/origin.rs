@@ -2,7 +2,7 @@
 //! commit, or one given on the command line.
 
 use crate::containerfile::{self, Containerfile, ImageUse};
-use crate::engine::{self, BuildRequest, ContainerEngine, EngineError, Found, LineSink};
+use crate::engine::{self, BuildRequest, ContainerEngine, EngineError, Found, LineSink, PATIENCE};
 use crate::error::BuildError;
 use crate::pin::{self, Committed, Pin, Source};
 use crate::process::find_program;
@@ -39,6 +39,9 @@ impl Origin {
             return Ok(Self::Given(path.to_owned()));
         }
         if let Some(path) = &spec.build.oci_tarball {
+            if let Some(committed) = committed {
+                committed.check_builds_nothing(&format!("`{}`", excerpt(path, 200)))?;
+            }
             let (path, commit) = (path.clone(), request.commit.clone());
             return match request.repo.file_size(&commit, &path)? {
                 Some(size) => Ok(Self::Committed { path, size }),
@@ -48,7 +51,7 @@ impl Origin {
         let mut file = Chosen::find(request, spec)?;
         file.pinning = pinning;
         file.prepare(request, committed)?;
-        let found = engine::find(request.engine, &local_images(&file.parsed), find_program)?;
+        let found = engine::find(request.engine, &local_images(&file.parsed), PATIENCE, find_program)?;
         Ok(Self::Containerfile(Box::new(file), found))
     }
 
@@ -98,7 +101,7 @@ impl Origin {
     /// Refuses base images whose digest nobody knows.
     pub(crate) fn check_pinned(&self, container: &Container) -> Result<(), BuildError> {
         match self {
-            Self::Containerfile(file, _) => file.check_pinned(&container.digests),
+            Self::Containerfile(file, _) => file.check_pinned(None, &container.digests),
             Self::Committed { .. } | Self::Given(_) => Ok(()),
         }
     }
@@ -197,7 +200,7 @@ impl Chosen {
             self.fixed = committed.digests(&self.name, &self.text, &self.parsed)?;
         }
         if request.strict {
-            self.check_pinned(&self.fixed)?;
+            self.check_pinned(self.parsed.frontend.as_ref(), &self.fixed)?;
         }
         match request.output.to_str() {
             Some(_) => Ok(()),
@@ -205,10 +208,15 @@ impl Chosen {
         }
     }
 
-    /// Refuses images that have no digest, neither of their own nor among `digests`.
-    fn check_pinned(&self, digests: &[Option<Sha256Digest>]) -> Result<(), BuildError> {
+    /// Refuses images that have no digest, neither of their own nor among `digests`; a frontend can only have its own.
+    fn check_pinned(
+        &self,
+        frontend: Option<&ImageUse>,
+        digests: &[Option<Sha256Digest>],
+    ) -> Result<(), BuildError> {
         let mut images = Vec::new();
-        for (image, digest) in self.parsed.images.iter().zip(digests) {
+        let frontend = frontend.map(|image| (image, &None));
+        for (image, digest) in frontend.into_iter().chain(self.parsed.images.iter().zip(digests)) {
             if image.digest().is_none() && digest.is_none() {
                 images.push((image.line, excerpt(&image.written, 200)));
             }
@@ -223,9 +231,10 @@ impl Chosen {
     /// The file the engine reads, as seen from the context: the Containerfile itself, or one beside the
     /// context, with the fixed digests put in or under a harmless name. In its place that would change what `COPY . .` copies.
     fn for_engine(&self, work: &Path) -> Result<String, BuildError> {
-        // buildah hands a file of such a name to the C preprocessor, which includes any file of this machine.
-        let preprocessed = self.name.strip_suffix(".in").is_some();
-        if self.fixed.iter().all(Option::is_none) && !preprocessed {
+        // buildah hands a file of such a name to the C preprocessor, which includes any file of this machine;
+        // every engine takes `-` for its standard input.
+        let misread = self.name.strip_suffix(".in").is_some() || self.name == "-";
+        if self.fixed.iter().all(Option::is_none) && !misread {
             return Ok(self.name.clone());
         }
         let text = self.source(&self.fixed).with_digests();
@@ -278,6 +287,9 @@ impl Chosen {
         request: &Request<'_>,
         engine: &dyn ContainerEngine,
     ) -> Result<Vec<Option<Sha256Digest>>, EngineError> {
+        if let Some(frontend) = self.parsed.frontend.as_ref().filter(|image| image.digest().is_none()) {
+            (request.progress)(unpinned_frontend(&self.name, frontend));
+        }
         let mut digests = Vec::new();
         for (image, fixed) in self.parsed.images.iter().zip(&self.fixed) {
             let digest = match (&image.reference, image.digest(), fixed) {
@@ -307,7 +319,7 @@ fn check_digests(file: &str, parsed: &Containerfile) -> Result<(), BuildError> {
         let (file, image_name) = (file.to_owned(), excerpt(&image.written, 200));
         Some(BuildError::BaseDigest { file, line: image.line, image: image_name, fault })
     };
-    parsed.images.iter().find_map(faulty).map_or(Ok(()), Err)
+    parsed.frontend.iter().chain(&parsed.images).find_map(faulty).map_or(Ok(()), Err)
 }
 
 fn unpinned(file: &str, image: &ImageUse, replacement: Option<String>) -> Progress<'static> {
@@ -324,6 +336,18 @@ fn unpinned(file: &str, image: &ImageUse, replacement: Option<String>) -> Progre
     Progress::Warning {
         message: format!("{file}:{line}: `{name}` is not pinned; the next build may differ"),
         fix: replacement.map(|replacement| format!("caution apps pin, or write {replacement}")),
+    }
+}
+
+fn unpinned_frontend(file: &str, frontend: &ImageUse) -> Progress<'static> {
+    let (line, name) = (frontend.line, excerpt(&frontend.written, 200));
+    Progress::Warning {
+        message: format!(
+            "{file}:{line}: docker fetches `{name}` to read this file, and it is not pinned; the next build may differ"
+        ),
+        fix: Some(format!(
+            "remove the `# syntax=` line, which docker 23 and newer can do without, or write {name}@sha256:<digest>"
+        )),
     }
 }
 
@@ -356,5 +380,14 @@ mod tests {
         assert_eq!(fix, Some(format!("caution apps pin, or write debian@sha256:{digest}")));
         let (message, fix) = warning("FROM localhost/x\n", None);
         assert!(message.contains("image of this machine") && fix.is_none(), "{message}");
+
+        let frontend = containerfile::parse("# syntax = docker/dockerfile:1 a\nFROM x\n").frontend;
+        let warning = unpinned_frontend("Containerfile", &frontend.expect("is there"));
+        let Progress::Warning { message, fix } = warning else { panic!("{warning:?}") };
+        assert!(
+            message.starts_with("Containerfile:1: docker fetches `docker/dockerfile:1` to read"),
+            "{message}"
+        );
+        assert!(fix.is_some_and(|fix| fix.contains("docker/dockerfile:1@sha256:")));
     }
 }

@@ -376,6 +376,18 @@ fn what_can_be_refused_is_refused_before_anything_is_written() {
         "2 base images are named without a digest:\n    Containerfile:1: `debian:12`\n    Containerfile:3: `busybox`"
     );
 
+    scratch.write("Containerfile", "# syntax=docker/dockerfile:1\nFROM scratch\n");
+    scratch.commit();
+    let error = build_strictly(&scratch).expect_err("is not pinned");
+    assert_eq!(
+        error.to_string(),
+        "A base image is named without a digest:\n    Containerfile:1: `docker/dockerfile:1`"
+    );
+    scratch.write("Containerfile", &format!("# syntax=x@sha256:{}\nFROM scratch\n", "5".repeat(63)));
+    scratch.commit();
+    let error = build_quietly(&scratch).expect_err("has a short digest");
+    assert!(error.to_string().contains("Containerfile:1: the digest of `x@sha256:5"), "{error}");
+
     fs::write(scratch.path().join("Containerfile"), b"FROM scratch\n# \xff\n").expect("writes");
     scratch.commit();
     assert!(matches!(build_quietly(&scratch), Err(BuildError::ContainerfileNotText(_))));

@@ -11,12 +11,15 @@ use caution_measure::Sha256Digest;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 /// The program, and what it can do.
 #[derive(Debug, Clone)]
 pub(crate) struct Buildah {
     program: PathBuf,
     parser: Parser,
+    /// How long it may take to answer a question.
+    limit: Duration,
 }
 
 /// What buildah may see of the caller's environment besides the common variables and proxies: where its
@@ -41,9 +44,9 @@ const RUN_NETWORK: (u32, u32) = (1, 29);
 
 impl Buildah {
     /// The program `buildah`.
-    pub(super) fn open(program: PathBuf) -> Result<Self, EngineError> {
+    pub(super) fn open(program: PathBuf, limit: Duration) -> Result<Self, EngineError> {
         let (name, action) = ("buildah", "say its version");
-        let text = text_of(&program, name, &["--version"], action)?;
+        let text = text_of(&program, &["--version"], (name, action), limit)?;
         let version = version(&text).ok_or(EngineError::Answer { engine: name, action })?.to_owned();
         let parser = Parser {
             engine: name,
@@ -52,15 +55,15 @@ impl Buildah {
             heredocs: (HEREDOCS, "1.33"),
             run_network: (RUN_NETWORK, "1.29"),
         };
-        Ok(Self { program, parser })
+        Ok(Self { program, parser, limit })
     }
 
     /// The program `podman`, with the buildah inside it.
-    pub(super) fn open_podman(program: PathBuf) -> Result<Self, EngineError> {
+    pub(super) fn open_podman(program: PathBuf, limit: Duration) -> Result<Self, EngineError> {
         let (name, action) = ("podman", "say its versions");
         // Asks whatever podman it stands for, which may be on another machine and not answer.
         let arguments = ["info", "--format", "{{.Version.Version}} {{.Host.BuildahVersion}}"];
-        let text = text_of(&program, name, &arguments, action)?;
+        let text = text_of(&program, &arguments, (name, action), limit)?;
         let versions = text.lines().last().and_then(|line| line.split_once(' '));
         let (own, version) = versions.ok_or(EngineError::Answer { engine: name, action })?;
         let parser = Parser {
@@ -70,7 +73,7 @@ impl Buildah {
             heredocs: (HEREDOCS, "4.8 (buildah 1.33)"),
             run_network: (RUN_NETWORK, "4.4 (buildah 1.29)"),
         };
-        Ok(Self { program, parser })
+        Ok(Self { program, parser, limit })
     }
 
     /// Refuses what this version cannot parse, before it fails in other words.
@@ -204,7 +207,7 @@ impl ContainerEngine for Buildah {
         } else {
             &["inspect", "--type", "image", "--format", "{{.FromImageDigest}}", "--", name]
         };
-        match text_of(&self.program, engine, arguments, action) {
+        match text_of(&self.program, arguments, (engine, action), self.limit) {
             Ok(text) => match text.strip_prefix("sha256:").map(str::parse) {
                 Some(Ok(digest)) => Ok(Some(digest)),
                 _ => Err(EngineError::Answer { engine, action }),
@@ -218,11 +221,11 @@ impl ContainerEngine for Buildah {
 /// Standard output of a command that succeeds.
 fn text_of(
     program: &Path,
-    engine: &'static str,
     arguments: &[&str],
-    action: &'static str,
+    question: (&'static str, &'static str),
+    limit: Duration,
 ) -> Result<String, EngineError> {
-    super::text_of(command_with_fixed_umask(program, ENVIRONMENT).args(arguments), engine, action)
+    super::text_of(command_with_fixed_umask(program, ENVIRONMENT).args(arguments), question, limit)
 }
 
 /// `1.28.2` of `buildah version 1.28.2 (image-spec …)`.
@@ -242,7 +245,7 @@ mod tests {
             heredocs: (HEREDOCS, "1.33"),
             run_network: (RUN_NETWORK, "1.29"),
         };
-        Buildah { program: PathBuf::new(), parser }
+        Buildah { program: PathBuf::new(), parser, limit: super::super::PATIENCE }
     }
 
     #[test]

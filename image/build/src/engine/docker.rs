@@ -10,6 +10,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 /// The docker program, and the daemon that answers it.
 #[derive(Debug)]
@@ -17,6 +18,8 @@ pub(crate) struct Docker {
     program: PathBuf,
     parser: Parser,
     has_buildx: bool,
+    /// How long it may take to answer a question.
+    limit: Duration,
     /// What base images resolved to in the last build; `None` where that was not said, or not in one voice.
     /// The daemon does not tell afterwards: BuildKit keeps what it pulls to itself.
     bases: RefCell<BTreeMap<String, Option<Sha256Digest>>>,
@@ -39,10 +42,10 @@ const BUILDKIT_0_10: (u32, u32) = (23, 0);
 
 impl Docker {
     /// The program `docker`, if a daemon answers it and it can talk to BuildKit.
-    pub(super) fn open(program: PathBuf) -> Result<Self, EngineError> {
+    pub(super) fn open(program: PathBuf, limit: Duration) -> Result<Self, EngineError> {
         let text = |arguments: &[&str]| {
             let mut command = command_with_fixed_umask(&program, ENVIRONMENT);
-            super::text_of(command.args(arguments), NAME, "reach its daemon")
+            super::text_of(command.args(arguments), (NAME, "reach its daemon"), limit)
         };
         let version = text(&["version", "--format", "{{.Server.Version}}"])?;
         let has_buildx = text(&["buildx", "version"]).is_ok();
@@ -56,7 +59,7 @@ impl Docker {
             heredocs: (BUILDKIT_0_10, "23.0 (BuildKit 0.10)"),
             run_network: (BUILDKIT_0_10, "23.0 (BuildKit 0.10)"),
         };
-        Ok(Self { program, parser, has_buildx, bases: RefCell::default() })
+        Ok(Self { program, parser, has_buildx, limit, bases: RefCell::default() })
     }
 
     fn command(&self) -> Command {
@@ -80,7 +83,7 @@ impl ContainerEngine for Docker {
     fn has(&self, image: &str) -> Result<bool, EngineError> {
         let mut command = self.command();
         command.args(["image", "inspect", "--format", "{{.Id}}", "--", image]);
-        match super::text_of(&mut command, NAME, "look up a base image") {
+        match super::text_of(&mut command, (NAME, "look up a base image"), self.limit) {
             Ok(_) => Ok(true),
             Err(EngineError::Failed { .. }) => Ok(false),
             Err(other) => Err(other),

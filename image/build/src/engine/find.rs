@@ -6,6 +6,7 @@ use super::{ContainerEngine, EngineError};
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 /// The engines there are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,11 +32,11 @@ impl EngineName {
         }
     }
 
-    fn open(self, program: PathBuf) -> Result<Box<dyn ContainerEngine>, EngineError> {
+    fn open(self, program: PathBuf, limit: Duration) -> Result<Box<dyn ContainerEngine>, EngineError> {
         Ok(match self {
-            Self::Docker => Box::new(Docker::open(program)?),
-            Self::Podman => Box::new(Buildah::open_podman(program)?),
-            Self::Buildah => Box::new(Buildah::open(program)?),
+            Self::Docker => Box::new(Docker::open(program, limit)?),
+            Self::Podman => Box::new(Buildah::open_podman(program, limit)?),
+            Self::Buildah => Box::new(Buildah::open(program, limit)?),
         })
     }
 }
@@ -69,20 +70,21 @@ pub(crate) struct Found {
 /// The engine that was asked for; else the first that works and has every image of `local`, which
 /// no registry could give it; else the first that works.
 ///
-/// `program` says where a program is, if it is anywhere.
+/// `program` says where a program is, if it is anywhere; `limit` is how long it may take to answer a question.
 pub(crate) fn find(
     choice: Option<EngineName>,
     local: &[&str],
+    limit: Duration,
     program: impl Fn(&'static str) -> Option<PathBuf>,
 ) -> Result<Found, EngineError> {
     if let Some(name) = choice {
         let path = program(name.as_str()).ok_or(EngineError::NotInstalled(name))?;
-        return Ok(Found { engine: name.open(path)?, passed_over: Vec::new() });
+        return Ok(Found { engine: name.open(path, limit)?, passed_over: Vec::new() });
     }
     let (mut passed_over, mut second_choice) = (Vec::new(), None);
     for name in EngineName::ALL {
         let Some(path) = program(name.as_str()) else { continue };
-        let engine = match name.open(path) {
+        let engine = match name.open(path, limit) {
             Ok(engine) => engine,
             Err(error) => {
                 passed_over.push(one_line(&error));

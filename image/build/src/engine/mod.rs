@@ -1,5 +1,6 @@
 //! Container engines: they run the user's Containerfile, and nothing else of ours.
 
+mod answer;
 mod buildah;
 mod docker;
 mod find;
@@ -17,6 +18,10 @@ use std::fmt;
 use std::io::Read as _;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
+
+/// How long an engine may think about a question. Far more than a busy machine takes.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// An image in an engine's own storage: `sha256:` and 64 hex digits.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,13 +91,21 @@ pub(crate) trait ContainerEngine {
     fn resolved_digest(&self, name: &str) -> Result<Option<Sha256Digest>, EngineError>;
 }
 
-/// Standard output of a command that succeeds.
-fn text_of(command: &mut Command, engine: &'static str, action: &'static str) -> Result<String, EngineError> {
-    let output = command.output().map_err(|source| EngineError::Process { engine, source })?;
-    if output.status.success() {
-        return Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned());
+/// Standard output of a command that succeeds within `limit`: it may ask a daemon that never answers.
+fn text_of(
+    command: &mut Command,
+    (engine, action): (&'static str, &'static str),
+    limit: Duration,
+) -> Result<String, EngineError> {
+    let (status, out, err) = match answer::of(command, limit) {
+        Ok(Some(answer)) => answer,
+        Ok(None) => return Err(EngineError::Silent { engine, action, limit }),
+        Err(source) => return Err(EngineError::Process { engine, source }),
+    };
+    if status.success() {
+        return Ok(String::from_utf8_lossy(&out).trim().to_owned());
     }
-    let text = String::from_utf8_lossy(&output.stderr);
+    let text = String::from_utf8_lossy(&err);
     let mut last: Vec<_> = text.lines().rev().filter(|l| !l.trim().is_empty()).take(5).collect();
     last.reverse();
     let last = last.into_iter().map(|line| excerpt(line, 300)).collect();
@@ -168,6 +181,16 @@ pub enum EngineError {
         /// What it was to do.
         action: &'static str,
     },
+    /// It said nothing for too long.
+    #[error("{engine} could not {action}: no answer within {} seconds.", .limit.as_secs())]
+    Silent {
+        /// The engine.
+        engine: &'static str,
+        /// What it was to do.
+        action: &'static str,
+        /// How long was waited.
+        limit: Duration,
+    },
     /// The program could not be run.
     #[error("{engine} cannot be run.")]
     Process {
@@ -189,6 +212,10 @@ impl EngineError {
                 let package = if *name == EngineName::Docker { "docker.io" } else { name.as_str() };
                 Some(format!("apt-get install {package}"))
             }
+            Self::Silent { engine, .. } => Some(format!(
+                "see what `{engine} info` waits for (its daemon, or the machine that it talks to), or take another \
+                 engine: --engine"
+            )),
             Self::NoBuildx { .. } => Some("apt-get install docker-buildx".into()),
             Self::TooOld { feature: HEREDOC, .. } => Some(
                 "write the commands as one RUN with `&& \\`, or take a newer engine (Debian 13 has some; \

@@ -169,6 +169,11 @@ impl Committed {
         Ok(digests)
     }
 
+    /// Refuses a file that builds something, where nothing is built: nobody would have looked at it.
+    pub(crate) fn check_builds_nothing(&self, image: &str) -> Result<(), PinError> {
+        same(&self.text, 1, "", image)
+    }
+
     /// Whether its last part makes the enclave image that the commit gives; without arguments none does.
     ///
     /// # Errors
@@ -199,7 +204,7 @@ pub(crate) fn enclaveos_pin(repo: &Repository, commit: &CommitId) -> Result<Opti
 fn directives(parsed: &Containerfile) -> String {
     let escape = format!("# escape={}", parsed.escape);
     match &parsed.frontend {
-        Some(frontend) => format!("{escape} # syntax={}", excerpt(frontend, 200)),
+        Some(frontend) => format!("{escape} # syntax={}", excerpt(&frontend.written, 200)),
         None => escape,
     }
 }

@@ -57,9 +57,24 @@ fn every_form_of_an_image_gives_the_bytes_of_its_build() {
             scratch.git(&["-C", &clone.to_string_lossy(), "add", "-A"]);
             scratch.git(&["-C", &clone.to_string_lossy(), "commit", "-qm", "pin"]);
             assert_eq!(run(&clone, &release, &|_| {}).expect("is the pinned one").sha256, built.sha256);
+            builds_something(&scratch, &clone);
             fs::remove_dir_all(clone).expect("removes");
         }
     }
+}
+
+/// Adds a stage to a `Containerfile.eif` of which nothing is built: nobody compares it with anything.
+fn builds_something(scratch: &Scratch, clone: &Path) {
+    let path = clone.join("Containerfile.eif");
+    let text = fs::read_to_string(&path).expect("reads");
+    let line = text.lines().count() + 1;
+    fs::write(path, text + "FROM scratch\n").expect("writes");
+    scratch.git(&["-C", &clone.to_string_lossy(), "commit", "-qam", "a stage"]);
+    let error = run(clone, &release(&scratch.outside("release"), KERNEL), &|_| {}).expect_err("is refused");
+    let expected = format!(
+        "Containerfile.eif:{line}: `FROM scratch` does not follow from `image.tar` of the same commit"
+    );
+    assert!(error.to_string().starts_with(&expected), "{error}");
 }
 
 /// As a user who may do nothing, on a machine where nothing but git can be found.

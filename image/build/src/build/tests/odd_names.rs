@@ -2,6 +2,16 @@
 
 use super::*;
 
+/// Engines take `-` for their standard input.
+#[test]
+fn a_containerfile_may_be_called_like_standard_input() {
+    let scratch = app();
+    scratch.git(&["mv", "Containerfile", "-"]);
+    scratch.write("Procfile", "run: /app/server\nports: 8080\ncontainerfile: -\n");
+    scratch.commit();
+    build_quietly(&scratch).expect("builds");
+}
+
 /// buildah would hand it to the C preprocessor, which takes comments for its own: `blue` would become red, and
 /// `#include` would bring in any file of the machine that builds.
 #[test]

@@ -1,7 +1,7 @@
 //! Engines as shell scripts that answer what the real ones were recorded to answer.
 
 use super::*;
-use crate::engine::BuildRequest;
+use crate::engine::{BuildRequest, PATIENCE};
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -47,7 +47,16 @@ impl Machine {
     }
 
     fn find(&self, choice: Option<EngineName>, local: &[&str]) -> Result<Found, EngineError> {
-        find(choice, local, |name| Some(self.0.path().join(name)).filter(|path| path.exists()))
+        self.find_within(PATIENCE, choice, local)
+    }
+
+    fn find_within(
+        &self,
+        limit: Duration,
+        choice: Option<EngineName>,
+        local: &[&str],
+    ) -> Result<Found, EngineError> {
+        find(choice, local, limit, |name| Some(self.0.path().join(name)).filter(|path| path.exists()))
     }
 
     fn name(&self, local: &[&str]) -> (&'static str, Vec<String>) {
@@ -74,6 +83,26 @@ fn the_first_engine_that_works_is_taken_and_the_others_are_explained() {
     );
     let error = no_daemon.find(Some(EngineName::Docker), &[]).err().expect("was asked for and does not work");
     assert!(error.to_string().contains("Is the docker daemon running?"), "{error}");
+}
+
+/// A daemon that takes calls and never answers: a Unix socket whose other end nobody reads.
+#[test]
+fn an_engine_that_never_answers_is_passed_over() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("socket");
+    let _silent = std::os::unix::net::UnixListener::bind(&path).expect("binds");
+    let waits = format!(
+        "exec python3 -c \"import socket; s = socket.socket(socket.AF_UNIX); s.connect('{}'); s.recv(1)\"",
+        path.display()
+    );
+    let machine = Machine::with(&[("docker", &waits), ("podman", &waits), ("buildah", BUILDAH)]);
+    let found = machine.find_within(Duration::from_secs(2), None, &[]).expect("buildah works");
+    assert_eq!(found.engine.name(), "buildah");
+    let reasons = ["docker could not reach its daemon", "podman could not say its versions"]
+        .map(|reason| format!("{reason}: no answer within 2 seconds"));
+    assert_eq!(found.passed_over, reasons);
+    let error = machine.find_within(Duration::from_secs(2), Some(EngineName::Docker), &[]).err();
+    assert!(error.and_then(|error| error.fix()).is_some_and(|fix| fix.contains("docker info")));
 }
 
 #[test]
