@@ -2,6 +2,7 @@
 
 use crate::config::load_config;
 use crate::error::BuildError;
+use crate::interpreter;
 use crate::log::Log;
 use crate::origin::{Container, Origin};
 use crate::packing::pack;
@@ -229,6 +230,13 @@ impl<'a> Build<'a> {
 fn alone(tree: Tree, binary: &str) -> Result<Tree, BuildError> {
     if !tree.is_file(binary) {
         return Err(BuildError::NoBinary(binary.to_owned()));
+    }
+    let start = tree.read_start(binary, interpreter::LOOKED_AT)?.unwrap_or_default();
+    if let Some(interpreter) = interpreter::of(&start) {
+        return Err(BuildError::NeedsInterpreter {
+            binary: binary.to_owned(),
+            interpreter: excerpt(&interpreter, 200),
+        });
     }
     let certificates = tree.is_file(CA_CERTIFICATES).then_some(CA_CERTIFICATES);
     let files: Vec<&str> = std::iter::once(binary).chain(certificates).collect();

@@ -57,6 +57,16 @@ pub enum BuildError {
     /// The one file that is to be packed is not in the image.
     #[error("The container image has no file `{0}`, which the configuration names as `binary`.")]
     NoBinary(String),
+    /// It could not start alone.
+    #[error(
+        "`{binary}`, which the configuration names as `binary`, is packed alone, and starts with `{interpreter}` only."
+    )]
+    NeedsInterpreter {
+        /// The file.
+        binary: String,
+        /// What it needs.
+        interpreter: String,
+    },
     /// Its layers.
     #[error("The container image cannot become a root filesystem.")]
     Rootfs(#[from] caution_rootfs::RootfsError),
@@ -147,6 +157,11 @@ impl BuildError {
             Self::FolderName(_) => Some("move the checkout to a folder whose path is UTF-8".into()),
             Self::NoImage { path, .. } => Some(format!("git add -f {path} && git commit")),
             Self::NoBinary(_) => Some("write the path that the program has inside the image".into()),
+            Self::NeedsInterpreter { .. } => Some(
+                "link it statically (Rust: `-C target-feature=+crt-static`; Go: `CGO_ENABLED=0`; C: `-static`), or \
+                 remove `binary`: then the whole image is packed"
+                    .into(),
+            ),
             Self::BaseDigest { .. } => Some("copy the whole digest from where the image is published".into()),
             Self::Unpinned { .. } => Some(
                 "caution apps pin (writes what they resolve to into Containerfile.eif), or write `name@sha256:…`"

@@ -15,6 +15,7 @@ mod engine;
 mod error;
 pub mod git;
 mod inspect;
+mod interpreter;
 mod log;
 mod origin;
 mod packing;

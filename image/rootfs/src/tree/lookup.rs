@@ -1,5 +1,6 @@
 //! Following paths inside the tree, and nowhere else.
 
+use super::content::Content;
 use super::{EntryError, NodeId, NodeKind, ROOT, RootfsError, Tree};
 use crate::cpio::display;
 use std::io::Read as _;
@@ -25,24 +26,39 @@ impl Tree {
     ///
     /// A file longer than `max` bytes is an error, never a part of it.
     pub fn read(&self, path: &str, max: u64) -> Result<Option<Vec<u8>>, RootfsError> {
+        let Some(content) = self.content(path)? else { return Ok(None) };
+        if content.size > max {
+            let source = EntryError::FileTooLarge { found: content.size, limit: max };
+            return Err(RootfsError::Read { path: display(path.as_bytes()), source });
+        }
+        self.first(content, max).map(Some)
+    }
+
+    /// The first bytes of a file, at most so many, following symbolic links; `None` where nothing is there.
+    pub fn read_start(&self, path: &str, length: u64) -> Result<Option<Vec<u8>>, RootfsError> {
+        self.content(path)?.map(|content| self.first(content, length)).transpose()
+    }
+
+    fn content(&self, path: &str) -> Result<Option<Content>, RootfsError> {
         let wrong = |source| RootfsError::Read { path: display(path.as_bytes()), source };
         let node = match self.lookup(path.as_bytes(), true) {
             Ok(Found::Node(node)) => node,
             Ok(Found::Missing { .. }) | Err(EntryError::DanglingLink) => return Ok(None),
             Err(error) => return Err(wrong(error)),
         };
-        let NodeKind::File(content) = self.node(node).kind else {
-            return Err(wrong(EntryError::NotAFile));
-        };
-        if content.size > max {
-            return Err(wrong(EntryError::FileTooLarge { found: content.size, limit: max }));
+        match self.node(node).kind {
+            NodeKind::File(content) => Ok(Some(content)),
+            _ => Err(wrong(EntryError::NotAFile)),
         }
+    }
+
+    fn first(&self, content: Content, length: u64) -> Result<Vec<u8>, RootfsError> {
         let mut bytes = Vec::new();
         self.contents
             .open(content)
-            .and_then(|mut content| content.read_to_end(&mut bytes))
+            .and_then(|content| content.take(length).read_to_end(&mut bytes))
             .map_err(|source| RootfsError::Scratch { doing: "read", source })?;
-        Ok(Some(bytes))
+        Ok(bytes)
     }
 
     /// Follows `path` from the root. Absolute links start at the tree's root, and `..` there stays there, as in a

@@ -168,6 +168,7 @@ fn images_that_cannot_be_used_are_named_before_anything_is_written() {
 fn one_file_of_the_image_is_packed_with_certificates_and_nothing_else() {
     let scratch = app();
     scratch.write("tree/etc/ssl/certs/ca-certificates.crt", "certificates");
+    scratch.write("tree/app/server", "a program that needs no other");
     scratch.write("Procfile", "run: /app/link -v\nbinary: /app/link\n");
     scratch.commit();
     let built = build_quietly(&scratch).expect("builds");
@@ -180,10 +181,20 @@ fn one_file_of_the_image_is_packed_with_certificates_and_nothing_else() {
     // The user is the image's, though the file that names it is left out.
     assert_eq!((app.argv, app.cwd.as_str(), app.uid), (vec!["/app/link".into(), "-v".into()], "/", 1000));
 
+    scratch.write("tree/app/server", "#!/bin/sh\n");
+    scratch.commit();
+    let error = build_quietly(&scratch).expect_err("cannot start alone");
+    assert!(
+        matches!(&error, BuildError::NeedsInterpreter { interpreter, .. } if interpreter == "/bin/sh"),
+        "{error}"
+    );
+    assert!(error.fix().is_some_and(|fix| fix.contains("link it statically")), "{error}");
+
     scratch.write("Procfile", "run: /app/gone\nbinary: /app/gone\n");
     scratch.commit();
     let error = build_quietly(&scratch).expect_err("has no such file");
     assert!(matches!(&error, BuildError::NoBinary(path) if path == "/app/gone"), "{error}");
+    scratch.write("tree/app/server", "a program that needs no other");
     scratch.write("Procfile", "run: /app/server | tee /log\nbinary: /app/server\n");
     scratch.commit();
     let error = build_quietly(&scratch).expect_err("runs a shell");
