@@ -2,10 +2,12 @@
 
 use super::*;
 use crate::cpio::Reader;
+use crate::tree::walk;
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, HashMap};
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
+use std::os::unix::fs::MetadataExt as _;
 
 #[derive(Debug, Clone)]
 enum Made {
@@ -116,6 +118,17 @@ fn archive_of(entries: &BTreeMap<Vec<u8>, (Made, u32, u32, u32)>) -> Vec<u8> {
     layer.finish()
 }
 
+fn unpack_cpio(archive: &[u8], folder: &std::path::Path) {
+    let mut child = std::process::Command::new("cpio")
+        .args(["--quiet", "--extract"])
+        .current_dir(folder)
+        .stdin(std::process::Stdio::piped())
+        .spawn()
+        .expect("cpio runs");
+    child.stdin.take().expect("is piped").write_all(archive).expect("cpio reads");
+    assert!(child.wait().expect("ends").success());
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -125,6 +138,26 @@ proptest! {
         if let Ok(tree) = merged_bytes([archive_of(&entries)], &Limits::default()) {
             let archive = tree.write_cpio("rootfs", &[("boot.json", b"{}")], Vec::new()).expect("written");
             prop_assert_eq!(said_by_archive(&archive), said_by_tree(&tree));
+        }
+    }
+
+    /// What an engine mounts and what its layers say are one tree. cpio makes the folder, which only root can.
+    #[test]
+    fn any_tree_is_the_same_as_a_folder(entries in btree_map(path(), made(), 0..12)) {
+        // 2³² - 1 means "as it is" to chown.
+        let entries = entries.into_iter().map(|(path, (kind, mode, uid, gid))| {
+            (path, (kind, mode, uid.min(u32::MAX - 1), gid.min(u32::MAX - 1)))
+        }).collect();
+        let merged = merged_bytes([archive_of(&entries)], &Limits::default());
+        let is_root = std::fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0);
+        if let Some(merged) = merged.ok().filter(|_| is_root) {
+            let archive = merged.write_cpio("rootfs", &[], Vec::new()).expect("written");
+            let folder = tempfile::tempdir().expect("a temporary folder");
+            unpack_cpio(&archive, folder.path());
+            let walked = walk(&folder.path().join("rootfs"), &Limits::default()).expect("walks");
+            let again = walked.write_cpio("rootfs", &[], Vec::new()).expect("written");
+            prop_assert_eq!(said_by_archive(&again), said_by_archive(&archive));
+            prop_assert!(again == archive, "the archives differ");
         }
     }
 
