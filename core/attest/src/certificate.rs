@@ -79,7 +79,11 @@ impl<'a> Certificate<'a> {
             2 => {}
             found => return Err(CertificateError::Version { found: found.saturating_add(1) }),
         }
-        if UintRef::decode(r)?.as_bytes().len() > MAX_SERIAL {
+        let serial = UintRef::decode(r)?.as_bytes();
+        if serial == [0] {
+            return Err(r.error(Tag::Integer.value_error()).into());
+        }
+        if serial.len() > MAX_SERIAL {
             return Err(CertificateError::Serial);
         }
         let signature_algorithm = r.tlv_bytes()?;
@@ -166,6 +170,20 @@ fn octets<'a>(r: &mut SliceReader<'a>) -> der::Result<&'a [u8]> {
     BitStringRef::decode(r)?.as_bytes().ok_or_else(|| r.error(Tag::BitString.value_error()))
 }
 
+/// An object identifier in its shortest form; the `der` crate reads numbers with leading zeros, too,
+/// and drops what exceeds 32 bits.
+fn object_identifier(r: &mut SliceReader<'_>) -> der::Result<ObjectIdentifier> {
+    let id = ObjectIdentifier::decode(r)?;
+    let numbers = id.as_bytes()[1..].split_inclusive(|byte| byte & 0x80 == 0);
+    let is_shortest =
+        |number: &[u8]| number[0] != 0x80 && (number.len() < 5 || number.len() == 5 && number[0] <= 0x8f);
+    if numbers.into_iter().all(is_shortest) {
+        Ok(id)
+    } else {
+        Err(r.error(Tag::ObjectIdentifier.value_error()))
+    }
+}
+
 fn time(r: &mut SliceReader<'_>) -> der::Result<UnixMillis> {
     let since_1970 = match Tag::peek(r)? {
         Tag::UtcTime => UtcTime::decode(r)?.to_unix_duration(),
@@ -189,7 +207,7 @@ fn extensions(r: &mut SliceReader<'_>) -> Result<Extensions, CertificateError> {
     inside.sequence(|list| {
         while !list.is_finished() {
             let (id, critical, value) = list.sequence(|r| {
-                let id = ObjectIdentifier::decode(r)?;
+                let id = object_identifier(r)?;
                 // DER: a value equal to its default (FALSE) is left out.
                 let critical = true_or_absent(r)?;
                 Ok::<_, der::Error>((id, critical, <&OctetStringRef>::decode(r)?.as_bytes()))
@@ -220,6 +238,10 @@ impl Extensions {
             }
             KEY_USAGE => {
                 let bits = BitStringRef::decode(&mut reader)?;
+                let unused = (1_u8 << bits.unused_bits()) - 1;
+                if bits.raw_bytes().last().is_some_and(|last| last & unused != 0) {
+                    return Err(reader.error(Tag::BitString.non_canonical_error()));
+                }
                 // RFC 5280 section 4.2.1.3: digitalSignature is bit 0, keyCertSign bit 5.
                 self.may_sign_data = bits.get(0).unwrap_or(false);
                 self.may_sign_certificates = bits.get(5).unwrap_or(false);
@@ -253,7 +275,7 @@ fn common_name(name: &[u8]) -> der::Result<Option<&[u8]>> {
             let mut attributes = SliceReader::new(set.value())?;
             while !attributes.is_finished() {
                 let (id, value) = attributes
-                    .sequence(|r| Ok::<_, der::Error>((ObjectIdentifier::decode(r)?, AnyRef::decode(r)?)))?;
+                    .sequence(|r| Ok::<_, der::Error>((object_identifier(r)?, AnyRef::decode(r)?)))?;
                 if id == COMMON_NAME {
                     found = Some(value.value());
                 }

@@ -66,13 +66,12 @@ impl Evidence<Unverified> {
 
     fn check(self, roots: &Roots, question: &Question<'_>) -> Result<Verified, VerifyError> {
         question.check()?;
-        let signature = self.check_headers()?;
+        self.check_headers()?;
         let Self { fields, state } = self;
 
         let chain = Chain::check(&fields.cabundle, &fields.certificate, roots)?;
-        chain
-            .leaf_key
-            .verify(&signature_structure(&state.payload), &signature)
+        Signature::from_slice(&state.signature)
+            .and_then(|signature| chain.leaf_key.verify(&signature_structure(&state.payload), &signature))
             .map_err(|_| VerifyError::DocumentSignature)?;
         chain.check_validity(question.checked.at())?;
 
@@ -86,8 +85,8 @@ impl Evidence<Unverified> {
         Ok(Evidence { fields, state })
     }
 
-    /// The signature, when headers say that it is one of ES384.
-    fn check_headers(&self) -> Result<Signature, VerifyError> {
+    /// Whether headers say that the signature is one of ES384.
+    fn check_headers(&self) -> Result<(), VerifyError> {
         let Unverified { protected, signature, .. } = &self.state;
         if protected == PROTECTED_QEMU && *signature == [0; 64] {
             return Err(VerifyError::UnsignedQemuDocument);
@@ -98,7 +97,7 @@ impl Evidence<Unverified> {
         if signature.len() != 96 {
             return Err(VerifyError::SignatureLength { found: signature.len() });
         }
-        Signature::from_slice(signature).map_err(|_| VerifyError::DocumentSignature)
+        Ok(())
     }
 }
 

@@ -51,6 +51,22 @@ fn forms(scene: &Scene) -> Vec<Vector> {
         leaf("certificate-long-serial", "The leaf's serial number has 21 bytes.", "Serial", |c| {
             c.serial = vec![1; 21];
         }),
+        leaf("certificate-zero-serial", "The leaf's serial number is zero.", "Der", |c| c.serial = vec![0]),
+        leaf(
+            "certificate-padded-identifier",
+            "An extension's object identifier has a number with a leading zero.",
+            "Der",
+            |c| c.extensions.push(uncritical(&[0x55, 0x1d, 0x80, 0x7f])),
+        ),
+        leaf(
+            "certificate-huge-identifier",
+            "An extension's object identifier has a number of 33 bits.",
+            "Der",
+            |c| c.extensions.push(uncritical(&[0x55, 0x1d, 0x90, 0x80, 0x80, 0x80, 0x00])),
+        ),
+        leaf("certificate-unused-bits", "A bit of keyUsage that is unused is set.", "Der", |c| {
+            c.extensions[1].value = tlv(0x03, &[&[7, 0x81]]);
+        }),
         leaf(
             "certificate-two-algorithms",
             "The leaf names two signature algorithms.",
@@ -232,6 +248,10 @@ fn explicit_false() -> Vec<u8> {
 
 fn name_constraints() -> Extension {
     Extension { oid: vec![0x55, 0x1d, 0x1e], critical: true, value: sequence(&[]) }
+}
+
+fn uncritical(oid: &[u8]) -> Extension {
+    Extension { oid: oid.to_vec(), critical: false, value: sequence(&[]) }
 }
 
 fn ecdsa_sha256() -> Vec<u8> {

@@ -83,6 +83,11 @@ fn roots(scene: &Scene) -> Vec<Vector> {
         ),
         case("root-left-out", "The bundle starts below the root.", scene.sign(rootless.to_bytes())),
         case("root-last", "The bundle stands in reverse order.", scene.sign(reversed.to_bytes())),
+        case(
+            "order-other-root-zero-signature",
+            "The chain starts at another root, and the signature is zero.",
+            Document::new(other.payload().to_bytes()).with_signature(&[0; 96]),
+        ),
         Vector {
             root: scene.chain_with(|_, _| {}).bundle.swap_remove(1),
             ..case(
