@@ -26,11 +26,13 @@ struct Image {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Unpacker {
     Buildah,
+    Docker,
+    Podman,
     /// GNU tar, where the image has one layer.
     Tar,
     Umoci,
 }
-use Unpacker::{Buildah, Tar, Umoci};
+use Unpacker::{Buildah, Docker, Podman, Tar, Umoci};
 
 const IMAGES: &[Image] = &[
     Image {
@@ -125,6 +127,74 @@ const IMAGES: &[Image] = &[
         unpacked_by: &[Buildah],
         differ: &[],
     },
+    Image {
+        name: "podman: a docker archive of several layers",
+        made: "podman_builds docker-archive",
+        form: "docker-archive",
+        unpacked_by: &[Podman, Buildah],
+        differ: PODMAN_BUILT,
+    },
+    Image {
+        name: "podman: an OCI archive",
+        made: "podman_builds oci-archive",
+        form: "oci-archive",
+        unpacked_by: &[Podman, Buildah],
+        differ: PODMAN_BUILT,
+    },
+    Image {
+        name: "BuildKit: an OCI folder, gzip",
+        made: "buildkit type=oci,tar=false,name=it,dest=$image",
+        form: "oci",
+        unpacked_by: &[Docker, Umoci, Buildah],
+        differ: EXPORTED,
+    },
+    Image {
+        name: "BuildKit: an OCI archive, zstd",
+        made: "buildkit type=oci,compression=zstd,force-compression=true,name=it,dest=$image",
+        form: "oci-archive",
+        unpacked_by: &[Docker, Podman],
+        differ: EXPORTED,
+    },
+    Image {
+        name: "BuildKit: an OCI archive, uncompressed",
+        made: "buildkit type=oci,compression=uncompressed,force-compression=true,name=it,dest=$image",
+        form: "oci-archive",
+        unpacked_by: &[Docker, Buildah],
+        differ: EXPORTED,
+    },
+    Image {
+        name: "BuildKit: a docker archive",
+        made: "buildkit type=docker,name=it,dest=$image",
+        form: "docker-archive",
+        unpacked_by: &[Docker, Buildah],
+        differ: EXPORTED,
+    },
+];
+
+/// The root that no layer names, and what a build of podman leaves behind where it mounts files of its own.
+const PODMAN_BUILT: &[(Unpacker, &str)] = &[
+    (Podman, "."),
+    (Podman, "etc/hostname"),
+    (Podman, "etc/hosts"),
+    (Podman, "etc/resolv.conf"),
+    (Buildah, "."),
+    (Buildah, "etc/hostname"),
+    (Buildah, "etc/hosts"),
+    (Buildah, "etc/resolv.conf"),
+];
+
+/// The same root, and what docker puts into every container that it exports.
+const EXPORTED: &[(Unpacker, &str)] = &[
+    (Podman, "."),
+    (Buildah, "."),
+    (Docker, ".dockerenv"),
+    (Docker, "dev/console"),
+    (Docker, "dev/pts"),
+    (Docker, "dev/shm"),
+    (Docker, "etc/hostname"),
+    (Docker, "etc/hosts"),
+    (Docker, "etc/mtab"),
+    (Docker, "etc/resolv.conf"),
 ];
 
 #[test]
@@ -155,6 +225,8 @@ fn check(image: &Image) -> Result<Vec<String>, String> {
     for unpacker in image.unpacked_by {
         let command = match unpacker {
             Buildah => format!("buildah_unpacks {}", image.form),
+            Docker => format!("docker_unpacks {}", image.form),
+            Podman => format!("podman_unpacks {}", image.form),
             Umoci => "umoci_unpacks".into(),
             Tar => "tar_unpacks".into(),
         };
@@ -195,12 +267,18 @@ fn shell(script: &str, argument: &Path) -> Result<String, String> {
 
 /// Whether this can be tried: not without root. Missing programs are a failure.
 fn has_tools() -> bool {
-    let missing: Vec<&str> =
-        [("buildah", "buildah"), ("umoci", "umoci"), ("skopeo", "skopeo"), ("getfattr", "attr")]
-            .into_iter()
-            .filter(|(program, _)| Command::new(program).arg("--version").output().is_err())
-            .map(|(_, package)| package)
-            .collect();
+    let missing: Vec<&str> = [
+        ("buildah", "buildah"),
+        ("umoci", "umoci"),
+        ("skopeo", "skopeo"),
+        ("podman", "podman"),
+        ("busybox", "busybox-static"),
+        ("getfattr", "attr"),
+    ]
+    .into_iter()
+    .filter(|(program, _)| Command::new(program).arg("--version").output().is_err())
+    .map(|(_, package)| package)
+    .collect();
     assert!(missing.is_empty(), "images of other programs need them: apt-get install {}", missing.join(" "));
     let is_root = Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout == b"0\n");
     if !is_root {

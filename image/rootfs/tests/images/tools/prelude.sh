@@ -2,7 +2,8 @@
 set -eu
 umask 022
 # vfs: a mounted image is a folder, with nothing to unmount.
-buildah="buildah --storage-driver vfs --root $work/storage --runroot $work/run"
+storage="--storage-driver vfs --root $work/storage --runroot $work/run"
+buildah="buildah $storage" podman="podman $storage"
 image=$work/image
 
 # A layer by buildah, which commits what a folder has become: FROM TO COMMANDS.
@@ -36,6 +37,52 @@ archived() {
     empty; rm -rf "$work/folder"; mkdir "$work/folder"
     (cd "$work/folder"; eval "$2"; tar $1 -cf "$work/layer.tar" .)
     umoci raw add-layer --image "$image:it" "$work/layer.tar"
+}
+
+# The image `it` of docker or podman, from a Containerfile that needs no other: three layers with instructions between.
+context() {
+    mkdir "$work/context" "$work/kinds"
+    # The code that podman and buildah have for ADD cannot unpack a second name of a link to nowhere.
+    (cd "$work/kinds"; kinds; rm dangling-link; tar --xattrs --xattrs-include='*' -cf "$work/context/kinds.tar" .)
+    cp "$(command -v busybox)" "$work/context"; declare -f long changes back >"$work/context/words"
+    cat >"$work/context/Containerfile" <<'END'
+FROM scratch
+ADD kinds.tar /
+COPY busybox words /bin/
+RUN ["/bin/busybox", "sh", "-euc", ". /bin/words; changes"]
+RUN ["/bin/busybox", "sh", "-euc", ". /bin/words; back"]
+END
+}
+
+# By BuildKit: EXPORTER.
+buildkit() {
+    context; daemon
+    docker buildx build --quiet --provenance=false --network none --output "$1" -f "$work/context/Containerfile" "$work/context"
+}
+
+# By podman: FORM.
+podman_builds() {
+    context
+    $podman build --quiet --isolation chroot --layers --tag it "$work/context"
+    $podman save --quiet --format "$1" --output "$image" it
+}
+
+# A docker daemon for the rest of the script. The store of containerd is the one that exports every form.
+daemon() {
+    programs=$(../../tools/docker-engine); export PATH="$programs/usr/sbin:$programs/usr/bin:$PATH"
+    home=$work/docker; mkdir -p "$home"; export DOCKER_CONFIG=$home DOCKER_HOST=unix://$home/socket
+    echo "{\"cliPluginsExtraDirs\": [\"$programs/usr/libexec/docker/cli-plugins\"]}" >"$home/config.json"
+    echo '{"features": {"containerd-snapshotter": true}}' >"$home/daemon.json"
+    mkfifo "$home/says"
+    dockerd --iptables=false --ip6tables=false --bridge=none --config-file "$home/daemon.json" --host "$DOCKER_HOST" \
+        --data-root "$home/data" --exec-root "$home/exec" --pidfile "$home/pid" 2>"$home/says" >&2 &
+    dockerd=$!; trap 'kill $dockerd; wait $dockerd || :' EXIT
+    exec 7<"$home/says"; rm "$home/says"
+    while read -r line <&7; do
+        case $line in *"API listen on"*) break ;; *level=fatal* | "failed "*) echo "$line" >&2 ;; esac
+    done
+    # A full pipe would stop it.
+    cat <&7 >/dev/null 2>&1 &
 }
 
 # A name of so many bytes.
@@ -76,19 +123,36 @@ back() {
 
 # What other programs make of the image, at $folder. buildah is told its form.
 umoci_unpacks() {
-    rm -rf "$work/bundle"; umoci unpack --image "$image:it" "$work/bundle"; folder=$work/bundle/rootfs
+    rm -rf "$work/bundle" "$work/tagged"; cp -r "$image" "$work/tagged"
+    # It wants a tag where BuildKit writes a name.
+    sed -i 's#docker.io/library/it:latest#it#' "$work/tagged/index.json"
+    umoci unpack --image "$work/tagged:it" "$work/bundle"; folder=$work/bundle/rootfs
 }
 tar_unpacks() {
     folder=$work/unpacked; mkdir "$folder"
     tar --numeric-owner --same-owner -p --xattrs --xattrs-include='*' -xf "$work/layer.tar" -C "$folder"
 }
 buildah_unpacks() {
-    case $1 in
-        # It takes no folder whose path has upper-case letters.
-        oci) tar -cf "$work/layout.tar" -C "$image" .; from=oci-archive:$work/layout.tar:it ;;
-        oci-archive) from=oci-archive:$image:it ;;
-        *) from=$1:$image ;;
-    esac
+    found "$1"; buildah="$buildah --root $work/fresh --runroot $work/fresh-run"
     id=$($buildah pull --quiet "$from"); container=$($buildah from --pull-never "$id")
     folder=$($buildah mount "$container")
+}
+podman_unpacks() {
+    found "$1"; podman="$podman --root $work/fresh --runroot $work/fresh-run"
+    id=$($podman pull --quiet "$from"); folder=$($podman image mount "$id")
+}
+docker_unpacks() {
+    daemon; found "$1"; folder=$work/exported; mkdir "$folder"
+    id=$(docker load --quiet --input "${from#*:}")
+    container=$(docker create "${id#Loaded image*: }" none)
+    docker export "$container" | tar --numeric-owner --same-owner -p --xattrs --xattrs-include='*' -xf - -C "$folder"
+}
+# The image as buildah and podman call it.
+found() {
+    case $1 in
+        # They take no folder whose path has upper-case letters.
+        oci) tar -cf "$work/layout.tar" -C "$image" .; from=oci-archive:$work/layout.tar ;;
+        oci-archive) from=oci-archive:$image ;;
+        *) from=$1:$image ;;
+    esac
 }
