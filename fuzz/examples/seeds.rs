@@ -1,6 +1,11 @@
 //! Writes small valid inputs to `corpus/<target>/`, from which the fuzzer begins.
 
+use caution_abi::boot_plan::BootPlan;
+use caution_abi::manifest::{AppSource, EnclaveOsRef, Manifest};
+use caution_abi::nsm::{Request, Response};
+use caution_abi::seal::Seal;
 use caution_eif::{Limits, Signer};
+use caution_measure::{ImagePcrs, Measurements, Pcr};
 use caution_rootfs::merge_archives;
 use serde_json::{Value, json};
 use std::io::Write as _;
@@ -35,7 +40,63 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     seed("procfile", "hello", &std::fs::read(tree("examples/hello/Procfile"))?)?;
     seed("hcl", "llm-tokens", &std::fs::read(tree("examples/llm-tokens/caution.hcl"))?)?;
+    statements()?;
     attestation_documents()
+}
+
+/// What an image and its neighbours say in JSON, CBOR and text, once with everything that may be said.
+fn statements() -> Result<(), Box<dyn std::error::Error>> {
+    let app = json!({
+        "argv": ["/app/hello", "-v"], "env": {"PATH": "/bin"}, "cwd": "/", "uid": 1000, "gid": 1000, "groups": [1000],
+    });
+    let ready = json!({"kind": "tcp", "port": 8080, "timeout_s": 60});
+    let restart =
+        json!({"policy": "on_failure", "max_restarts": 5, "backoff_ms": 1000, "backoff_max_ms": 30000});
+    let plan = json!({
+        "version": 1, "app": app, "ports": [8080], "http_port": 8080, "readiness": ready, "restart": restart,
+    });
+    let plan: BootPlan = serde_json::from_value(plan)?;
+    let pcr = Pcr::new([7; 48]);
+    let manifest = Manifest {
+        version: Manifest::VERSION.into(),
+        app_source: Some(AppSource {
+            urls: vec!["https://git.example.org/a.git".into()],
+            commit: "0".repeat(40),
+            branch: Some("main".into()),
+        }),
+        enclave_source: vec!["https://git.example.org/os.git".into()],
+        run_command: plan.app.argv.clone(),
+        ports: vec![8080],
+        http_port: Some(8080),
+        boot_plan_sha256: plan.digest(),
+        enclaveos: EnclaveOsRef { version: "0.1.0".into(), pcr1: pcr },
+        metadata: Some("text".into()),
+    };
+    seed("boot_plan", "full", &plan.to_bytes())?;
+    seed("manifest", "full", &manifest.to_bytes())?;
+    seed("seal", "good", &Seal::new(7).to_bytes())?;
+    let measurements = Measurements { pcr0: pcr, pcr1: pcr, pcr2: pcr };
+    for (name, pcr8) in [("unsigned", None), ("signed", Some(pcr))] {
+        seed("pcr_file", name, ImagePcrs { measurements, pcr8 }.to_text().as_bytes())?;
+    }
+    let some = Some(&b"bytes"[..]);
+    for (name, request) in [
+        ("attestation", Request::Attestation { user_data: some, nonce: some, public_key: None }),
+        ("pcr", Request::DescribePcr { index: 3 }),
+        ("random", Request::GetRandom),
+    ] {
+        seed("nsm_request", name, &request.to_bytes())?;
+    }
+    let document = b"document".to_vec();
+    for (name, response) in [
+        ("attestation", Response::Attestation { document }),
+        ("pcr", Response::DescribePcr { lock: true, data: vec![0; 48] }),
+        ("random", Response::GetRandom { random: vec![9; 16] }),
+        ("error", Response::Error("InvalidArgument".into())),
+    ] {
+        seed("nsm_response", name, &response.to_bytes())?;
+    }
+    Ok(())
 }
 
 /// The documents of the vectors, good and bad.
