@@ -41,6 +41,7 @@ test-long: install-long build enclaveos base-images docker-engine ## every test,
 define run_tests
 tests() { \
 	tools/stage "crates" cargo test --locked --workspace --exclude caution-system-tests "$$@"; \
+	tools/stage "TypeScript verifier" tools/sdk-js test; \
 	tools/stage "examples/hello" cargo test --locked --manifest-path examples/hello/Cargo.toml \
 		--target-dir $(target)/hello "$$@"; \
 	tools/stage "examples/llm-tokens" cargo test --locked --manifest-path examples/llm-tokens/Cargo.toml \
@@ -64,6 +65,7 @@ check: ## format, lints and layers, as CI checks them first
 	@tools/stage "format" cargo fmt --all --check
 	@tools/stage "lints" cargo clippy --locked --workspace --all-targets -- -D warnings
 	@tools/stage "layers" cargo xtask check-layers
+	@tools/stage "TypeScript" tools/sdk-js check
 
 build: ## the caution command
 	@tools/stage "caution command" cargo build --locked --release --package caution-cli

@@ -1,6 +1,7 @@
 //! Measures the promises that have a number, by driving the release `caution` program the way a
 //! user does, and writes `target/bench.jsonl`.
 
+mod browser;
 mod caution;
 mod image;
 mod report;
@@ -52,7 +53,7 @@ pub(crate) enum BenchError {
 pub(crate) fn run(root: &Path) -> Result<(), BenchError> {
     let caution = Caution::find(root);
     let app = App::copy_of_hello(root)?;
-    let mut measured = vec![platform_size(&caution, root)?];
+    let mut measured = vec![platform_size(&caution, root)?, browser::measure(root)?];
 
     let first = app.build(&caution)?;
     measured.push(rebuild(&caution, &app)?);

@@ -1,0 +1,74 @@
+/** Every block of the pages about this package does what it says. */
+
+import assert from "node:assert/strict";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mock, test } from "node:test";
+import { pathToFileURL } from "node:url";
+import { chromiumPath, withPage } from "./chromium.js";
+import { answerTo, NOON, PCRS, serving } from "./enclave.js";
+import { base64, inCheckout, inPackage, vector } from "./files.js";
+
+function blocks(page: string, language: string): readonly string[] {
+  const text = readFileSync(inCheckout(page), "utf8");
+  return [...text.matchAll(/^```(\w+)\n(.*?)^```$/gms)].flatMap(([, found, block = ""]) =>
+    found === language ? block : [],
+  );
+}
+
+const PAGES = ["docs/src/verifying-in-javascript.md", "client/sdk-js/README.md"];
+
+/** Runs the blocks against the vectors' enclave, whose root stands in for AWS's, and gives what they print. */
+async function printed(): Promise<string> {
+  // Inside the package, so that its own name means `dist`.
+  const folder = mkdtempSync(inPackage("build/docs-"));
+  mkdirSync(`${folder}/.caution`);
+  const [pcr0, pcr1, pcr2] = PCRS;
+  writeFileSync(`${folder}/.caution/trusted_hashes.json`, JSON.stringify({ pcr0, pcr1, pcr2, verified_at: "" }));
+  writeFileSync(`${folder}/document.cose`, base64(vector("ok-live").document));
+  const log = mock.method(console, "log", () => undefined);
+  const before = process.cwd();
+  process.chdir(folder);
+  const clock = mock.method(Date, "now", () => NOON);
+  try {
+    await serving(
+      (_, response, body) => response.end(answerTo(body)),
+      async (url) => {
+        const root = `Roots.devRoot(Buffer.from("${vector("ok-live").root}", "base64"))`;
+        for (const [index, block] of PAGES.flatMap((page) => blocks(page, "js")).entries()) {
+          const file = `${folder}/block-${index}.mjs`;
+          writeFileSync(file, block.replaceAll("https://app.example.com", url).replaceAll("Roots.aws()", root));
+          await import(pathToFileURL(file).href);
+        }
+      },
+    );
+    return log.mock.calls.map((call) => call.arguments.map((one) => JSON.stringify(one)).join(" ")).join("\n");
+  } finally {
+    log.mock.restore();
+    clock.mock.restore();
+    process.chdir(before);
+    rmSync(folder, { recursive: true });
+  }
+}
+
+test("the blocks of the pages do what they say", async () => {
+  const said = await printed();
+  assert.match(said, /runs \/app, signed at 2026-01-15T12:00:00.000Z/);
+  assert.match(said, /\{"call":"archived","at":1768478400000\} \{"pcr0":"a0a0/);
+  assert.equal(said.split("\n").length, 3, said);
+});
+
+const path = chromiumPath();
+
+test("the page of the pages says what it found", { skip: path === undefined, timeout: 60_000 }, async () => {
+  const [html = ""] = blocks("docs/src/verifying-in-javascript.md", "html");
+  const said = await withPage(
+    path ?? "",
+    async (page) => {
+      await page.waitForFunction(() => document.querySelector("p")?.textContent !== "…");
+      return page.textContent("p");
+    },
+    html,
+  );
+  // The vectors' enclave has its own root, which a page that asks for hardware does not trust.
+  assert.equal(said, "Not verified: UnknownRoot");
+});
