@@ -34,15 +34,36 @@ pub fn build(options: &BuildOptions<'_>) -> Result<Release, EnclaveOsError> {
     let kernel_lock = KernelLock::read(&context.source)?;
     let _turn = Turn::wait(&context)?;
     files::remove_partial(&context.cache.join(RELEASES))?;
-    let (rustc, toolchain) = tools(&context, &lock)?;
-    let kernel = kernel::build(&context, &kernel_lock, &toolchain)?;
-    let program = userland::build(&ENCLAVEOS, &context, &lock, &rustc, &toolchain)?;
+    let tools = tools(&context, &lock)?;
+    let kernel = kernel::build(&context, &kernel_lock, &tools.1)?;
+    install(&context, &lock, &kernel_lock, tools, &kernel)
+}
+
+/// Builds everything but the kernel, which is given: what can be compared within minutes when something does not
+/// reproduce.
+pub fn build_userland(options: &BuildOptions<'_>, kernel: &[u8]) -> Result<Release, EnclaveOsError> {
+    let context = Context::new(options)?;
+    let lock = EnclaveOsLock::read(&context.source)?;
+    let kernel_lock = KernelLock::read(&context.source)?;
+    let _turn = Turn::wait(&context)?;
+    let tools = tools(&context, &lock)?;
+    install(&context, &lock, &kernel_lock, tools, kernel)
+}
+
+fn install(
+    context: &Context<'_>,
+    lock: &EnclaveOsLock,
+    kernel_lock: &KernelLock,
+    (rustc, toolchain): (Rustc, Toolchain),
+    kernel: &[u8],
+) -> Result<Release, EnclaveOsError> {
+    let program = userland::build(&ENCLAVEOS, context, lock, &rustc, &toolchain)?;
     let ramdisk = ramdisk::build(&program, &lock.cmdline)?;
-    let assembler = userland::build(&ASSEMBLER, &context, &lock, &rustc, &toolchain)?;
+    let assembler = userland::build(&ASSEMBLER, context, lock, &rustc, &toolchain)?;
     let parts = Parts {
         version: &lock.version,
         kernel_version: &kernel_lock.version,
-        kernel: &kernel,
+        kernel,
         cmdline: &lock.cmdline,
         ramdisk: &ramdisk,
         toolchain,
@@ -50,16 +71,6 @@ pub fn build(options: &BuildOptions<'_>) -> Result<Release, EnclaveOsError> {
     let release = Release::install(&context.cache, parts)?;
     assembler::write(&release, &assembler)?;
     Ok(release)
-}
-
-/// Builds ramdisk 0 alone: what can be compared within a minute when something does not reproduce.
-pub fn build_ramdisk(options: &BuildOptions<'_>) -> Result<Vec<u8>, EnclaveOsError> {
-    let context = Context::new(options)?;
-    let lock = EnclaveOsLock::read(&context.source)?;
-    let _turn = Turn::wait(&context)?;
-    let (rustc, toolchain) = tools(&context, &lock)?;
-    let program = userland::build(&ENCLAVEOS, &context, &lock, &rustc, &toolchain)?;
-    Ok(ramdisk::build(&program, &lock.cmdline)?)
 }
 
 /// Builds the kernel alone.

@@ -28,7 +28,7 @@ mod tools;
 mod userland;
 
 pub use assembler::{Assembler, IMAGE_NAME as ASSEMBLER_IMAGE};
-pub use builder::{BuildOptions, build, build_kernel, build_ramdisk};
+pub use builder::{BuildOptions, build, build_kernel, build_userland};
 pub use debian::{SourceError, relock_kernel};
 pub use error::EnclaveOsError;
 pub use files::FileError;

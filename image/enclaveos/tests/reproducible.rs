@@ -5,7 +5,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends at the first thing that goes wrong")]
 
-use caution_enclaveos::{BuildOptions, EnclaveOsError, build_kernel, build_ramdisk};
+use caution_enclaveos::{BuildOptions, build_kernel, build_userland};
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -13,13 +13,18 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 #[test]
-fn the_ramdisk_has_the_same_bytes_everywhere() {
+fn the_ramdisk_and_the_assembler_have_the_same_bytes_everywhere() {
     let here = tempfile::tempdir().unwrap();
     let there = tempfile::Builder::new().prefix("a rather longer name, with spaces ").tempdir().unwrap();
-    let one = Place::new(here.path(), "022", "root").build("ramdisk");
-    let other = Place::new(there.path(), "077", "somebody").build("ramdisk");
-    assert!(one.len() > 10_000, "{} bytes are no ramdisk", one.len());
-    assert!(one == other, "the ramdisks differ, from byte {:?}", first_difference(&one, &other));
+    let places = [Place::new(here.path(), "022", "root"), Place::new(there.path(), "077", "somebody")];
+    for place in &places {
+        place.build("userland");
+    }
+    for what in ["ramdisk", "assembler"] {
+        let [one, other] = places.each_ref().map(|place| place.result(what));
+        assert!(one.len() > 10_000, "{} bytes are no {what}", one.len());
+        assert!(one == other, "the {what}s differ, from byte {:?}", first_difference(&one, &other));
+    }
 }
 
 #[test]
@@ -27,8 +32,11 @@ fn the_ramdisk_has_the_same_bytes_everywhere() {
 fn the_kernel_has_the_same_bytes_everywhere() {
     let here = tempfile::tempdir().unwrap();
     let there = tempfile::Builder::new().prefix("a-rather-longer-name").tempdir().unwrap();
-    let one = Place::new(here.path(), "022", "root").build("kernel");
-    let other = Place::new(there.path(), "077", "somebody").build("kernel");
+    let places = [Place::new(here.path(), "022", "root"), Place::new(there.path(), "077", "somebody")];
+    let [one, other] = places.map(|place| {
+        place.build("kernel");
+        place.result("kernel")
+    });
     assert!(one.len() > 1_000_000, "{} bytes are no kernel", one.len());
     assert!(one == other, "the kernels differ, from byte {:?}", first_difference(&one, &other));
 }
@@ -43,14 +51,17 @@ fn child() {
         rebuild: false,
         notify: &|line| eprintln!("{line}"),
     };
-    let build: fn(&BuildOptions<'_>) -> Result<Vec<u8>, EnclaveOsError> = match what.as_str() {
-        "ramdisk" => build_ramdisk,
-        "kernel" => build_kernel,
+    match what.as_str() {
+        "userland" => {
+            let release = build_userland(&options, b"a kernel").unwrap_or_else(|error| panic!("{error}"));
+            fs::copy(release.ramdisk_path(), "ramdisk").unwrap();
+            fs::copy(release.assembler().expect("was built").archive, "assembler").unwrap();
+        }
+        "kernel" => {
+            let kernel = build_kernel(&options).unwrap_or_else(|error| panic!("{error}"));
+            fs::write("kernel", kernel).unwrap();
+        }
         other => panic!("unknown job {other}"),
-    };
-    match build(&options) {
-        Ok(bytes) => fs::write("result", bytes).unwrap(),
-        Err(error) => panic!("{error}"),
     }
 }
 
@@ -80,7 +91,11 @@ impl Place {
         Self { folder: folder.to_owned(), umask, user }
     }
 
-    fn build(&self, what: &str) -> Vec<u8> {
+    fn result(&self, what: &str) -> Vec<u8> {
+        fs::read(self.folder.join(what)).unwrap()
+    }
+
+    fn build(&self, what: &str) {
         fs::write(self.folder.join("job"), what).unwrap();
         let homes = Homes::of_this_process();
         let output = Command::new("/bin/sh")
@@ -99,7 +114,6 @@ impl Place {
             .unwrap();
         let words = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{words}\n{}", String::from_utf8_lossy(&output.stdout));
-        fs::read(self.folder.join("result")).unwrap()
     }
 }
 
