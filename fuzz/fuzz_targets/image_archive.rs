@@ -8,7 +8,7 @@ fuzz_target!(|data: &[u8]| {
     let mut file = tempfile::NamedTempFile::new().expect("there is a folder for temporary files");
     file.write_all(data).expect("and room in it");
     let image = caution_rootfs::oci::open(file.path(), &limits());
-    let _ = image.map(|image| caution_rootfs::merge(&image, &limits(), &std::env::temp_dir()));
+    let _ = image.map(|image| caution_rootfs::merge(&image, &limits(), &std::env::temp_dir(), None));
 });
 
 fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, _seed: u32| {

@@ -11,7 +11,7 @@ use caution_abi::boot_plan::{self, BootPlan};
 use caution_abi::seal::{self, Seal};
 use caution_eif::{EifError, Metadata, Writer};
 use caution_rootfs::gzip::GzipWriter;
-use caution_rootfs::{RootfsError, Tree};
+use caution_rootfs::{RootfsError, Store, Tree};
 use std::io::{self, Read, Seek, Write};
 
 /// The parts of an EnclaveOS release.
@@ -25,6 +25,17 @@ pub struct Platform<'a, K, R> {
     pub ramdisk: R,
     /// What the metadata calls the kernel.
     pub kernel_version: &'a str,
+}
+
+/// What becomes ramdisk 1.
+#[derive(Debug, Clone, Copy)]
+pub struct Application<'a> {
+    /// The root file system.
+    pub tree: &'a Tree,
+    /// What EnclaveOS does with it.
+    pub plan: &'a BootPlan,
+    /// Where compressed blocks are looked for and kept, if anywhere; it decides no byte.
+    pub store: Option<&'a Store>,
 }
 
 /// Why the parts of an image cannot be written.
@@ -49,8 +60,7 @@ pub enum AssembleError {
 pub fn write_parts<W: Read + Write + Seek>(
     writer: &mut Writer<W>,
     platform: Platform<'_, impl Read, impl Read>,
-    tree: &Tree,
-    plan: &BootPlan,
+    application: Application<'_>,
     mut copy: impl Write,
 ) -> Result<(), AssembleError> {
     writer.kernel(platform.kernel)?;
@@ -59,7 +69,8 @@ pub fn write_parts<W: Read + Write + Seek>(
     writer.ramdisk(TeeReader { from: platform.ramdisk, copy: &mut copy })?;
     let section = writer.ramdisk_writer()?;
     let both = TeeWriter { to: section, copy: &mut copy };
-    let gzip = GzipWriter::new(both).map_err(AssembleError::Ramdisk)?;
+    let Application { tree, plan, store } = application;
+    let gzip = GzipWriter::with_store(both, store).map_err(AssembleError::Ramdisk)?;
     let (plan, seal) = (plan.to_bytes(), Seal::new(tree.len() as u64).to_bytes());
     let beside: [(&str, &[u8]); 2] = [(boot_plan::PATH, &plan), (seal::PATH, &seal)];
     let gzip = tree.write_cpio(boot_plan::ROOTFS_DIR, &beside, gzip)?;

@@ -3,7 +3,7 @@
 //! It is the one program of the assembler image, beside the parts of one EnclaveOS release; `Containerfile.eif`
 //! runs it with the application's image mounted at `/app`.
 
-use caution_assemble::{Arguments, Platform, write_parts};
+use caution_assemble::{Application, Arguments, Platform, write_parts};
 use caution_eif::{HeaderOptions, Writer};
 use caution_measure::ImagePcrs;
 use caution_rootfs::{Limits, walk};
@@ -51,7 +51,8 @@ fn run(words: &[String]) -> Result<String, Box<dyn Error>> {
     fs::create_dir(output)?;
     let eif = File::options().read(true).write(true).create_new(true).open(output.join("enclave.eif"))?;
     let mut writer = Writer::new(eif, HeaderOptions::default())?;
-    write_parts(&mut writer, platform, &tree, &plan, io::sink())?;
+    let application = Application { tree: &tree, plan: &plan, store: None };
+    write_parts(&mut writer, platform, application, io::sink())?;
     let (_, written) = writer.finish()?;
     let pcrs = ImagePcrs { measurements: written.measurements, pcr8: None }.to_text();
     fs::write(output.join("enclave.pcrs"), &pcrs)?;

@@ -8,14 +8,15 @@ use crate::origin::{Container, Origin};
 use crate::packing::pack;
 use crate::pin::{self, Committed, Moved, Pin};
 use crate::request::{Built, Progress, Request, Step};
+use crate::reuse;
 use crate::stage::{Stage, StageError};
 use caution_abi::boot_plan::BootPlan;
 use caution_appspec::{AppSpec, excerpt};
-use caution_assemble::{Arguments, Root};
+use caution_assemble::{Application, Arguments, Root};
 use caution_plan::{ImageProcess, SourceIdentity, boot_plan, manifest};
 use caution_rootfs::cpio::Entry;
 use caution_rootfs::oci::Image;
-use caution_rootfs::{Limits, RootfsError, Tree, merge, resolve_user};
+use caution_rootfs::{Limits, RootfsError, Store, Tree, merge, resolve_user};
 use std::time::{Duration, Instant};
 
 /// Builds a commit into the request's output folder.
@@ -65,6 +66,7 @@ struct Build<'a> {
     committed: Option<Committed>,
     in_use: Pin,
     stage: Stage,
+    store: Option<Store>,
     timings: Vec<(Step, Duration)>,
 }
 
@@ -85,7 +87,8 @@ impl<'a> Build<'a> {
         }
         let origin = Origin::find(request, &spec, committed.as_ref(), pinning)?;
         let stage = Stage::open(request.output)?;
-        Ok(Self { request, spec, origin, committed, in_use, stage, timings: Vec::new() })
+        let store = reuse::open(request);
+        Ok(Self { request, spec, origin, committed, in_use, stage, store, timings: Vec::new() })
     }
 
     fn source(&mut self) -> Result<(), BuildError> {
@@ -141,7 +144,9 @@ impl<'a> Build<'a> {
         if let Some(warning) = left_out(&dropped_xattrs) {
             (self.request.progress)(warning);
         }
-        let detail = format!("{} entries, {}", tree.len(), human_size(tree.total_size()));
+        let layers = self.store.as_ref().and_then(|store| reuse::layers(&store.reuse()));
+        let size = human_size(tree.total_size());
+        let detail = format!("{} entries, {size}{}", tree.len(), layers.unwrap_or_default());
         self.done(Step::Filesystem, started, detail);
         Ok(Filesystem { tree, plan })
     }
@@ -165,7 +170,7 @@ impl<'a> Build<'a> {
 
     fn merge(&self, image: &Image) -> Result<Tree, BuildError> {
         let work = self.stage.work();
-        merge(image, &Limits::default(), &work).map_err(|error| match error {
+        merge(image, &Limits::default(), &work, self.store.as_ref()).map_err(|error| match error {
             // Temporary files lie in the stage, whose errors name a full disk.
             RootfsError::Scratch { source, .. } => StageError::io(&work)(source).into(),
             other => other.into(),
@@ -175,7 +180,8 @@ impl<'a> Build<'a> {
     fn image(mut self, container: &Container, filesystem: &Filesystem) -> Result<Built, BuildError> {
         let started = self.start(Step::Image);
         let Filesystem { tree, plan } = filesystem;
-        let written = pack(&self.stage, self.request, tree, plan)?;
+        let application = Application { tree, plan, store: self.store.as_ref() };
+        let written = pack(&self.stage, self.request, application)?;
         let source = self.origin.is_of_commit().then(|| SourceIdentity {
             commit: self.request.commit.to_string(),
             branch: self.request.branch.clone(),
@@ -185,7 +191,9 @@ impl<'a> Build<'a> {
         self.stage.write("manifest.json", &manifest.to_bytes())?;
         let pinned = self.containerfile_eif(container, filesystem);
         self.stage.write(pin::FILE_NAME, pinned.as_bytes())?;
-        let detail = format!("{} · {}", self.shown_image(), human_size(written.size));
+        let reuse = self.store.as_ref().map(|store| reuse::close(self.request, store)).unwrap_or_default();
+        let ready = reuse::share(&reuse).unwrap_or_default();
+        let detail = format!("{} · {}{ready}", self.shown_image(), human_size(written.size));
         let eif = self.stage.finish()?;
         let elapsed = started.elapsed();
         (self.request.progress)(Progress::Step { step: Step::Image, detail, elapsed });
@@ -200,6 +208,7 @@ impl<'a> Build<'a> {
             manifest,
             image: container.image.digest,
             commit: self.request.commit.clone(),
+            reuse,
             timings: self.timings,
         })
     }

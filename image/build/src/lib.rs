@@ -22,6 +22,7 @@ mod packing;
 mod pin;
 mod process;
 mod request;
+mod reuse;
 mod stage;
 #[cfg(test)]
 mod testing;
@@ -34,6 +35,7 @@ pub use error::BuildError;
 pub use inspect::InspectError;
 pub use pin::{FILE_NAME as CONTAINERFILE_EIF, Move, Moved, Pin, PinError};
 pub use request::{Built, Progress, Request, Step};
+pub use reuse::STORE_BYTES;
 pub use stage::StageError;
 
 use caution_abi::boot_plan::BootPlan;

@@ -3,11 +3,9 @@
 use crate::error::BuildError;
 use crate::request::Request;
 use crate::stage::{Stage, StageError, create_new};
-use caution_abi::boot_plan::BootPlan;
-use caution_assemble::{AssembleError, Platform, write_parts};
+use caution_assemble::{Application, AssembleError, Platform, write_parts};
 use caution_eif::{HeaderOptions, Writer, Written};
 use caution_measure::ImagePcrs;
-use caution_rootfs::Tree;
 use std::fs::File;
 use std::path::Path;
 
@@ -15,8 +13,7 @@ use std::path::Path;
 pub(crate) fn pack(
     stage: &Stage,
     request: &Request<'_>,
-    tree: &Tree,
-    plan: &BootPlan,
+    application: Application<'_>,
 ) -> Result<Written, BuildError> {
     let release = request.release;
     let (eif_path, raw_path) = (stage.partial("output/enclave.eif"), stage.partial("output/rootfs.cpio.gz"));
@@ -29,7 +26,7 @@ pub(crate) fn pack(
         ramdisk: open(&release.ramdisk_path())?,
         kernel_version: &release.info.kernel_version,
     };
-    write_parts(&mut writer, platform, tree, plan, &mut raw).map_err(|error| match error {
+    write_parts(&mut writer, platform, application, &mut raw).map_err(|error| match error {
         AssembleError::Ramdisk(source) => raw_failed()(source).into(),
         AssembleError::Rootfs(error) => BuildError::Rootfs(error),
         AssembleError::Eif(error) => BuildError::Eif(error),

@@ -7,6 +7,7 @@ use caution_abi::manifest::Manifest;
 use caution_eif::Signer;
 use caution_enclaveos::Release;
 use caution_measure::{Measurements, Pcr, Sha256Digest};
+use caution_rootfs::Reuse;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -33,6 +34,8 @@ pub struct Request<'a> {
     pub signer: Option<&'a Signer>,
     /// The folder to fill, `…/eif-stage`; its parent exists.
     pub output: &'a Path,
+    /// A folder for work that later builds need not do again, created where it is missing; `None`: nothing is kept.
+    pub store: Option<&'a Path>,
     /// Told about everything as it happens.
     pub progress: &'a dyn Fn(Progress<'_>),
 }
@@ -98,6 +101,8 @@ pub struct Built {
     pub image: Sha256Digest,
     /// The commit; of the configuration alone where the image was given.
     pub commit: CommitId,
+    /// What was found in the store and what was not; all zero without one.
+    pub reuse: Reuse,
     /// How long each step took, in order.
     pub timings: Vec<(Step, Duration)>,
 }

@@ -10,6 +10,7 @@
 //! | `USER` → numbers | [`resolve_user`] |
 //! | tree → canonical archive | [`Tree::write_cpio`] |
 //! | archive → bytes that are measured | [`gzip::GzipWriter`] |
+//! | … without doing again what was done before | [`Store`] |
 
 mod archive;
 mod bounded;
@@ -18,10 +19,12 @@ pub mod gzip;
 mod limits;
 pub mod oci;
 mod section;
+mod store;
 mod tree;
 
 pub use archive::TarError;
 pub use limits::Limits;
+pub use store::{Reuse, Store};
 pub use tree::{
     DroppedXattr, EntryError, ResolvedUser, RootfsError, Tree, UserError, merge, merge_archives,
     resolve_user, walk,

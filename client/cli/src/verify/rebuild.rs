@@ -61,7 +61,7 @@ pub(super) fn rebuild(
         no_cache,
         strict: false,
     };
-    let built = build_commit(context.terminal, &job)?;
+    let built = build_commit(context, &job)?;
     Ok(Rebuilt {
         measurements: built.measurements,
         boot_plan: built.boot_plan,

@@ -88,6 +88,7 @@ struct With<'a> {
     image: Option<&'a Path>,
     strict: bool,
     signer: Option<&'a Signer>,
+    store: Option<&'a Path>,
 }
 
 fn run(root: &Path, release: &Release, progress: &dyn Fn(Progress<'_>)) -> Result<Built, BuildError> {
@@ -122,6 +123,7 @@ fn run_into(
         no_cache: false,
         strict: with.strict,
         signer: with.signer,
+        store: with.store,
         output,
         progress,
     })

@@ -21,7 +21,7 @@ fn sample() -> Vec<u8> {
 }
 
 fn compressed(input: &[u8], threads: usize, piece: usize) -> Vec<u8> {
-    let mut writer = GzipWriter::with_threads(Vec::new(), threads).unwrap();
+    let mut writer = GzipWriter::with_threads(Vec::new(), threads, None).unwrap();
     for piece in input.chunks(piece) {
         writer.write_all(piece).unwrap();
     }
@@ -51,7 +51,7 @@ fn bytes_depend_on_the_input_alone() {
 fn the_golden_bytes_have_not_moved() {
     // When this fails the PCRs of every image change: do not correct it, find out what moved.
     let digest = Sha256Digest::of(&compressed(&sample(), 2, BLOCK)).to_string();
-    assert_eq!(digest, "3e6a90a5cc827b84f9cefa6b13acf47b9a9ff160803e13dea7d154aa860e0b62");
+    assert_eq!(digest, ENCODER);
 }
 
 #[test]
@@ -70,7 +70,7 @@ fn block_boundaries_and_nothing_at_all() {
 fn blocks_behind_a_boundary_do_not_depend_on_what_comes_before_it() {
     let large = &sample()[..BLOCK * 3 / 2];
     let gzip = |before: &[u8]| {
-        let mut writer = GzipWriter::with_threads(Vec::new(), 2).unwrap();
+        let mut writer = GzipWriter::with_threads(Vec::new(), 2, None).unwrap();
         writer.write_all(before).unwrap();
         // Twice, at the start and with nothing between: there are no empty blocks.
         writer.boundary().unwrap();
@@ -127,7 +127,7 @@ fn a_failing_output_is_an_error_and_leaves_no_thread() {
             Ok(())
         }
     }
-    let mut writer = GzipWriter::with_threads(Full(100), 2).unwrap();
+    let mut writer = GzipWriter::with_threads(Full(100), 2, None).unwrap();
     let input = sample();
     let result = (0..8).try_for_each(|_| writer.write_all(&input)).and_then(|()| writer.finish().map(drop));
     assert_eq!(result.unwrap_err().kind(), io::ErrorKind::StorageFull);

@@ -9,6 +9,7 @@ use crate::cpio::display;
 use crate::limits::Limits;
 use crate::oci::{Archive, Image, LayerReader, OciError};
 use crate::section::Section;
+use crate::store::Store;
 use std::collections::HashSet;
 use std::fs::File;
 use std::io::Read;
@@ -18,14 +19,31 @@ use std::sync::Arc;
 /// Merges an image's layers.
 ///
 /// Layers that are not compressed are read where they lie, and nobody may change them as long as the tree is in
-/// use. Others are unpacked into nameless files in the folder `scratch`.
-pub fn merge(image: &Image, limits: &Limits, scratch: &Path) -> Result<Tree, RootfsError> {
+/// use. Others come from the store where it has them, else they are unpacked into nameless files in the folder
+/// `scratch`, and kept in the store. A blob whose layer comes from the store is not read: the digest of what is
+/// used was compared with the configuration's.
+pub fn merge(
+    image: &Image,
+    limits: &Limits,
+    scratch: &Path,
+    store: Option<&Store>,
+) -> Result<Tree, RootfsError> {
     let mut merge = Merge::new(limits, scratch)?;
     let mut budget = limits.uncompressed_bytes;
     for (index, layer) in image.layers.iter().enumerate() {
         let number = index + 1;
         let in_layer = |source| RootfsError::Layer { layer: number, source };
-        budget -= match image.layer(layer, budget).map_err(in_layer)? {
+        let archive = match image.layer(layer, budget).map_err(in_layer)? {
+            Archive::Packed(packed) => match store.and_then(|store| store.layer(&layer.diff_id)) {
+                Some(ready) => Archive::Plain(ready),
+                None => Archive::Packed(packed),
+            },
+            plain @ Archive::Plain(_) => plain,
+        };
+        budget -= match archive {
+            Archive::Plain(archive) if archive.length() > budget => {
+                return Err(in_layer(OciError::UncompressedTooLarge { limit: budget }));
+            }
             Archive::Plain(archive) => merge.in_place(number, archive)?,
             Archive::Packed(archive) => match merge.unpacked(number, archive, scratch) {
                 Err(error @ RootfsError::Scratch { .. }) => return Err(error),
@@ -33,7 +51,12 @@ pub fn merge(image: &Image, limits: &Limits, scratch: &Path) -> Result<Tree, Roo
                     image.check_blob(layer).map_err(in_layer)?;
                     return Err(error);
                 }
-                Ok(length) => length,
+                Ok(unpacked) => {
+                    if let Some(store) = store {
+                        store.keep_layer(&layer.diff_id, &unpacked);
+                    }
+                    unpacked.length()
+                }
             },
         };
     }
@@ -99,16 +122,17 @@ impl Merge {
         Ok(length)
     }
 
-    /// Applies a layer while it is unpacked into a file, and gives its length.
-    fn unpacked(&mut self, layer: usize, from: LayerReader, scratch: &Path) -> Result<u64, RootfsError> {
+    /// Applies a layer while it is unpacked into a file, and gives that.
+    fn unpacked(&mut self, layer: usize, from: LayerReader, scratch: &Path) -> Result<Section, RootfsError> {
         let file = self.next_file();
         let copying = Copying { from, to: SpoolWriter::create(scratch)? };
         let reader = Reader::new(copying, self.tree.limits.extension_bytes);
         // To the archive's very end, so that the file holds all of it.
         let Copying { from, to } = self.layer(Source { layer, file, offset: 0 }, reader)?;
         let length = from.finish().map_err(|source| RootfsError::Layer { layer, source })?;
-        self.archives.push(to.finish()?);
-        Ok(length)
+        let archive = to.finish()?;
+        self.archives.push(Arc::clone(&archive));
+        Ok(Section::new(archive, 0, length))
     }
 
     /// What the next archive is called in the tree.

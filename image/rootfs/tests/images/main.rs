@@ -1,5 +1,6 @@
 //! Images as files: layouts, archives, selection, digests, compression, and every refusal.
 
+mod kept;
 mod layout;
 mod opening;
 mod refusals;
@@ -12,7 +13,7 @@ use std::path::Path;
 /// Opens an image and merges its layers.
 fn tree_of(path: &Path, limits: &Limits) -> Result<Tree, RootfsError> {
     let image = oci::open(path, limits).expect("the image's documents are good");
-    merge(&image, limits, &std::env::temp_dir())
+    merge(&image, limits, &std::env::temp_dir(), None)
 }
 
 /// Why an image's documents were refused.

@@ -32,7 +32,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NAME", conflicts_with = "image")]
     engine: Option<EngineName>,
 
-    /// Let the container engine ignore its cache.
+    /// Let the container engine ignore its cache, and use nothing that earlier builds kept.
     #[arg(long)]
     no_cache: bool,
 
@@ -85,7 +85,7 @@ pub(crate) fn build_image(
         no_cache,
         strict,
     };
-    let built = build_commit(context.terminal, &job)?;
+    let built = build_commit(context, &job)?;
     Ok((built, release))
 }
 
@@ -107,7 +107,8 @@ pub(crate) struct Job<'a> {
 }
 
 /// Builds one commit, telling the terminal about each step.
-pub(crate) fn build_commit(terminal: Terminal, job: &Job<'_>) -> Result<Built, CliError> {
+pub(crate) fn build_commit(context: &Context, job: &Job<'_>) -> Result<Built, CliError> {
+    let store = context.config.cache.join(STORE);
     let built = caution_build::build(&Request {
         repo: job.repo,
         commit: job.commit,
@@ -119,7 +120,9 @@ pub(crate) fn build_commit(terminal: Terminal, job: &Job<'_>) -> Result<Built, C
         strict: job.strict,
         signer: job.signer,
         output: job.output,
-        progress: &|progress| show(terminal, &progress),
+        // Without any cache means without this one too.
+        store: (!job.no_cache).then_some(&store),
+        progress: &|progress| show(context.terminal, &progress),
     })?;
     Ok(built)
 }
@@ -155,6 +158,9 @@ pub(crate) fn clean_head(repo: &Repository, matters: impl Fn(&str) -> bool) -> R
     Err(CliError::new(Exit::Other, message)
         .hint("git add -A && git commit      (then build)\ncaution apps build --commit HEAD      (builds without the changes)"))
 }
+
+/// Where, in the cache, builds keep what later ones need not do again.
+const STORE: &str = "parts";
 
 pub(crate) fn show(terminal: Terminal, progress: &Progress<'_>) {
     match progress {
@@ -211,6 +217,14 @@ pub(crate) fn to_json(built: &Built, release: &Release) -> serde_json::Value {
         "image": format!("sha256:{}", built.image),
         "enclaveos": { "id": release.id(), "version": release.reference().version },
         "boot_plan_sha256": built.boot_plan.digest(),
+        "reuse": {
+            "layers_ready": built.reuse.layers_ready,
+            "layers_unpacked": built.reuse.layers_unpacked,
+            "blocks_ready": built.reuse.blocks_ready,
+            "blocks_compressed": built.reuse.blocks_compressed,
+            "bytes_ready": built.reuse.bytes_ready,
+            "bytes_compressed": built.reuse.bytes_compressed,
+        },
         "steps": steps,
     })
 }

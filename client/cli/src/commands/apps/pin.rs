@@ -47,6 +47,8 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<(), CliError> {
         no_cache: true,
         strict: false,
         signer: None,
+        // Nothing is packed.
+        store: None,
         output: &repo.root().join("eif-stage"),
         progress: &|progress| show(terminal, &progress),
     })?;

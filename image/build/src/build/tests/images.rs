@@ -77,6 +77,43 @@ fn builds_something(scratch: &Scratch, clone: &Path) {
     assert!(error.to_string().starts_with(&expected), "{error}");
 }
 
+/// Asserts on what was done, by the counts of the result; a file of 200 kB has a block of its own.
+#[test]
+fn a_second_build_unpacks_and_compresses_only_what_changed() {
+    let scratch = app();
+    let store = scratch.outside("store");
+    let build_with = |image: &Path, store: Option<&Path>| {
+        let with = With { image: Some(image), store, ..With::default() };
+        run_with(scratch.path(), &release(&scratch.outside("release"), KERNEL), &with, &|progress| {
+            assert!(!matches!(progress, Progress::Note(_)), "{progress:?}");
+        })
+        .expect("builds")
+    };
+    scratch.write(
+        "Containerfile",
+        "FROM scratch\nCOPY tree /\nCOPY large /large\nENTRYPOINT [\"/app/server\"]\n",
+    );
+    scratch.write("tree/constant", &"always the same ".repeat(20_000));
+    for (content, layers, kept) in [("one ", (0, 2), 0), ("one ", (2, 0), 520_000), ("two ", (1, 1), 320_000)]
+    {
+        scratch.write("large", &content.repeat(50_000));
+        scratch.commit();
+        let [layout, archive, docker] = forms(&scratch);
+        let built = build_with(&layout, Some(&store));
+        let reuse = built.reuse;
+        assert_eq!((reuse.layers_ready, reuse.layers_unpacked), layers, "{content}: {reuse:?}");
+        assert_eq!(reuse.bytes_ready, kept, "{content}: {reuse:?}");
+        assert_eq!(build_with(&layout, None).sha256, built.sha256);
+        let other = build_with(&archive, Some(&store)).reuse;
+        assert_eq!((other.layers_ready, other.layers_unpacked), (2, 0));
+        assert_eq!(build_with(&docker, Some(&store)).reuse.bytes_ready, 520_000);
+        for form in [&archive, &docker] {
+            fs::remove_file(form).expect("removes");
+        }
+        fs::remove_dir_all(&layout).expect("removes");
+    }
+}
+
 /// As a user who may do nothing, on a machine where nothing but git can be found.
 #[test]
 fn an_image_needs_no_engine_and_no_privileges() {
