@@ -187,7 +187,8 @@ impl ContainerEngine for Buildah {
         command.current_dir(parent);
         if self.is_podman() {
             // Its `push` cannot leave layers uncompressed.
-            command.args(["save", "--quiet", "--format", "oci-archive", "--output", name, image.as_str()]);
+            command.args(["save", "--quiet", "--uncompressed", "--format", "oci-archive"]);
+            command.args(["--output", name, image.as_str()]);
         } else {
             command.args(["push", "--quiet", "--disable-compression", "--format", "oci"]);
             command.args([image.as_str(), &format!("oci:{name}:image")]);
