@@ -35,6 +35,7 @@ test-long: install-long build enclaveos base-images docker-engine ## every test,
 	@tools/stage "QEMU's nitro-enclave machine" tools/qemu-nitro
 	@$(run_tests) -- --include-ignored
 	@$(run_fuzz)
+	@tools/stage "Rust and TypeScript agree" tools/fuzz-agreement 60
 
 # Crates, the examples, the AWS image tools as a judge of ours, then the whole system. What stands
 # outside the workspace has its own lock file, and its own folder below the shared one.

@@ -1,5 +1,6 @@
-//! Repository chores: check-layers, vectors, bench.
+//! Repository chores: check-layers, vectors, agreement, bench.
 
+mod agreement;
 mod bench;
 mod check_layers;
 mod vectors;
@@ -10,31 +11,52 @@ use std::process::ExitCode;
 /// A chore, by its name on the command line.
 struct Chore {
     name: &'static str,
+    /// What follows its name.
+    argument: Option<&'static str>,
     about: &'static str,
-    run: fn(&Path) -> Result<(), Box<dyn std::error::Error>>,
+    run: fn(&Path, &str) -> Outcome,
 }
 
-const CHORES: [Chore; 3] = [
+type Outcome = Result<(), Box<dyn std::error::Error>>;
+
+const CHORES: [Chore; 4] = [
     Chore {
         name: "check-layers",
+        argument: None,
         about: "check what may depend on what (ARCHITECTURE.md)",
         run: check_layers,
     },
-    Chore { name: "bench", about: "measure the promises of SPECIFICATION.md", run: bench },
-    Chore { name: "vectors", about: "write the attestation vectors of specs/vectors", run: vectors },
+    Chore { name: "bench", argument: None, about: "measure the promises of SPECIFICATION.md", run: bench },
+    Chore {
+        name: "vectors",
+        argument: None,
+        about: "write the attestation vectors of specs/vectors",
+        run: vectors,
+    },
+    Chore {
+        name: "agreement",
+        argument: Some("SEED"),
+        about: "write documents and our verdicts, for tools/fuzz-agreement",
+        run: agreement,
+    },
 ];
 
 fn main() -> ExitCode {
     let mut words = std::env::args().skip(1);
-    let (name, rest) = (words.next(), words.next());
-    let chore = CHORES.iter().find(|chore| Some(chore.name) == name.as_deref() && rest.is_none());
-    let Some(chore) = chore else {
+    let (name, argument, rest) = (words.next(), words.next(), words.next());
+    let is_asked = |chore: &&Chore| {
+        Some(chore.name) == name.as_deref()
+            && chore.argument.is_some() == argument.is_some()
+            && rest.is_none()
+    };
+    let Some(chore) = CHORES.iter().find(is_asked) else {
         for chore in &CHORES {
-            println!("  cargo xtask {:<14} {}", chore.name, chore.about);
+            let usage = format!("{} {}", chore.name, chore.argument.unwrap_or_default());
+            println!("  cargo xtask {usage:<14} {}", chore.about);
         }
         return if name.is_none() { ExitCode::SUCCESS } else { ExitCode::from(2) };
     };
-    match (chore.run)(&workspace_root()) {
+    match (chore.run)(&workspace_root(), argument.as_deref().unwrap_or_default()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");
@@ -48,7 +70,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn check_layers(root: &Path) -> Result<(), Box<dyn std::error::Error>> {
+fn check_layers(root: &Path, _: &str) -> Outcome {
     let problems = check_layers::run(root)?;
     if problems.is_empty() {
         println!("layers: every edge, dependency list and source file is as ARCHITECTURE.md says");
@@ -60,12 +82,16 @@ fn check_layers(root: &Path) -> Result<(), Box<dyn std::error::Error>> {
     Err(format!("check-layers found {}.", check_layers::counted(problems.len())).into())
 }
 
-fn bench(root: &Path) -> Result<(), Box<dyn std::error::Error>> {
+fn bench(root: &Path, _: &str) -> Outcome {
     Ok(bench::run(root)?)
 }
 
-fn vectors(root: &Path) -> Result<(), Box<dyn std::error::Error>> {
+fn vectors(root: &Path, _: &str) -> Outcome {
     Ok(vectors::run(root)?)
+}
+
+fn agreement(_: &Path, seed: &str) -> Outcome {
+    Ok(agreement::run(seed)?)
 }
 
 /// The workspace this program was built from.

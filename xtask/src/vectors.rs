@@ -8,7 +8,7 @@ mod certificates;
 mod honest;
 mod malformed;
 mod refused;
-mod scene;
+pub(crate) mod scene;
 
 use data_encoding::{BASE64, HEXLOWER};
 use serde::Serialize;
