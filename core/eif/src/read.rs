@@ -2,10 +2,10 @@
 
 use crate::error::{Doing as _, EifError};
 use crate::header::{Header, SECTION_HEADER_SIZE, SectionInfo, SectionKind, parse_section_header};
-use crate::measure::Measurer;
+use crate::measure::{self, Measurer};
 use crate::signature::{self, SignatureError, SigningCertificate};
 use crate::write::{COPY_BUFFER, fill};
-use caution_measure::{Measurements, Sha256Digest};
+use caution_measure::{Measurements, Pcr, Sha256Digest};
 use sha2::{Digest as _, Sha256};
 use std::io::{self, Read};
 
@@ -62,6 +62,26 @@ impl Image {
     pub fn signature(&self) -> Result<Option<SigningCertificate>, SignatureError> {
         let pcr0 = &self.measurements.pcr0;
         self.signature_unverified.as_deref().map(|content| signature::verify(content, pcr0)).transpose()
+    }
+
+    /// The PCR8 that a signed image has, whoever signed it with whatever key: unlike [`Image::signature`]
+    /// this checks no signature, and so works for keys that it does not know.
+    ///
+    /// # Errors
+    /// A [`SignatureError`] when the section is not a list of one certificate and one signature.
+    pub fn pcr8_unverified(&self) -> Result<Option<Pcr>, SignatureError> {
+        self.signature_unverified.as_deref().map(signature::pcr8_unverified).transpose()
+    }
+
+    /// The sections in file order, each with the numbers of the registers that measure it. Of a signature
+    /// that is its certificate alone.
+    pub fn measured_sections(&self) -> impl Iterator<Item = (&SectionInfo, &'static [u8])> {
+        let mut ramdisks = 0;
+        self.sections.iter().map(move |section| {
+            let registers = measure::registers(section.kind, ramdisks);
+            ramdisks += usize::from(section.kind == SectionKind::Ramdisk);
+            (section, registers)
+        })
     }
 
     /// The sections of one kind, in file order.
@@ -213,9 +233,10 @@ impl<R: Read> Input<R> {
     }
 
     fn hash(&mut self, content: &[u8], measurer: &mut Measurer) {
-        self.sha256.update(content);
-        self.crc.update(content);
-        measurer.update(content);
+        measurer.update(content, || {
+            self.sha256.update(content);
+            self.crc.update(content);
+        });
     }
 }
 

@@ -279,8 +279,8 @@ impl<W: Write + Seek> Write for SectionWriter<'_, W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         // All or nothing: what is hashed is what is written.
         self.writer.out.write_all(bytes)?;
-        self.crc.update(bytes);
-        self.writer.measurer.update(bytes);
+        let crc = &mut self.crc;
+        self.writer.measurer.update(bytes, || crc.update(bytes));
         self.size += bytes.len() as u64;
         Ok(bytes.len())
     }

@@ -39,6 +39,8 @@ fn images_of_the_aws_builder_measure_as_its_own_tools_say() {
         assert_eq!(image.sha256.to_string(), expected["sha256"].as_str().unwrap(), "{name}");
         assert_eq!(image.size, expected["size"].as_u64().unwrap(), "{name}");
         assert_eq!(image.has_signature(), name.starts_with("signed"), "{name}");
+        let pcr8_unverified = image.pcr8_unverified().unwrap().map(|pcr8| pcr8.to_string());
+        assert_eq!(pcr8_unverified.as_deref(), expected["tool_pcrs"]["PCR8"].as_str(), "{name}");
         let pcr8 = image.signature().map(|found| found.map(|certificate| certificate.pcr8.to_string()));
         if name.contains("p256") {
             assert!(matches!(pcr8, Err(SignatureError::CertificateKind { .. })), "{name}: {pcr8:?}");

@@ -41,6 +41,8 @@ fn reading_gives_what_was_written() {
     assert_eq!((image.header.version, image.header.options.arch), (4, Arch::X86_64));
     let kinds: Vec<_> = image.sections.iter().map(|section| section.kind).collect();
     assert_eq!(kinds, [Kernel, Cmdline, SectionKind::Metadata, Ramdisk, Ramdisk]);
+    let registers: Vec<_> = image.measured_sections().map(|(_, registers)| registers).collect();
+    assert_eq!(registers, [&[0, 1][..], &[0, 1], &[], &[0, 1], &[0, 2]]);
     for (section, content) in image.sections_of(Ramdisk).zip([enclave_os, application]) {
         let start = usize::try_from(section.data_offset).unwrap();
         assert!(file[start..][..content.len()] == content && section.size == content.len() as u64);

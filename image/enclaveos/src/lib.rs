@@ -36,7 +36,7 @@ pub use kconfig::ConfigError;
 pub use kernel::KernelError;
 pub use lock::{EnclaveOsLock, KernelLock, LockError, ReferenceTools};
 pub use ramdisk::RamdiskError;
-pub use release::{FileInfo, Release, ReleaseError, ReleaseInfo, default_release, installed};
+pub use release::{FileInfo, Release, ReleaseError, ReleaseInfo, by_pcr1, default_release, installed};
 pub use toolchain::{Toolchain, ToolchainError};
 pub use tools::ToolError;
 pub use userland::UserlandError;

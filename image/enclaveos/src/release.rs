@@ -243,6 +243,23 @@ pub fn default_release(cache: &Path) -> Result<Release, ReleaseError> {
     }
 }
 
+/// The release that measures as this PCR1, if it is on this machine.
+///
+/// Only notes are read until one names the register; then the release is measured like any other.
+///
+/// # Errors
+/// A [`ReleaseError`] when the release that says so is not sound.
+pub fn by_pcr1(cache: &Path, pcr1: &Pcr) -> Result<Option<Release>, ReleaseError> {
+    let Ok(folders) = std::fs::read_dir(cache.join(RELEASES)) else { return Ok(None) };
+    for folder in folders.flatten() {
+        let note = files::read_limited(&folder.path().join(INFO), MAX_INFO).unwrap_or_default();
+        if serde_json::from_slice::<ReleaseInfo>(&note).is_ok_and(|info| info.pcr1 == *pcr1) {
+            return Release::load(&folder.path()).map(Some);
+        }
+    }
+    Ok(None)
+}
+
 fn set_default(cache: &Path, id: &Sha256Digest) -> Result<(), FileError> {
     files::write_atomic(&cache.join(RELEASES).join(CURRENT), format!("{id}\n").as_bytes())
 }
@@ -323,6 +340,8 @@ mod tests {
         assert_ne!(first.id(), second.id());
         assert_eq!(installed(cache.path(), &first.id()).unwrap(), first);
         assert_eq!(default_release(cache.path()).unwrap(), second);
+        assert_eq!(by_pcr1(cache.path(), &first.info.pcr1).unwrap().as_ref(), Some(&first));
+        assert_eq!(by_pcr1(cache.path(), &Pcr::EMPTY).unwrap(), None);
         assert_eq!(fs::read(second.kernel_path()).unwrap(), b"kernel two");
         assert_eq!(fs::read(second.ramdisk_path()).unwrap(), b"ramdisk");
         // Installing again changes nothing but the default.
@@ -354,6 +373,7 @@ mod tests {
             fs::write(release.dir.join(name), content).unwrap();
             let error = Release::load(&release.dir).unwrap_err();
             assert!(matches!(&error, ReleaseError::Changed { what: w, .. } if *w == what), "{error}");
+            assert!(by_pcr1(cache.path(), &release.info.pcr1).is_err());
             // A build repairs it.
             assert_eq!(install(cache.path(), b"kernel"), release);
         }

@@ -4,23 +4,31 @@ use super::{SignatureError, SigningCertificate, pcr8, pem};
 use der::asn1::{AnyRef, BitStringRef, GeneralizedTime, ObjectIdentifier, UtcTime};
 use der::{Decode as _, Reader as _, SliceReader, Tag, TagMode, TagNumber};
 use p384::ecdsa::VerifyingKey;
+use zeroize::Zeroizing;
 
 /// Reads the one certificate of a PEM file.
-///
-/// One block of any kind and no more: readers differ in which of several they take.
 pub(super) fn read(text: &[u8]) -> Result<(VerifyingKey, SigningCertificate), SignatureError> {
-    let blocks = pem::blocks("certificate", text)?;
-    let der = match blocks.as_slice() {
-        [block] if block.label == "CERTIFICATE" && !block.has_headers => &block.content,
-        [] | [_] => return Err(SignatureError::NoCertificate),
-        several => return Err(SignatureError::SeveralCertificates { found: several.len() }),
-    };
+    let der = der(text)?;
     let (kind, point, (valid_from, valid_until)) =
-        parse(der).map_err(|source| SignatureError::Der { file: "certificate", source })?;
+        parse(&der).map_err(|source| SignatureError::Der { file: "certificate", source })?;
     kind.map_err(|found| SignatureError::CertificateKind { found: found.to_string() })?;
     let point = point.as_bytes().unwrap_or_default();
     let key = VerifyingKey::from_sec1_bytes(point).map_err(|_| SignatureError::CertificatePoint)?;
-    Ok((key, SigningCertificate { pcr8: pcr8(der), valid_from, valid_until }))
+    Ok((key, SigningCertificate { pcr8: pcr8(&der), valid_from, valid_until }))
+}
+
+/// The DER form of the one certificate of a PEM file, unread.
+///
+/// One block of any kind and no more: readers differ in which of several they take.
+pub(super) fn der(text: &[u8]) -> Result<Zeroizing<Vec<u8>>, SignatureError> {
+    let mut blocks = pem::blocks("certificate", text)?;
+    if blocks.len() > 1 {
+        return Err(SignatureError::SeveralCertificates { found: blocks.len() });
+    }
+    match blocks.pop() {
+        Some(block) if block.label == "CERTIFICATE" && !block.has_headers => Ok(block.content),
+        _ => Err(SignatureError::NoCertificate),
+    }
 }
 
 /// Key and validity, in seconds since 1970, of a certificate (RFC 5280 section 4.1) of any version:

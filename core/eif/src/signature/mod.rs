@@ -89,14 +89,16 @@ impl std::fmt::Debug for Signer {
 ///
 /// It says who answers for the image, not whether that is anyone to rely on.
 pub(crate) fn verify(content: &[u8], pcr0: &Pcr) -> Result<SigningCertificate, SignatureError> {
-    let (pem, cose) = read_section(content).map_err(|_| SignatureError::Section)?;
-    // One form only, the one we write: shortest numbers, nothing more in a map, nothing behind it.
-    if section(&pem, &cose) != content {
-        return Err(SignatureError::Section);
-    }
+    let (pem, cose) = read_section(content)?;
     let (key, certificate) = certificate::read(&pem)?;
     check_cose(&cose, pcr0, &key)?;
     Ok(certificate)
+}
+
+/// The register of the certificate in a signature section; nothing else in it is looked at.
+pub(crate) fn pcr8_unverified(content: &[u8]) -> Result<Pcr, SignatureError> {
+    let (pem, _cose) = read_section(content)?;
+    Ok(pcr8(&certificate::der(&pem)?))
 }
 
 fn check_cose(cose: &[u8], pcr0: &Pcr, key: &VerifyingKey) -> Result<(), SignatureError> {
@@ -151,14 +153,20 @@ fn section(pem: &[u8], cose: &[u8]) -> Vec<u8> {
     })
 }
 
-fn read_section(content: &[u8]) -> Result<(Vec<u8>, Vec<u8>), minicbor::decode::Error> {
+/// Certificate file and `COSE_Sign1` of a section.
+fn read_section(content: &[u8]) -> Result<(Vec<u8>, Vec<u8>), SignatureError> {
     let mut decoder = Decoder::new(content);
-    decoder.array()?;
-    decoder.map()?;
-    decoder.str()?;
-    let pem = read_numbers(&mut decoder)?;
-    decoder.str()?;
-    Ok((pem, read_numbers(&mut decoder)?))
+    let mut parts = || {
+        decoder.array()?;
+        decoder.map()?;
+        decoder.str()?;
+        let pem = read_numbers(&mut decoder)?;
+        decoder.str()?;
+        Ok::<_, minicbor::decode::Error>((pem, read_numbers(&mut decoder)?))
+    };
+    let (pem, cose) = parts().map_err(|_| SignatureError::Section)?;
+    // One form only, the one we write: shortest numbers, nothing more in a map, nothing behind it.
+    if section(&pem, &cose) == content { Ok((pem, cose)) } else { Err(SignatureError::Section) }
 }
 
 type Encoding = Result<(), minicbor::encode::Error<std::convert::Infallible>>;

@@ -39,6 +39,25 @@ fn the_documented_manual_path_yields_the_app() {
 }
 
 #[test]
+fn describe_says_what_the_build_said_and_how_to_unpack_the_app() {
+    let hello = &*HELLO;
+    let (machine, dir) = (Machine::new(), tempfile::tempdir().unwrap());
+    let eif = text(&hello.eif);
+    let json = machine.caution(dir.path(), &["apps", "describe", eif, "--json"]).expect(0).json();
+    for key in ["pcr0", "pcr1", "pcr2", "pcr8", "size", "sha256"] {
+        assert_eq!(json[key], hello.built[key], "{key}");
+    }
+    assert_eq!(json["enclaveos"]["id"], hello.built["enclaveos"]["id"]);
+    let said = machine.caution(dir.path(), &["apps", "describe", eif]).expect(0).stdout;
+    let command = said.lines().skip_while(|line| !line.contains("unpack ramdisk 1")).nth(1).unwrap();
+    shell(dir.path(), command);
+    assert_eq!(
+        fs::read(dir.path().join("boot.json")).unwrap(),
+        fs::read(hello.repository.stage("boot.json")).unwrap()
+    );
+}
+
+#[test]
 fn the_same_commit_gives_the_same_bytes_elsewhere() {
     let hello = &*HELLO;
     let first = fs::read(&hello.eif).unwrap();

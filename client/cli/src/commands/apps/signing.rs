@@ -51,11 +51,7 @@ impl Args {
 }
 
 /// When the certificate is valid, if that is not now.
-fn not_valid(certificate: &SigningCertificate, now: jiff::Timestamp) -> Option<String> {
-    let time = |seconds: u64| {
-        let seconds = i64::try_from(seconds).unwrap_or(i64::MAX);
-        jiff::Timestamp::from_second(seconds).unwrap_or(jiff::Timestamp::MAX)
-    };
+pub(super) fn not_valid(certificate: &SigningCertificate, now: jiff::Timestamp) -> Option<String> {
     let (from, until) = (time(certificate.valid_from), time(certificate.valid_until));
     if now < from {
         Some(format!("is not valid before {from}"))
@@ -64,6 +60,12 @@ fn not_valid(certificate: &SigningCertificate, now: jiff::Timestamp) -> Option<S
     } else {
         None
     }
+}
+
+/// A time in a certificate.
+pub(super) fn time(seconds: u64) -> jiff::Timestamp {
+    let seconds = i64::try_from(seconds).unwrap_or(i64::MAX);
+    jiff::Timestamp::from_second(seconds).unwrap_or(jiff::Timestamp::MAX)
 }
 
 /// A whole key file, in memory that is wiped, allocated once so that no copy stays behind.
