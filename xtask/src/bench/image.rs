@@ -14,15 +14,23 @@ use std::time::Instant;
 const ROUNDS: usize = 2;
 const PEER: &str = "cpio | gzip -9 | eif_build";
 
-/// Time and memory of `apps build --image`, and time of the peer on the same content.
+/// Time and memory of `apps build --image` where nothing was built before, and where the same image was but for one
+/// file; and time of the peer on the same content, which takes all of it each time.
 pub(crate) fn measure(caution: &Caution, root: &Path, app: &App) -> Result<Vec<Measurement>, BenchError> {
     let release = PathBuf::from(caution.json(root, &["enclaveos", "build"])?.text("/dir")?);
     let input = Input::make(app, &release)?;
-    let mut ours = Cost::WORST;
+    let (mut ours, mut again) = (Cost::WORST, Cost::WORST);
     let mut theirs = f64::INFINITY;
-    for _ in 0..ROUNDS {
-        let arguments = ["apps", "build", "--image", input.layout(), "--json"];
-        ours = ours.or_better(cost(&app.folder, caution.program(), &arguments)?);
+    for round in 0..ROUNDS {
+        let cache = app.folder.with_file_name(format!("cache-{round}"));
+        let built = |image: &Path| {
+            let [image, cache, release] = [image, &cache, &release].map(Path::to_string_lossy);
+            let arguments =
+                ["apps", "build", "--image", &image, "--workdir", &cache, "--enclaveos", &release];
+            cost(&app.folder, caution.program(), &arguments)
+        };
+        ours = ours.or_better(built(&input.layout)?);
+        again = again.or_better(built(&input.changed)?);
         theirs = theirs.min(by_hand(&release, &input)?);
     }
     let size = input.megabytes;
@@ -35,13 +43,22 @@ pub(crate) fn measure(caution: &Caution, root: &Path, app: &App) -> Result<Vec<M
             peer(theirs),
             Goal::PartOfPeer(0.125),
         ),
-        Measurement::new("… peak memory", ours.peak_mib, "MiB", Goal::AtMost(64.0)),
+        Measurement::new("… peak memory", ours.peak_mib.max(again.peak_mib), "MiB", Goal::AtMost(64.0)),
+        Measurement::beside(
+            "… again, one file changed",
+            again.seconds,
+            "s",
+            Peer { name: "the image, nothing built before", value: ours.seconds },
+            Goal::PartOfPeer(0.5),
+        ),
     ])
 }
 
 /// The same files as a container image and as a folder.
 struct Input {
     layout: PathBuf,
+    /// The image with one other file.
+    changed: PathBuf,
     folder: PathBuf,
     /// Of the archive of these files.
     megabytes: u64,
@@ -51,26 +68,28 @@ impl Input {
     /// From the archive that tools/base-images/build keeps in the cache, where releases are kept too.
     fn make(app: &App, release: &Path) -> Result<Self, BenchError> {
         let at = |name| app.folder.with_file_name(name);
-        let input = Self { layout: at("layout"), folder: at("root"), megabytes: 0 };
+        let input = Self { layout: at("layout"), changed: at("changed"), folder: at("root"), megabytes: 0 };
         let archive = at("root.tar");
         let script = "set -eu
             mkdir \"$3\"
             tar -xf \"$1\"/../../base-images/pallet-rust-*.tar -C \"$3\" --exclude=./usr/lib/rustlib \
                 --exclude='libLLVM*' --exclude='librustc*' --exclude='libz3*'
             tar --sort=name --numeric-owner -C \"$3\" -cf \"$2\" .
-            container=$(buildah from scratch)
-            buildah add --quiet \"$container\" \"$2\" / >/dev/null
-            buildah commit --quiet --rm \"$container\" \"oci:$4\" >/dev/null";
-        let paths = [release, &archive, &input.folder, &input.layout].map(Path::to_string_lossy);
-        let [release, tar, folder, layout] = &paths;
-        run(&app.folder, "sh", &["-c", script, "sh", release, tar, folder, layout])?;
+            image() {
+                container=$(buildah from scratch)
+                buildah add --quiet \"$container\" \"$2\" / >/dev/null
+                buildah commit --quiet --rm \"$container\" \"oci:$1\" >/dev/null
+            }
+            image \"$4\" \"$2\"
+            date >>\"$3/etc/debian_version\"
+            tar --sort=name --numeric-owner -C \"$3\" -cf \"$2.changed\" .
+            image \"$5\" \"$2.changed\"";
+        let paths = [release, &archive, &input.folder, &input.layout, &input.changed];
+        let [release, tar, folder, layout, changed] = &paths.map(Path::to_string_lossy);
+        run(&app.folder, "sh", &["-c", script, "sh", release, tar, folder, layout, changed])?;
         let bytes =
             std::fs::metadata(&archive).map_err(|error| BenchError::Io("Reading root.tar", error))?.len();
         Ok(Self { megabytes: bytes / 1_000_000, ..input })
-    }
-
-    fn layout(&self) -> &str {
-        self.layout.to_str().unwrap_or_default()
     }
 }
 
