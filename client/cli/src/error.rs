@@ -1,5 +1,6 @@
 //! Every failure the command can end with: an exit code, a sentence, its causes, what to do next.
 
+use caution_appspec::printable;
 use serde::Serialize;
 use std::error::Error;
 use std::fmt::Write as _;
@@ -103,6 +104,12 @@ impl CliError {
             let _ = writeln!(text, "  fix: {}", indent(hint));
         }
         text
+    }
+
+    /// Message and causes on one line.
+    pub(crate) fn summary(&self) -> String {
+        let causes: String = self.causes.iter().map(|cause| format!(" ({cause})")).collect();
+        printable(&format!("{}{causes}", self.message))
     }
 
     /// The `--json` form.

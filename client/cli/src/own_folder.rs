@@ -7,14 +7,14 @@ use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-/// The longest file read, in bytes.
-const MAX_BYTES: usize = 64 * 1024;
+/// The longest file read, in bytes: an evidence bundle.
+pub(crate) const MAX_BYTES: usize = 256 * 1024;
 
 /// What lies under a name.
 pub(crate) enum Found {
     /// Nothing.
     Nothing,
-    /// A file of at most 64 KiB.
+    /// A file of at most 256 KiB.
     File(Vec<u8>),
     /// A longer file, a link, a pipe, a folder.
     Other,
@@ -22,11 +22,26 @@ pub(crate) enum Found {
 
 /// The folder, made when absent.
 pub(crate) fn open(checkout: &Path) -> Result<PathBuf, CliError> {
-    let folder = checkout.join(".caution");
+    open_folder(checkout.join(NAME))
+}
+
+/// A folder in it, both made when absent.
+pub(crate) fn open_below(checkout: &Path, name: &str) -> Result<PathBuf, CliError> {
+    open_folder(open(checkout)?.join(name))
+}
+
+/// A folder in it, if both are there and are folders.
+pub(crate) fn existing_below(checkout: &Path, name: &str) -> Option<PathBuf> {
+    let is_folder = |path: &PathBuf| fs::symlink_metadata(path).is_ok_and(|found| found.is_dir());
+    let folder = Some(checkout.join(NAME)).filter(is_folder)?.join(name);
+    Some(folder).filter(is_folder)
+}
+
+fn open_folder(folder: PathBuf) -> Result<PathBuf, CliError> {
     match fs::symlink_metadata(&folder) {
         Ok(found) if found.is_dir() => Ok(folder),
         Ok(_) => Err(CliError::new(Exit::Other, format!("{} is not a folder.", folder.display()))
-            .hint("look at what it is, then: rm .caution")),
+            .hint(format!("look at what it is, then: rm {}", folder.display()))),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => fs::create_dir(&folder)
             .map(|()| folder.clone())
             .map_err(|e| CliError::io("The folder cannot be created", &folder, &e)),
@@ -60,6 +75,13 @@ pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
     file.as_file().sync_all().map_err(io)?;
     file.persist(path).map(drop).map_err(|e| io(e.error))
 }
+
+/// A time as part of a file name: `2026-11-20T09:12:44Z` → `2026-11-20T09-12-44Z`.
+pub(crate) fn file_safe(time: &str) -> String {
+    time.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).take(40).collect()
+}
+
+const NAME: &str = ".caution";
 
 #[cfg(test)]
 mod tests {

@@ -73,6 +73,11 @@ impl Terminal {
         self.result(&format!("{}\n", ascii_controls(&format!("{value:#}"))));
     }
 
+    /// Writes a JSON value to stdout, on one line.
+    pub(crate) fn json_line(self, value: &serde_json::Value) {
+        self.result(&format!("{}\n", ascii_controls(&value.to_string())));
+    }
+
     /// Says that a step began; replaced by [`Terminal::step`] when somebody watches.
     pub(crate) fn begin(self, name: &str) {
         if self.moving {

@@ -4,11 +4,13 @@ use crate::Context;
 use crate::commands::read_limited;
 use crate::error::{CliError, Exit};
 use crate::verify::target::{self, TrustRoot};
+use crate::verify::watch::{Watch, Webhook, watch};
 use crate::verify::{Request, fetch, verify};
 use caution_attest::Evidence;
 use caution_build::EngineName;
-use caution_measure::{ImagePcrs, Measurements};
+use caution_measure::{ImagePcrs, Measurements, Pcr, PcrIndex};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Arguments of `caution verify`.
 #[derive(Debug, clap::Args)]
@@ -21,9 +23,27 @@ pub(crate) struct Args {
     #[arg(long, value_name = "REV", conflicts_with = "pcrs")]
     commit: Option<String>,
 
-    /// Compare with these PCR values (`enclave.pcrs`, or JSON with pcr0, pcr1, pcr2) instead of rebuilding.
+    /// Compare with these PCR values instead of rebuilding: `enclave.pcrs`, `trusted_hashes.json`, or what
+    /// nitro-cli and eif_build print. Given several times, one of the images must run.
     #[arg(long, value_name = "FILE")]
-    pcrs: Option<PathBuf>,
+    pcrs: Vec<PathBuf>,
+
+    /// Expect this value of a further register: 3 is the parent's IAM role, 4 the parent instance, 8 the image's
+    /// signer.
+    #[arg(long = "pcr", value_name = "N=HEX", value_parser = parse_register)]
+    registers: Vec<(PcrIndex, Pcr)>,
+
+    /// Check evidence that was kept, without asking anybody: a bundle of `.caution/evidence/`.
+    #[arg(long, value_name = "FILE", conflicts_with = "attestation_url")]
+    evidence: Option<PathBuf>,
+
+    /// The time at which kept evidence must have been valid, RFC 3339; its own when absent.
+    #[arg(long, value_name = "RFC3339", requires = "evidence")]
+    at: Option<jiff::Timestamp>,
+
+    /// Keep authentic evidence in this new file too, whatever the verdict.
+    #[arg(long, value_name = "FILE", conflicts_with = "watch")]
+    save_evidence: Option<PathBuf>,
 
     /// Rebuild with this engine: docker, podman or buildah; the first that works when absent.
     #[arg(long, value_name = "NAME", conflicts_with = "pcrs")]
@@ -38,8 +58,25 @@ pub(crate) struct Args {
     #[arg(long, value_name = "aws|dev|FILE")]
     trust_root: Option<TrustRoot>,
 
+    /// Verify again and again, this many seconds apart, until interrupted.
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "60",
+          value_parser = clap::value_parser!(u32).range(1..), conflicts_with = "evidence")]
+    watch: Option<u32>,
+
+    /// End the watch when the outcome changes, with the exit code of the new one.
+    #[arg(long, requires = "watch")]
+    exit_on_change: bool,
+
+    /// Post changes here, as JSON, signed with --webhook-key.
+    #[arg(long, value_name = "URL", requires_all = ["watch", "webhook_key"])]
+    webhook: Option<String>,
+
+    /// The file that holds the key of X-Caution-Signature (HMAC-SHA-256).
+    #[arg(long, value_name = "FILE", requires = "webhook")]
+    webhook_key: Option<PathBuf>,
+
     /// Print what the enclave sends, as JSON, without verifying anything.
-    #[arg(long, conflicts_with_all = ["commit", "pcrs", "engine", "no_cache", "trust_root"])]
+    #[arg(long, conflicts_with_all = ["commit", "pcrs", "registers", "evidence", "save_evidence", "watch", "engine", "no_cache", "trust_root"])]
     inspect_attestation: bool,
 }
 
@@ -47,21 +84,34 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<u8, CliError> {
     if args.inspect_attestation {
         return inspect(context, args).map(|()| 0);
     }
-    let pcrs = args.pcrs.as_deref().map(read_pcrs).transpose()?;
-    let verdict = verify(
-        context,
-        &Request {
-            url: args.attestation_url.clone(),
-            trust: args.trust_root.clone(),
-            commit: args.commit.clone(),
-            pcrs,
-            engine: args.engine,
-            no_cache: args.no_cache,
-            now: jiff::Timestamp::now(),
-        },
-    )?;
-    verdict.print(context.terminal);
-    Ok(verdict.exit_code)
+    let pcrs = args.pcrs.iter().map(|path| read_pcrs(path)).collect::<Result<_, _>>()?;
+    let request = Request {
+        url: args.attestation_url.clone(),
+        trust: args.trust_root.clone(),
+        commit: args.commit.clone(),
+        pcrs,
+        registers: args.registers.clone(),
+        evidence: args.evidence.clone(),
+        at: args.at,
+        engine: args.engine,
+        no_cache: args.no_cache,
+        now: jiff::Timestamp::now(),
+    };
+    if let Some(seconds) = args.watch {
+        let webhook = match (&args.webhook, &args.webhook_key) {
+            (Some(url), Some(key)) => Some(Webhook::new(url, key)?),
+            _ => None,
+        };
+        let every = Duration::from_secs(seconds.into());
+        return watch(context, request, &Watch { every, exit_on_change: args.exit_on_change, webhook });
+    }
+    let mut outcome = verify(context, &request)?;
+    outcome.keep(context);
+    if let Some(path) = &args.save_evidence {
+        outcome.keep_as(path)?;
+    }
+    outcome.verdict.print(context.terminal);
+    Ok(outcome.verdict.exit_code)
 }
 
 /// Shows what the enclave sends; the output says that nothing was verified.
@@ -88,7 +138,10 @@ pub(crate) fn read_pcrs(path: &Path) -> Result<ImagePcrs, CliError> {
         exit: Exit::Usage,
         message: format!("{} holds no PCR values.", path.display()),
         causes: vec![cause],
-        hint: Some("use eif-stage/output/enclave.pcrs, or JSON {\"pcr0\", \"pcr1\", \"pcr2\"}".into()),
+        hint: Some(
+            "use eif-stage/output/enclave.pcrs, trusted_hashes.json, or what nitro-cli or eif_build printed"
+                .into(),
+        ),
     };
     let text = String::from_utf8(bytes).map_err(|e| wrong(e.to_string()))?;
     let pcrs = if text.trim_start().starts_with('{') {
@@ -102,11 +155,28 @@ pub(crate) fn read_pcrs(path: &Path) -> Result<ImagePcrs, CliError> {
     }
 }
 
-/// `{"pcr0", "pcr1", "pcr2", …}`, as `trusted_hashes.json` and others write it, and `pcr8` where the
-/// signer is to be the same too; more keys are fine.
+/// `4=<96 hex digits>`. Zero is what a register shows that nothing was measured into.
+fn parse_register(text: &str) -> Result<(PcrIndex, Pcr), String> {
+    let (number, value) = text.split_once('=').ok_or("expected N=HEX, as in 4=6e32…")?;
+    let number: u64 = number.parse().map_err(|_| format!("`{number}` is not a register's number"))?;
+    let index = PcrIndex::try_from(number).map_err(|e| e.to_string())?;
+    let value: Pcr = value.parse().map_err(|e: caution_measure::HexError| e.to_string())?;
+    if value.is_zero() {
+        return Err(format!("{index} is zero where nothing was measured into it, so zero proves nothing"));
+    }
+    Ok((index, value))
+}
+
+/// `{"pcr0", "pcr1", "pcr2", …}`, as `trusted_hashes.json` has it, or `{"Measurements": {"PCR0", …}}`, as nitro-cli
+/// and `eif_build` print it; and PCR8 where the signer is to be the same too. More keys are fine.
 fn pcrs_from_json(text: &str) -> Result<ImagePcrs, String> {
     let json: serde_json::Value = serde_json::from_str(text).map_err(|e| e.to_string())?;
+    let (json, upper) = match &json["Measurements"] {
+        serde_json::Value::Object(_) => (&json["Measurements"], true),
+        _ => (&json, false),
+    };
     let pcr = |name: &str| {
+        let name = &if upper { name.to_uppercase() } else { name.to_owned() };
         let text = match &json[name] {
             serde_json::Value::String(text) => text,
             serde_json::Value::Null => return Err(format!("`{name}` is missing")),
@@ -116,7 +186,7 @@ fn pcrs_from_json(text: &str) -> Result<ImagePcrs, String> {
     };
     Ok(ImagePcrs {
         measurements: Measurements { pcr0: pcr("pcr0")?, pcr1: pcr("pcr1")?, pcr2: pcr("pcr2")? },
-        pcr8: if json["pcr8"].is_null() { None } else { Some(pcr("pcr8")?) },
+        pcr8: if json[if upper { "PCR8" } else { "pcr8" }].is_null() { None } else { Some(pcr("pcr8")?) },
     })
 }
 
@@ -133,6 +203,13 @@ mod tests {
             (format!("{one} PCR0\n{one} PCR1\n{one} PCR2\n"), true),
             (format!(r#"{{"pcr0":"{one}","pcr1":"{one}","pcr2":"{one}","verified_at":"x"}}"#), true),
             (format!("{one} PCR0\n{one} PCR1\n{} PCR2\n", "00".repeat(48)), false),
+            (
+                format!(
+                    r#"{{"Measurements":{{"HashAlgorithm":"Sha384 {{ ... }}","PCR0":"{one}","PCR1":"{one}","PCR2":"{one}"}}}}"#
+                ),
+                true,
+            ),
+            (format!(r#"{{"Measurements":{{"PCR0":"{one}","PCR1":"{one}"}},"pcr2":"{one}"}}"#), false),
             (format!(r#"{{"pcr0":"{one}","pcr1":"{one}"}}"#), false),
             (format!("{one} PCR0\n{one} PCR1\n{one} PCR2\n{} PCR8\n", "00".repeat(48)), false),
             (format!(r#"{{"pcr0":"{one}","pcr1":"{one}","pcr2":"{one}","pcr8":8}}"#), false),

@@ -32,14 +32,23 @@ pub(super) fn platform(
     true
 }
 
-/// All expected registers, and which layer differs. `attested` has them all.
-pub(super) fn build(expected: &ImagePcrs, attested: &ImagePcrs, how: &str, verdict: &mut Verdict) {
-    let differing: Vec<(PcrIndex, Pcr, Pcr)> = expected
-        .iter()
-        .zip(attested.iter())
+/// Of several images the one that is attested, else the first of those that differ least.
+pub(super) fn closest<'i>(images: &'i [ImagePcrs], attested: &ImagePcrs) -> Option<&'i ImagePcrs> {
+    images.iter().min_by_key(|image| differing(image, attested).len())
+}
+
+/// Register, expected, attested, where these differ.
+fn differing(expected: &ImagePcrs, attested: &ImagePcrs) -> Vec<(PcrIndex, Pcr, Pcr)> {
+    let pairs = expected.iter().zip(attested.iter());
+    pairs
         .filter(|((_, expected), (_, attested))| expected != attested)
         .map(|((index, expected), (_, attested))| (index, expected, attested))
-        .collect();
+        .collect()
+}
+
+/// All expected registers, and which layer differs. `attested` has them all.
+pub(super) fn build(expected: &ImagePcrs, attested: &ImagePcrs, how: &str, verdict: &mut Verdict) {
+    let differing = differing(expected, attested);
     if differing.is_empty() {
         let signer = if expected.pcr8.is_some() { " and PCR8" } else { "" };
         verdict.ok(CheckName::Build, format!("{how}, PCR0–2{signer} equal"));

@@ -7,8 +7,17 @@ use crate::commands::unix_millis;
 use crate::error::Exit;
 use caution_abi::evidence::UserData;
 use caution_abi::manifest::Manifest;
-use caution_attest::{Blame, Evidence, Expected, Live, RootKind, Roots, VerifyError};
+use caution_attest::{Archived, Blame, Evidence, Expected, Live, RootKind, Roots, Verified, VerifyError};
 use caution_measure::{ImagePcrs, Pcr, PcrIndex, Sha256Digest};
+
+/// How a document is asked.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Question {
+    /// Was it made just now, for this nonce? At this time by the clock.
+    Live(jiff::Timestamp),
+    /// Was it authentic, with the nonce that was kept beside it? At this time, or at its own.
+    Archived(Option<jiff::Timestamp>),
+}
 
 /// What authentic evidence says.
 pub(super) struct Authenticated {
@@ -24,14 +33,11 @@ pub(super) struct Authenticated {
 pub(super) fn authenticate(
     fetched: &Fetched,
     roots: &Roots,
-    now: jiff::Timestamp,
+    question: Question,
+    registers: &[(PcrIndex, Pcr)],
     verdict: &mut Verdict,
 ) -> Option<Authenticated> {
-    let live = Live { now: unix_millis(now), nonce: fetched.nonce.as_bytes(), max_age_ms: MAX_AGE_MS };
-    let verified = Evidence::parse(&fetched.document)
-        .map_err(VerifyError::from)
-        .and_then(|evidence| evidence.verify(roots, &live, &Expected::default()));
-    let verified = match verified {
+    let verified = match ask(fetched, roots, question, registers) {
         Ok(verified) => verified,
         Err(refusal) => {
             refused(&refusal, verdict);
@@ -47,7 +53,15 @@ pub(super) fn authenticate(
     verdict.root = Some(root);
     verdict.evidence_time = Some(verified.timestamp().to_string());
     verdict.evidence_valid_until = Some(until.to_string());
-    verdict.ok(CheckName::Evidence, format!("fresh nonce, {signer}, leaf valid until {until}), not debug"));
+    let when = match question {
+        Question::Live(_) => "fresh nonce".to_owned(),
+        Question::Archived(None) => format!("authentic at its own time, {}", verified.timestamp()),
+        Question::Archived(Some(at)) => format!("authentic at the time given, {at:.0}"),
+    };
+    let named: Vec<String> =
+        registers.iter().map(|(register, _)| format!(", {}", meaning(*register))).collect();
+    let named = named.concat();
+    verdict.ok(CheckName::Evidence, format!("{when}, {signer}, leaf valid until {until}), not debug{named}"));
     let pcr8 = verified.pcr(PcrIndex::SIGNER).copied().unwrap_or(Pcr::ZERO);
     Some(Authenticated {
         pcrs: ImagePcrs { measurements: verified.measurements(), pcr8: Some(pcr8) },
@@ -56,14 +70,47 @@ pub(super) fn authenticate(
     })
 }
 
+fn ask(
+    fetched: &Fetched,
+    roots: &Roots,
+    question: Question,
+    registers: &[(PcrIndex, Pcr)],
+) -> Result<Verified, VerifyError> {
+    let evidence = Evidence::parse(&fetched.document)?;
+    let expected = Expected { registers, ..Expected::default() };
+    let nonce = fetched.nonce.as_bytes();
+    match question {
+        Question::Live(now) => {
+            let live = Live { now: unix_millis(now), nonce, max_age_ms: MAX_AGE_MS };
+            evidence.verify(roots, &live, &expected)
+        }
+        Question::Archived(at) => {
+            let archived = Archived { at: at.map(unix_millis), nonce: Some(nonce) };
+            evidence.verify_archived(roots, &archived, &expected)
+        }
+    }
+}
+
+/// What it proves that a register is the one the caller named.
+fn meaning(register: PcrIndex) -> String {
+    match register.get() {
+        3 => "PCR3 as named: the parent instance has this IAM role".to_owned(),
+        4 => "PCR4 as named: on this parent instance and no other".to_owned(),
+        8 => "PCR8 as named: the image was signed with this certificate".to_owned(),
+        _ => format!("{register} as named"),
+    }
+}
+
 fn refused(refusal: &VerifyError, verdict: &mut Verdict) {
-    let (exit, headline) = if refusal.kind() == Blame::Debug {
-        (
+    let (exit, headline) = match refusal.kind() {
+        Blame::Debug => (
             Exit::DebugMode,
             "The enclave runs in debug mode, which proves nothing: its host can read its console, and its measurements are zero.",
-        )
-    } else {
-        (Exit::EvidenceInvalid, "The evidence is not valid, so nothing is known about what runs.")
+        ),
+        Blame::Mismatch => {
+            (Exit::MeasurementMismatch, "The evidence is authentic, and a register is not the one you named.")
+        }
+        _ => (Exit::EvidenceInvalid, "The evidence is not valid, so nothing is known about what runs."),
     };
     verdict.failed(exit, CheckName::Evidence, refusal.to_string(), &causes(refusal));
     verdict.conclude(headline);

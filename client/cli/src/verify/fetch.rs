@@ -88,7 +88,7 @@ pub(crate) fn attestation_url(url: &str) -> Result<String, CliError> {
 }
 
 /// Whether a URL of [`attestation_url`]'s form names this very machine.
-fn is_loopback(url: &str) -> bool {
+pub(super) fn is_loopback(url: &str) -> bool {
     let authority = url.split_once("://").and_then(|(_, rest)| rest.split(['/', '?', '#']).next());
     let Some(host) = authority.and_then(|authority| authority.rsplit('@').next()) else { return false };
     let host = match host.strip_prefix('[') {

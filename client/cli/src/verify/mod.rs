@@ -4,19 +4,22 @@
 mod compare;
 mod evidence;
 pub(crate) mod fetch;
+mod kept;
 mod rebuild;
 mod source;
 pub(crate) mod target;
-mod trusted_hashes;
 pub(crate) mod verdict;
+pub(crate) mod watch;
 
 use crate::Context;
 use crate::error::{CliError, Exit};
 use caution_build::EngineName;
-use caution_measure::{ImagePcrs, Measurements};
-use evidence::Authenticated;
-use std::path::Path;
-use verdict::{CheckName, Verdict};
+use caution_measure::{ImagePcrs, Pcr, PcrIndex};
+use evidence::{Authenticated, Question};
+use fetch::Fetched;
+use kept::{Bundle, RebuiltDigests};
+use std::path::{Path, PathBuf};
+use verdict::{CheckName, Mode, Verdict};
 
 /// What to verify against.
 pub(crate) struct Request {
@@ -26,8 +29,14 @@ pub(crate) struct Request {
     pub(crate) trust: Option<target::TrustRoot>,
     /// `--commit`: the revision the caller expects.
     pub(crate) commit: Option<String>,
-    /// `--pcrs`: expected registers instead of a rebuild.
-    pub(crate) pcrs: Option<ImagePcrs>,
+    /// `--pcrs`: images that may run, instead of a rebuild; empty when not given.
+    pub(crate) pcrs: Vec<ImagePcrs>,
+    /// `--pcr`: registers that the enclave must show besides.
+    pub(crate) registers: Vec<(PcrIndex, Pcr)>,
+    /// `--evidence`: a bundle to check instead of asking an enclave.
+    pub(crate) evidence: Option<PathBuf>,
+    /// `--at`: the time at which a bundle's certificates must have been valid.
+    pub(crate) at: Option<jiff::Timestamp>,
     /// `--engine`.
     pub(crate) engine: Option<EngineName>,
     /// `--no-cache`.
@@ -36,31 +45,103 @@ pub(crate) struct Request {
     pub(crate) now: jiff::Timestamp,
 }
 
-/// Verifies an enclave. `Err` means that no conclusion about it was possible.
-pub(crate) fn verify(context: &Context, request: &Request) -> Result<Verdict, CliError> {
-    let target = target::resolve(context, request.url.as_deref(), request.trust.as_ref())?;
-    let fetched = fetch::fetch(&target.url)?;
-    let mut verdict = Verdict::new();
-    if let Some(authenticated) = evidence::authenticate(&fetched, &target.roots, request.now, &mut verdict) {
-        verdict.attested = Some(authenticated.pcrs.measurements);
-        match &request.pcrs {
-            Some(expected) => against_pcrs(&target.name, expected, &authenticated, &mut verdict),
-            None => against_source(context, request, &target.name, &authenticated, &mut verdict)?,
-        }
-    }
-    Ok(verdict)
+/// A conclusion, and what it takes to keep it.
+pub(crate) struct Outcome {
+    pub(crate) verdict: Verdict,
+    asked: Asked,
+    /// Whether a trusted root vouches for the evidence.
+    is_authentic: bool,
+    /// The checkout that was reviewed and what was rebuilt from it, as far as it came to that.
+    rebuilt: Option<Rebuilt>,
 }
 
-/// Compares with given registers; says that the source was not looked at.
-fn against_pcrs(name: &str, expected: &ImagePcrs, enclave: &Authenticated, verdict: &mut Verdict) {
+struct Rebuilt {
+    checkout: PathBuf,
+    digests: RebuiltDigests,
+}
+
+impl Outcome {
+    /// Keeps measurements and evidence in the reviewed checkout, if a running enclave was verified from source.
+    pub(crate) fn keep(&mut self, context: &Context) {
+        let verdict = &mut self.verdict;
+        if let Some(Rebuilt { checkout, digests }) = &self.rebuilt
+            && verdict.verified
+            && verdict.mode == Mode::Live
+        {
+            kept::save(context, checkout, &self.asked, *digests, verdict);
+        }
+    }
+
+    /// Keeps authentic evidence in a new file of the caller's choice.
+    pub(crate) fn keep_as(&mut self, path: &Path) -> Result<(), CliError> {
+        if !self.is_authentic {
+            return Ok(());
+        }
+        let digests = self.rebuilt.as_ref().map(|rebuilt| rebuilt.digests);
+        kept::save_as(path, &self.asked, digests, &mut self.verdict)
+    }
+}
+
+/// Verifies an enclave, or evidence that was kept. `Err` means that no conclusion about it was possible.
+pub(crate) fn verify(context: &Context, request: &Request) -> Result<Outcome, CliError> {
+    let asked = Asked::new(context, request)?;
+    let (mode, question) = match asked.recorded {
+        Some(_) => (Mode::Archived, Question::Archived(request.at)),
+        None => (Mode::Live, Question::Live(request.now)),
+    };
+    let mut verdict = Verdict::new(mode, request.now);
+    verdict.recorded = asked.recorded.as_ref().map(Bundle::summary);
+    let (answer, roots) = (&asked.answer, &asked.target.roots);
+    let authenticated = evidence::authenticate(answer, roots, question, &request.registers, &mut verdict);
+    let mut rebuilt = None;
+    if let Some(authenticated) = &authenticated {
+        verdict.attested = Some(authenticated.pcrs.measurements);
+        if request.pcrs.is_empty() {
+            rebuilt = against_source(context, request, &asked, authenticated, &mut verdict)?;
+        } else {
+            against_pcrs(&asked.target.name, &request.pcrs, authenticated, &mut verdict);
+        }
+    }
+    Ok(Outcome { verdict, asked, is_authentic: authenticated.is_some(), rebuilt })
+}
+
+/// What is to be checked: the answer of an enclave, or one that was kept.
+struct Asked {
+    target: target::Target,
+    answer: Fetched,
+    recorded: Option<Bundle>,
+}
+
+impl Asked {
+    fn new(context: &Context, request: &Request) -> Result<Self, CliError> {
+        let Some(path) = &request.evidence else {
+            let target = target::resolve(context, request.url.as_deref(), request.trust.as_ref())?;
+            let answer = fetch::fetch(&target.url)?;
+            return Ok(Self { target, answer, recorded: None });
+        };
+        let bundle = Bundle::read(path)?;
+        let roots = target::named_roots(context, request.trust.as_ref())?;
+        let target = target::Target { url: bundle.url.clone(), name: bundle.name.clone(), roots };
+        Ok(Self { target, answer: bundle.answer()?, recorded: Some(bundle) })
+    }
+}
+
+/// Compares with given images; says that the source was not looked at.
+fn against_pcrs(name: &str, images: &[ImagePcrs], enclave: &Authenticated, verdict: &mut Verdict) {
     verdict.not_checked(CheckName::Source, "not asked for: compared with the given PCR values instead");
     verdict.not_checked(CheckName::Platform, "not by itself: PCR1 is one of the given values");
-    verdict.expected = Some(expected.measurements);
-    compare::build(expected, &enclave.pcrs, "the given PCR values", verdict);
+    let how = match images {
+        [_] => "the given PCR values".to_owned(),
+        several => format!("one of the {} given images", several.len()),
+    };
+    if let Some(closest) = compare::closest(images, &enclave.pcrs) {
+        verdict.expected = Some(closest.measurements);
+        compare::build(closest, &enclave.pcrs, &how, verdict);
+    }
     compare::note_channel(verdict);
+    let (has, place) = (if verdict.mode == Mode::Live { "has" } else { "had" }, compare::place(verdict.root));
     let headline = if verdict.failure.is_none() {
-        let place = compare::place(verdict.root);
-        format!("{name} has the given measurements, {place}. Which source makes them was not checked.")
+        format!("{name} {has} the given measurements, {place}. Which source makes them was not checked.")
     } else {
         format!("{name} does not have the given measurements.")
     };
@@ -71,67 +152,69 @@ fn against_pcrs(name: &str, expected: &ImagePcrs, enclave: &Authenticated, verdi
 fn against_source(
     context: &Context,
     request: &Request,
-    name: &str,
+    asked: &Asked,
     enclave: &Authenticated,
     verdict: &mut Verdict,
-) -> Result<(), CliError> {
-    let Some(manifest) = enclave.bound_manifest(verdict) else { return Ok(()) };
-    let Some(reviewed) = source::review(context, request.commit.as_deref(), manifest.as_ref(), verdict)?
-    else {
-        return Ok(());
+) -> Result<Option<Rebuilt>, CliError> {
+    let name = &asked.target.name;
+    let Some(manifest) = enclave.bound_manifest(verdict) else { return Ok(None) };
+    let reviewed = match source::review(context, request.commit.as_deref(), manifest.as_ref(), verdict) {
+        Ok(Some(reviewed)) => reviewed,
+        Ok(None) => return Ok(None),
+        // Of evidence that was kept something is known even where its source is not at hand.
+        Err(cause) if verdict.mode == Mode::Archived => {
+            cannot_compare(cause, CheckName::Source, verdict);
+            verdict
+                .conclude(format!("{name}'s evidence is authentic; it was not compared with source here."));
+            return Ok(None);
+        }
+        Err(cause) => return Err(cause),
     };
     let short = reviewed.commit.short();
     if !compare::platform(&reviewed, manifest.as_ref(), &enclave.pcrs.measurements, verdict) {
         verdict.not_checked(CheckName::Build, "not rebuilt: the platform below it is already another one");
         verdict.conclude(format!("{name} does not run on the expected EnclaveOS release."));
-        return Ok(());
+        return Ok(None);
     }
     let rebuilt = match rebuild::rebuild(context, &reviewed, &enclave.pcrs.measurements, request) {
         Ok(rebuilt) => rebuilt,
         Err(cause) => {
-            let mut lines = cause.causes;
-            lines.extend(cause.hint.map(|hint| format!("fix: {hint}")));
-            verdict.failed(Exit::CannotReproduce, CheckName::Build, cause.message, &lines);
+            cannot_compare(cause, CheckName::Build, verdict);
             verdict.conclude(format!("Commit {short} cannot be rebuilt on this machine."));
-            return Ok(());
+            return Ok(None);
         }
     };
     verdict.expected = Some(rebuilt.measurements);
+    let digests = RebuiltDigests { boot_plan: rebuilt.boot_plan.digest(), eif: rebuilt.sha256 };
+    let kept = Some(Rebuilt { checkout: reviewed.repo.root().to_owned(), digests });
     if !reviewed.check_claims(Some(&rebuilt.boot_plan), manifest.as_ref(), verdict) {
-        return Ok(());
+        return Ok(kept);
     }
     let expected = ImagePcrs { measurements: rebuilt.measurements, pcr8: None };
     compare::build(&expected, &enclave.pcrs, &rebuilt.how, verdict);
     compare::note_channel(verdict);
-    let headline = if verdict.failure.is_none() {
-        format!("{name} runs exactly commit {short} {}.", compare::place(verdict.root))
+    let (runs, is) = if verdict.mode == Mode::Live {
+        ("runs", "running application is")
     } else {
-        format!("The running application is not what commit {short} builds.")
+        ("ran", "attested application was")
+    };
+    let headline = if verdict.failure.is_none() {
+        format!("{name} {runs} exactly commit {short} {}.", compare::place(verdict.root))
+    } else {
+        format!("The {is} not what commit {short} builds.")
     };
     verdict.conclude(headline);
-    if verdict.verified {
-        save(context, reviewed.repo.root(), &enclave.pcrs.measurements, request.now, verdict);
+    if verdict.verified && verdict.mode == Mode::Live {
+        kept::warn_of_rollback(asked, &reviewed, request.commit.is_some(), verdict)?;
     }
-    Ok(())
+    Ok(kept)
 }
 
-/// Keeps the verified measurements in the reviewed checkout. A verdict stands without it.
-fn save(
-    context: &Context,
-    root: &Path,
-    measurements: &Measurements,
-    now: jiff::Timestamp,
-    verdict: &mut Verdict,
-) {
-    match trusted_hashes::save(root, measurements, now) {
-        Ok(path) => {
-            verdict.saved = Some(path.strip_prefix(root).unwrap_or(&path).display().to_string());
-        }
-        Err(error) => {
-            let causes = error.causes.join("; ");
-            context.terminal.warning(&format!("{} ({causes}) The verdict stands.", error.message), None);
-        }
-    }
+/// Notes that a comparison was due and this machine could not make it.
+fn cannot_compare(cause: CliError, check: CheckName, verdict: &mut Verdict) {
+    let mut lines = cause.causes;
+    lines.extend(cause.hint.map(|hint| format!("fix: {hint}")));
+    verdict.failed(Exit::CannotReproduce, check, cause.message, &lines);
 }
 
 /// The chain of causes below an error, as lines.

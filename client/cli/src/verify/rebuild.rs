@@ -26,6 +26,8 @@ pub(super) struct Rebuilt {
     pub measurements: Measurements,
     /// The plan inside the image.
     pub boot_plan: BootPlan,
+    /// Of the image's file.
+    pub sha256: Sha256Digest,
     /// How it came to be, for the verdict: "rebuilt here in 43 s".
     pub how: String,
 }
@@ -65,6 +67,7 @@ pub(super) fn rebuild(
     Ok(Rebuilt {
         measurements: built.measurements,
         boot_plan: built.boot_plan,
+        sha256: built.sha256,
         how: format!("rebuilt here in {} s", started.elapsed().as_secs_f64().ceil()),
     })
 }
@@ -105,6 +108,7 @@ fn cached(folder: &Path) -> Option<Rebuilt> {
     Some(Rebuilt {
         measurements: image.measurements,
         boot_plan: caution_build::boot_plan_of(&path).ok()?,
+        sha256: image.sha256,
         how: "rebuilt here earlier, measured again".to_owned(),
     })
 }

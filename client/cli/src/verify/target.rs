@@ -60,12 +60,20 @@ pub(crate) fn resolve(
         (record.attestation_url.clone(), Some(record))
     };
     let roots = match (trust, &local) {
-        (Some(TrustRoot::Aws), _) | (None, None) => Roots::aws(),
-        (Some(TrustRoot::Dev), _) | (None, Some(_)) => dev_roots(context)?,
-        (Some(TrustRoot::File(path)), _) => roots_from_file(path)?,
+        (None, Some(_)) => dev_roots(context)?,
+        (named, _) => named_roots(context, named)?,
     };
     let name = local.map_or_else(|| host_of(&url).to_owned(), |record| record.name);
     Ok(Target { url, name, roots })
+}
+
+/// The roots that were named; AWS's when none was.
+pub(crate) fn named_roots(context: &Context, trust: Option<&TrustRoot>) -> Result<Roots, CliError> {
+    match trust {
+        Some(TrustRoot::Aws) | None => Ok(Roots::aws()),
+        Some(TrustRoot::Dev) => dev_roots(context),
+        Some(TrustRoot::File(path)) => roots_from_file(path),
+    }
 }
 
 /// The enclave started from the repository around the current folder.

@@ -3,7 +3,7 @@
 use crate::error::Exit;
 use crate::terminal::{Look, Terminal};
 use caution_appspec::printable;
-use caution_measure::Measurements;
+use caution_measure::{Measurements, Sha256Digest};
 use serde::Serialize;
 use std::fmt::Write as _;
 
@@ -23,6 +23,12 @@ pub(crate) struct Verdict {
     pub exit_code: u8,
     /// One sentence for people.
     pub headline: String,
+    /// What stops nothing but must be seen.
+    pub warnings: Vec<Warning>,
+    /// Whether a running enclave was asked, or evidence that was kept.
+    pub mode: Mode,
+    /// When the checks below were made.
+    pub checked_at: jiff::Timestamp,
     /// Whose root vouched for the evidence; absent when none did.
     pub root: Option<Root>,
     /// The checks, in the order they were made.
@@ -39,6 +45,46 @@ pub(crate) struct Verdict {
     pub evidence_valid_until: Option<String>,
     /// Where `trusted_hashes.json` was written.
     pub saved: Option<String>,
+    /// Where the evidence bundle was written.
+    pub saved_evidence: Option<String>,
+    /// Of evidence that was kept: what the bundle says about the time when it was made.
+    pub recorded: Option<Recorded>,
+}
+
+/// Whom the question went to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Mode {
+    /// A running enclave, which answered a fresh nonce.
+    Live,
+    /// A bundle; nothing is known about now.
+    Archived,
+}
+
+/// Something that stops nothing but must be seen.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Warning {
+    /// `rollback` or `other_history`.
+    pub kind: &'static str,
+    /// A sentence.
+    pub message: String,
+    /// Further lines.
+    pub lines: Vec<String>,
+}
+
+/// What a bundle says about itself. Nobody vouches for it.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Recorded {
+    /// When it was checked.
+    pub checked_at: jiff::Timestamp,
+    /// By which program.
+    pub tool: String,
+    /// Whether the verdict was "verified" then.
+    pub verified: bool,
+    /// Its headline.
+    pub headline: String,
+    /// SHA-256 of the image that was rebuilt then.
+    pub rebuilt_eif_sha256: Option<Sha256Digest>,
 }
 
 /// Whose root vouched for the evidence.
@@ -97,13 +143,16 @@ pub(crate) enum Status {
 
 impl Verdict {
     /// A verdict before any check.
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(mode: Mode, checked_at: jiff::Timestamp) -> Self {
         Self {
             schema: SCHEMA,
             verified: false,
             failure: None,
             exit_code: Exit::Other.code(),
             headline: String::new(),
+            warnings: Vec::new(),
+            mode,
+            checked_at,
             root: None,
             checks: Vec::new(),
             commit: None,
@@ -112,6 +161,8 @@ impl Verdict {
             evidence_time: None,
             evidence_valid_until: None,
             saved: None,
+            saved_evidence: None,
+            recorded: None,
         }
     }
 
@@ -135,6 +186,12 @@ impl Verdict {
     ) {
         self.failure.get_or_insert(exit);
         self.push(name, Status::Failed, &detail.into(), lines);
+    }
+
+    /// Notes what stops nothing but must be seen.
+    pub(crate) fn warn(&mut self, kind: &'static str, message: impl Into<String>, lines: &[String]) {
+        let lines = lines.iter().map(|line| printable(line)).collect();
+        self.warnings.push(Warning { kind, message: printable(&message.into()), lines });
     }
 
     /// Words of a manifest or document reach the verdict inside details and lines: none of them may
@@ -169,8 +226,8 @@ impl Verdict {
         }
     }
 
-    /// The one screen.
-    pub(crate) fn to_text(&self, terminal: Terminal) -> String {
+    /// The verdict's word and its headline.
+    pub(crate) fn first_line(&self, terminal: Terminal) -> String {
         let word = match (self.verified, self.root) {
             (true, Some(Root::Development)) => {
                 terminal.paint(Look::Caution, "VERIFIED (development root, not hardware)")
@@ -178,7 +235,19 @@ impl Verdict {
             (true, _) => terminal.paint(Look::Good, "VERIFIED"),
             (false, _) => terminal.paint(Look::Bad, "NOT VERIFIED"),
         };
-        let mut text = format!("{word}  {}\n\n", self.headline);
+        format!("{word}  {}", self.headline)
+    }
+
+    /// The one screen.
+    pub(crate) fn to_text(&self, terminal: Terminal) -> String {
+        let mut text = self.first_line(terminal) + "\n\n";
+        for Warning { message, lines, .. } in &self.warnings {
+            let _ = writeln!(text, "  {} {message}", terminal.paint(Look::Caution, "!"));
+            for line in lines {
+                let _ = writeln!(text, "      {line}");
+            }
+            text.push('\n');
+        }
         for check in &self.checks {
             let (mark, look) = match check.status {
                 Status::Ok => ("✓", Look::Good),
@@ -191,8 +260,24 @@ impl Verdict {
                 let _ = writeln!(text, "              {line}");
             }
         }
-        if let Some(saved) = &self.saved {
-            let _ = writeln!(text, "\n    saved      {saved}");
+        let saved: Vec<&str> =
+            [&self.saved, &self.saved_evidence].into_iter().flatten().map(String::as_str).collect();
+        if !saved.is_empty() {
+            let _ = writeln!(text, "\n    saved      {}", saved.join(" · "));
+        }
+        if let Some(recorded) = &self.recorded {
+            let Recorded { checked_at, tool, headline, verified, rebuilt_eif_sha256 } = recorded;
+            let word = if *verified { "VERIFIED" } else { "NOT VERIFIED" };
+            let _ = writeln!(
+                text,
+                "\n    then       {checked_at:.0}, {}: {word}  {}",
+                printable(tool),
+                printable(headline)
+            );
+            if let Some(digest) = rebuilt_eif_sha256 {
+                let _ = writeln!(text, "               rebuilt image sha256 {digest}");
+            }
+            let _ = writeln!(text, "               (the bundle says so; nobody vouches for these lines)");
         }
         text
     }
@@ -217,9 +302,13 @@ impl CheckName {
 mod tests {
     use super::*;
 
+    fn verdict() -> Verdict {
+        Verdict::new(Mode::Live, jiff::Timestamp::UNIX_EPOCH)
+    }
+
     #[test]
     fn what_a_failure_left_unchecked_is_said() {
-        let mut verdict = Verdict::new();
+        let mut verdict = verdict();
         verdict.ok(CheckName::Evidence, "fresh");
         verdict.failed(Exit::SourceMismatch, CheckName::Source, "another commit", &[]);
         verdict.conclude("No.");
@@ -232,7 +321,7 @@ mod tests {
 
     #[test]
     fn words_of_the_enclave_cannot_steer_the_terminal() {
-        let mut verdict = Verdict::new();
+        let mut verdict = verdict();
         let line = "claimed \u{1b}[2J".to_owned();
         verdict.failed(Exit::SourceMismatch, CheckName::Source, "version `\u{202e}`", &[line]);
         assert_eq!(verdict.checks[0].detail, r"version `\u{202e}`");

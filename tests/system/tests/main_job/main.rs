@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests stop at what they did not expect, as tests do")]
 
 mod engines;
+mod evidence;
 mod examples;
 mod given;
 mod image;
@@ -13,6 +14,7 @@ mod machines;
 mod missing;
 mod templates;
 mod verify;
+mod watch;
 
 use caution_system_tests::command::{Machine, free_port};
 use caution_system_tests::http;

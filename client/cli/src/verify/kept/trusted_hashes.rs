@@ -43,16 +43,11 @@ fn back_up(folder: &Path, path: &Path, measurements: &Measurements) -> Result<()
             if same {
                 return Ok(());
             }
-            previous["verified_at"].as_str().map_or_else(|| "undated".to_owned(), file_safe)
+            previous["verified_at"].as_str().map_or_else(|| "undated".to_owned(), own_folder::file_safe)
         }
         Err(_) => "unreadable".to_owned(),
     };
     own_folder::write(&folder.join(format!("trusted_hashes.{stamp}.json")), &bytes)
-}
-
-/// A time as part of a file name: `2026-11-20T09:12:44Z` → `2026-11-20T09-12-44Z`.
-fn file_safe(time: &str) -> String {
-    time.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).take(40).collect()
 }
 
 #[cfg(test)]

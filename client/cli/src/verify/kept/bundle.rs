@@ -1,0 +1,240 @@
+//! Evidence that was kept, to be checked again offline (`specs/verdict.md`).
+//!
+//! A bundle is not signed. What can be checked again is the document in it and the manifest that the
+//! document vouches for; everything else is a record of what this program said then.
+
+use super::super::Asked;
+use super::super::fetch::{Fetched, MAX_SHOWN};
+use super::super::verdict::{Recorded, Verdict};
+use crate::commands::read_limited;
+use crate::error::{CliError, Exit};
+use crate::own_folder::{self, Found};
+use caution_abi::manifest::Manifest;
+use caution_appspec::excerpt;
+use caution_attest::limits;
+use caution_measure::{Nonce, Sha256Digest};
+use data_encoding::BASE64;
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+/// The schema's name and version.
+const SCHEMA: &str = "caution.evidence/1";
+/// Inside `.caution/`.
+const FOLDER: &str = "evidence";
+/// How many names of the folder are looked at, and how many of the newest are read.
+const MAX_NAMES: usize = 10_000;
+const MAX_READ: usize = 100;
+
+/// What was asked, answered and concluded.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::verify) struct Bundle {
+    schema: String,
+    /// When it was checked.
+    pub(crate) checked_at: jiff::Timestamp,
+    /// The program that checked it, with its version.
+    pub(crate) tool: String,
+    /// Whom it asked: the address, and the name of it: of an enclave on that machine, else the host's.
+    pub(crate) url: String,
+    pub(crate) name: String,
+    nonce: Nonce,
+    /// The document, base64.
+    document: String,
+    /// The manifest's text, exactly as it was hashed.
+    manifest: Option<String>,
+    /// SHA-256 of the boot plan's canonical bytes, from the rebuilt image.
+    pub(crate) boot_plan_sha256: Option<Sha256Digest>,
+    /// SHA-256 of the rebuilt image's file.
+    pub(crate) rebuilt_eif_sha256: Option<Sha256Digest>,
+    /// The verdict, as `caution verify --json` printed it.
+    pub(crate) verdict: serde_json::Value,
+}
+
+/// What a rebuild adds to a bundle.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::verify) struct RebuiltDigests {
+    /// Of the boot plan's canonical bytes.
+    pub(in crate::verify) boot_plan: Sha256Digest,
+    /// Of the image's file.
+    pub(in crate::verify) eif: Sha256Digest,
+}
+
+impl Bundle {
+    pub(super) fn new(
+        asked: &Asked,
+        rebuilt: Option<RebuiltDigests>,
+        verdict: &Verdict,
+    ) -> Result<Self, CliError> {
+        let (answer, checked_at) = (&asked.answer, verdict.checked_at);
+        let verdict = serde_json::to_value(verdict).map_err(|e| CliError::from_error(Exit::Other, &e))?;
+        Ok(Self {
+            schema: SCHEMA.to_owned(),
+            checked_at,
+            tool: concat!("caution ", env!("CARGO_PKG_VERSION")).to_owned(),
+            url: asked.target.url.clone(),
+            name: asked.target.name.clone(),
+            nonce: answer.nonce,
+            document: BASE64.encode(&answer.document),
+            manifest: answer.manifest.clone(),
+            boot_plan_sha256: rebuilt.map(|rebuilt| rebuilt.boot_plan),
+            rebuilt_eif_sha256: rebuilt.map(|rebuilt| rebuilt.eif),
+            verdict,
+        })
+    }
+
+    /// Reads a bundle; document, manifest and a verdict of many lines fit 256 KiB.
+    pub(in crate::verify) fn read(path: &Path) -> Result<Self, CliError> {
+        Self::from_bytes(&read_limited(path, own_folder::MAX_BYTES)?).map_err(|cause| CliError {
+            exit: Exit::EvidenceInvalid,
+            message: format!("{} is no evidence bundle.", path.display()),
+            causes: vec![cause],
+            hint: Some("caution verify writes them to .caution/evidence/; a document alone: caution attestation verify FILE --at TIME".into()),
+        })
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
+        let bundle: Self = serde_json::from_slice(bytes).map_err(|e| e.to_string())?;
+        if bundle.schema != SCHEMA {
+            return Err(format!("its schema is `{}`, not `{SCHEMA}`", bundle.schema));
+        }
+        Ok(bundle)
+    }
+
+    /// The answer in it, as unauthenticated as one from the network.
+    pub(in crate::verify) fn answer(&self) -> Result<Fetched, CliError> {
+        let wrong = |cause: String| CliError {
+            exit: Exit::EvidenceInvalid,
+            message: "The bundle holds no document.".into(),
+            causes: vec![cause],
+            hint: None,
+        };
+        // Base64 has four digits for three bytes; what is longer cannot be a document.
+        if self.document.len() > limits::DOCUMENT.div_ceil(3) * 4 {
+            return Err(wrong(format!("it has more than {} bytes", limits::DOCUMENT)));
+        }
+        let document = BASE64.decode(self.document.as_bytes()).map_err(|e| wrong(e.to_string()))?;
+        Ok(Fetched { nonce: self.nonce, document, manifest: self.manifest.clone() })
+    }
+
+    /// What it says about itself.
+    pub(in crate::verify) fn summary(&self) -> Recorded {
+        Recorded {
+            checked_at: self.checked_at,
+            tool: excerpt(&self.tool, MAX_SHOWN),
+            verified: self.verdict["verified"] == true,
+            headline: excerpt(self.verdict["headline"].as_str().unwrap_or_default(), MAX_SHOWN),
+            rebuilt_eif_sha256: self.rebuilt_eif_sha256,
+        }
+    }
+
+    /// The commit that its manifest claims.
+    pub(super) fn claimed_commit(&self) -> Option<String> {
+        let manifest = Manifest::from_bytes(self.manifest.as_deref()?.as_bytes()).ok()?;
+        Some(manifest.app_source?.commit)
+    }
+
+    /// Whether the verdict then was "verified", without a warning.
+    fn was_verified_without_warning(&self) -> bool {
+        let none = |value: &serde_json::Value| value.as_array().is_none_or(Vec::is_empty);
+        self.verdict["verified"] == true && none(&self.verdict["warnings"])
+    }
+
+    /// Its bytes: indented JSON with a final newline.
+    pub(super) fn to_bytes(&self) -> Result<Vec<u8>, CliError> {
+        let text = serde_json::to_string_pretty(self).map_err(|e| CliError::from_error(Exit::Other, &e))?;
+        Ok((text + "\n").into_bytes())
+    }
+
+    /// Writes it below a checkout's `.caution/`; returns the path.
+    pub(super) fn save(&self, checkout: &Path) -> Result<PathBuf, CliError> {
+        let folder = own_folder::open_below(checkout, FOLDER)?;
+        let path = folder.join(format!("{}.json", own_folder::file_safe(&format!("{:.0}", self.checked_at))));
+        own_folder::write(&path, &self.to_bytes()?)?;
+        Ok(path)
+    }
+
+    /// The newest bundle of a checkout about an enclave of this name that was verified, without a warning.
+    ///
+    /// Files that are something else are passed over: a checkout can hold anything.
+    pub(super) fn last_verified(checkout: &Path, name: &str) -> Option<Self> {
+        let folder = own_folder::existing_below(checkout, FOLDER)?;
+        let mut names: Vec<PathBuf> =
+            std::fs::read_dir(folder).ok()?.take(MAX_NAMES).flatten().map(|entry| entry.path()).collect();
+        names.sort_unstable();
+        names
+            .iter()
+            .rev()
+            .take(MAX_READ)
+            .filter_map(|path| match own_folder::read(path) {
+                Ok(Found::File(bytes)) => Self::from_bytes(&bytes).ok(),
+                _ => None,
+            })
+            .find(|bundle| bundle.name == name && bundle.was_verified_without_warning())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn bundle(time: &str, name: &str, verdict: serde_json::Value) -> Bundle {
+        Bundle {
+            schema: SCHEMA.to_owned(),
+            checked_at: time.parse().unwrap(),
+            tool: "caution 0".to_owned(),
+            url: String::new(),
+            name: name.to_owned(),
+            nonce: Nonce::new([7; 32]),
+            document: BASE64.encode(b"document"),
+            manifest: None,
+            boot_plan_sha256: None,
+            rebuilt_eif_sha256: None,
+            verdict,
+        }
+    }
+
+    #[test]
+    fn a_bundle_reads_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let written = bundle("2026-11-20T09:12:44Z", "https://a.b/attestation", json!({"verified": true}));
+        let path = written.save(dir.path()).unwrap();
+        assert_eq!(path, dir.path().join(".caution/evidence/2026-11-20T09-12-44Z.json"));
+        let answer = Bundle::read(&path).unwrap().answer().unwrap();
+        assert_eq!((answer.document.as_slice(), answer.nonce), (&b"document"[..], Nonce::new([7; 32])));
+
+        for (text, said) in [
+            ("{}", "missing field"),
+            ("no JSON", "expected"),
+            (
+                &String::from_utf8(written.to_bytes().unwrap()).unwrap().replace("evidence/1", "evidence/9"),
+                "schema",
+            ),
+        ] {
+            std::fs::write(&path, text).unwrap();
+            let refusal = Bundle::read(&path).unwrap_err();
+            assert_eq!(refusal.exit, Exit::EvidenceInvalid);
+            assert!(refusal.causes[0].contains(said), "{:?}", refusal.causes);
+        }
+        let long = Bundle { document: "A".repeat(24_000), ..written };
+        assert!(long.answer().err().unwrap().causes[0].contains("16384"));
+    }
+
+    #[test]
+    fn the_last_verified_bundle_is_the_newest_without_warnings() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(Bundle::last_verified(dir.path(), "here").is_none());
+        for (time, name, verdict) in [
+            ("2026-11-20T09:00:00Z", "here", json!({"verified": true})),
+            ("2026-11-20T10:00:00Z", "here", json!({"verified": true, "warnings": []})),
+            ("2026-11-20T11:00:00Z", "here", json!({"verified": true, "warnings": [{}]})),
+            ("2026-11-20T12:00:00Z", "here", json!({"verified": false})),
+            ("2026-11-20T13:00:00Z", "there", json!({"verified": true})),
+        ] {
+            bundle(time, name, verdict).save(dir.path()).unwrap();
+        }
+        std::fs::write(dir.path().join(".caution/evidence/zzz"), "something else").unwrap();
+        let last = Bundle::last_verified(dir.path(), "here").unwrap();
+        assert_eq!(last.checked_at.to_string(), "2026-11-20T10:00:00Z");
+    }
+}

@@ -1,0 +1,96 @@
+//! What a verification leaves behind in `.caution/`, and what an earlier one left.
+
+mod bundle;
+mod trusted_hashes;
+
+use super::Asked;
+use super::source::Reviewed;
+use super::verdict::Verdict;
+use crate::Context;
+use crate::error::{CliError, Exit};
+use crate::own_folder;
+pub(super) use bundle::{Bundle, RebuiltDigests};
+use caution_build::git::{Between, CommitId};
+use std::path::Path;
+
+/// Commits listed between the one that runs and the one that was verified last.
+const SHOWN: usize = 10;
+
+/// Keeps a verified enclave's measurements and evidence in the reviewed checkout. A verdict stands without it.
+pub(super) fn save(
+    context: &Context,
+    checkout: &Path,
+    asked: &Asked,
+    rebuilt: RebuiltDigests,
+    verdict: &mut Verdict,
+) {
+    let shown = |path: &Path| path.strip_prefix(checkout).unwrap_or(path).display().to_string();
+    let saved = verdict.attested.map_or(Ok(None), |attested| {
+        trusted_hashes::save(checkout, &attested, verdict.checked_at).map(|path| Some(shown(&path)))
+    });
+    let bundle = Bundle::new(asked, Some(rebuilt), verdict).and_then(|bundle| bundle.save(checkout));
+    for error in [saved.as_ref().err(), bundle.as_ref().err()].into_iter().flatten() {
+        let causes = error.causes.join("; ");
+        context.terminal.warning(&format!("{} ({causes}) The verdict stands.", error.message), None);
+    }
+    verdict.saved = saved.ok().flatten();
+    verdict.saved_evidence = bundle.ok().map(|path| shown(&path));
+}
+
+/// Writes the bundle to a file of the caller's choice, which must not exist.
+pub(super) fn save_as(
+    path: &Path,
+    asked: &Asked,
+    rebuilt: Option<RebuiltDigests>,
+    verdict: &mut Verdict,
+) -> Result<(), CliError> {
+    if path.symlink_metadata().is_ok() {
+        return Err(CliError::new(Exit::Usage, format!("{} exists.", path.display()))
+            .hint("--save-evidence with another name"));
+    }
+    own_folder::write(path, &Bundle::new(asked, rebuilt, verdict)?.to_bytes()?)?;
+    verdict.saved_evidence = Some(path.display().to_string());
+    Ok(())
+}
+
+/// Compares with the commit that was verified last at the same place, unless the caller said which to expect.
+///
+/// An operator can run any commit that the checkout has: an old one with known holes verifies too.
+pub(super) fn warn_of_rollback(
+    asked: &Asked,
+    reviewed: &Reviewed,
+    stated: bool,
+    verdict: &mut Verdict,
+) -> Result<(), CliError> {
+    let (repo, runs) = (&reviewed.repo, &reviewed.commit);
+    let Some(last) = Bundle::last_verified(repo.root(), &asked.target.name).filter(|_| !stated) else {
+        return Ok(());
+    };
+    // A bundle comes from a folder that anybody may have filled: its commit is an id of this repository, or nothing.
+    let Some(before) = last.claimed_commit().and_then(|claimed| claimed.parse::<CommitId>().ok()) else {
+        return Ok(());
+    };
+    if before == *runs || !repo.contains(&before)? || repo.is_ancestor(&before, runs)? {
+        return Ok(());
+    }
+    let (then, short, fix) =
+        (last.checked_at, before.short(), format!("fix: state what you expect: --commit {}", runs.short()));
+    if repo.is_ancestor(runs, &before)? {
+        let Between { count, mut newest } = repo.between(runs, &before, SHOWN)?;
+        if count > newest.len() {
+            newest.push(format!("… and {} more", count - newest.len()));
+        }
+        newest.push(fix);
+        let commits = if count == 1 { "commit" } else { "commits" };
+        let message = format!(
+            "ROLLBACK: it runs an older commit than {short}, which was verified here on {then:.0}. {count} {commits} no longer run:"
+        );
+        verdict.warn("rollback", message, &newest);
+    } else {
+        let message = format!(
+            "OTHER HISTORY: {short}, which was verified here on {then:.0}, is not in the history of the commit that runs now."
+        );
+        verdict.warn("other_history", message, &[fix]);
+    }
+    Ok(())
+}
