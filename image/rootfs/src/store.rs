@@ -7,6 +7,7 @@ use crate::section::Section;
 use caution_measure::Sha256Digest;
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -23,6 +24,8 @@ struct Inner {
     blocks: PathBuf,
     /// When the build began, by the file system's clock; what it uses gets this time.
     opened: SystemTime,
+    /// Whose files the build's are; others' are not used.
+    owner: u32,
     counts: [AtomicU64; 7],
     /// Why nothing more is kept.
     trouble: Mutex<Option<io::Error>>,
@@ -75,9 +78,10 @@ impl Store {
         for folder in [folder.join(LAYERS), folder.join(INCOMING), blocks.clone()] {
             fs::create_dir_all(folder)?;
         }
-        let opened = tempfile::tempfile_in(folder)?.metadata()?.modified()?;
+        let own = tempfile::tempfile_in(folder)?.metadata()?;
+        let (folder, opened, owner) = (folder.to_owned(), own.modified()?, own.uid());
         let (counts, trouble) = (Default::default(), Mutex::default());
-        Ok(Self(Arc::new(Inner { folder: folder.to_owned(), blocks, opened, counts, trouble })))
+        Ok(Self(Arc::new(Inner { folder, blocks, opened, owner, counts, trouble })))
     }
 
     /// What was found and done so far.
@@ -103,12 +107,10 @@ impl Store {
         self.0.trouble.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The unpacked archive of a layer. Its digest was compared.
-    pub(crate) fn layer(&self, diff_id: &Sha256Digest) -> Option<Section> {
+    /// The unpacked archive of a layer, of at most `limit` bytes. Its digest was compared.
+    pub(crate) fn layer(&self, diff_id: &Sha256Digest, limit: u64) -> Option<Section> {
         let path = self.layer_path(diff_id);
-        let file = File::open(&path).ok()?;
-        let length = file.metadata().ok()?.len();
-        self.touch(&file);
+        let (file, length) = self.open_kept(&path, limit)?;
         let archive = Section::new(Arc::new(file), 0, length);
         if archive.digest().ok()? != *diff_id {
             self.drop_damaged(&path);
@@ -127,10 +129,9 @@ impl Store {
     /// The block with this content.
     pub(crate) fn block(&self, content: &Sha256Digest, length: usize) -> Option<Block> {
         let path = self.block_path(content);
-        let file = File::open(&path).ok()?;
+        let (file, _) = self.open_kept(&path, MAX_BLOCK_FILE)?;
         let mut bytes = Vec::new();
-        (&file).take(MAX_BLOCK_FILE).read_to_end(&mut bytes).ok()?;
-        self.touch(&file);
+        file.take(MAX_BLOCK_FILE).read_to_end(&mut bytes).ok()?;
         let Some(block) = Block::from_file(content, &bytes).filter(|block| block.length as usize == length)
         else {
             self.drop_damaged(&path);
@@ -184,15 +185,28 @@ impl Store {
         new.persist(path).map(drop).map_err(|error| error.error)
     }
 
-    /// Marks a file as used in this build. One that belongs to someone else keeps its time, and goes earlier.
-    fn touch(&self, file: &File) {
+    /// Opens a file that this user kept, and marks it as used in this build. One that is too long is passed over,
+    /// and replaced by what is made instead of it; anything but a file is damage.
+    fn open_kept(&self, path: &Path, limit: u64) -> Option<(File, u64)> {
+        // Before opening: a named pipe would block, and what a link leads to is none of ours.
+        let found = fs::symlink_metadata(path).ok()?;
+        if !found.is_file() {
+            self.drop_damaged(path);
+            return None;
+        }
+        if found.len() > limit || found.uid() != self.0.owner {
+            return None;
+        }
+        let file = File::open(path).ok()?;
+        // Where that fails it is removed earlier.
         drop(file.set_modified(self.0.opened));
+        Some((file, found.len()))
     }
 
     fn drop_damaged(&self, path: &Path) {
         self.count(Count::Damaged, 1);
         // Where it cannot be removed it is replaced, or found damaged again.
-        drop(fs::remove_file(path));
+        drop(remove(path));
     }
 
     /// Removes what was not used for longest until no more than `limit` bytes are left, and what killed builds
@@ -204,8 +218,8 @@ impl Store {
         }
         let mut files = Vec::new();
         list(&self.0.folder.join(INCOMING), &mut files)?;
-        for Kept { path, .. } in files.drain(..) {
-            if File::open(&path).is_ok_and(|file| file.try_lock().is_ok()) {
+        for Kept { path, is_file, .. } in files.drain(..) {
+            if !is_file || File::open(&path).is_ok_and(|file| file.try_lock().is_ok()) {
                 remove(&path)?;
             }
         }
@@ -259,6 +273,7 @@ struct Kept {
     path: PathBuf,
     size: u64,
     used: SystemTime,
+    is_file: bool,
 }
 
 /// Every file below a folder. What another build removes meanwhile is passed over.
@@ -271,7 +286,8 @@ fn list(folder: &Path, files: &mut Vec<Kept>) -> io::Result<()> {
             if found.is_dir() {
                 open.push(entry.path());
             } else {
-                files.push(Kept { path: entry.path(), size: found.len(), used: found.modified()? });
+                let (size, used, is_file) = (found.len(), found.modified()?, found.is_file());
+                files.push(Kept { path: entry.path(), size, used, is_file });
             }
         }
     }
@@ -280,6 +296,7 @@ fn list(folder: &Path, files: &mut Vec<Kept>) -> io::Result<()> {
 
 fn remove(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::IsADirectory => fs::remove_dir_all(path),
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }

@@ -75,6 +75,60 @@ fn damaged_blocks_are_noticed_and_made_again() {
     assert_eq!((reuse.damaged, again(folder.path()).1.damaged), (3, 0));
 }
 
+/// Nothing waits for a pipe, follows a link or stumbles over a folder, now or at the next build.
+#[test]
+fn what_is_no_file_is_removed_and_made_again() {
+    let expected = compressed(None);
+    let folder = tempfile::tempdir().unwrap();
+    let elsewhere = tempfile::NamedTempFile::new().unwrap();
+    elsewhere.as_file().set_modified(std::time::UNIX_EPOCH).unwrap();
+    again(folder.path());
+    let blocks = files(&folder.path().join(BLOCKS));
+    for block in &blocks {
+        fs::remove_file(block).unwrap();
+    }
+    let pipe = |path: &Path| {
+        assert!(std::process::Command::new("mkfifo").arg(path).status().unwrap().success());
+    };
+    pipe(&blocks[0]);
+    std::os::unix::fs::symlink(elsewhere.path(), &blocks[1]).unwrap();
+    fs::create_dir(&blocks[2]).unwrap();
+    fs::write(blocks[2].join("inside"), b"").unwrap();
+    pipe(&folder.path().join(INCOMING).join("pipe"));
+    let (gzip, reuse) = again(folder.path());
+    assert!(gzip == expected);
+    assert_eq!((reuse.damaged, again(folder.path()).1.blocks_ready), (3, 3));
+    assert_eq!(elsewhere.as_file().metadata().unwrap().modified().unwrap(), std::time::UNIX_EPOCH);
+    Store::open(folder.path()).unwrap().trim(u64::MAX).unwrap();
+    assert!(files(&folder.path().join(INCOMING)).is_empty());
+}
+
+/// The seal of a block holds for whoever wrote it.
+#[test]
+fn what_another_user_kept_is_not_used() {
+    let expected = compressed(None);
+    let folder = tempfile::tempdir().unwrap();
+    again(folder.path());
+    let mut store = Store::open(folder.path()).unwrap();
+    Arc::get_mut(&mut store.0).unwrap().owner += 1;
+    assert!(compressed(Some(&store)) == expected);
+    let reuse = store.reuse();
+    assert_eq!((reuse.blocks_ready, reuse.blocks_compressed, reuse.damaged), (0, 4, 0));
+}
+
+/// A file that says it has terabytes is not read to its end.
+#[test]
+fn a_kept_layer_longer_than_any_layer_may_be_is_not_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    let digest = Sha256Digest::of(b"layer");
+    let file = File::create(store.layer_path(&digest)).unwrap();
+    file.set_len(1 << 42).unwrap();
+    assert!(store.layer(&digest, 5).is_none());
+    fs::write(store.layer_path(&digest), b"layer").unwrap();
+    assert!(store.layer(&digest, 5).is_some());
+}
+
 /// A killed process leaves what it was writing, and nothing under a final name.
 #[test]
 fn files_appear_whole_and_what_killed_builds_left_is_removed() {
@@ -110,13 +164,13 @@ fn what_was_used_last_stays_and_what_is_open_stays_readable() {
     keep(&first, b"first", 200);
     keep(&second, b"second", 100);
     let store = Store::open(folder.path()).unwrap();
-    let older = store.layer(&second).unwrap();
+    let older = store.layer(&second, u64::MAX).unwrap();
     // Being read makes it the newer one.
-    let used = store.layer(&first).unwrap();
+    let used = store.layer(&first, u64::MAX).unwrap();
     fs::File::open(store.layer_path(&second)).unwrap().set_modified(std::time::UNIX_EPOCH).unwrap();
     store.trim(5).unwrap();
     let reuse = store.reuse();
-    assert!(store.layer(&first).is_some() && store.layer(&second).is_none());
+    assert!(store.layer(&first, u64::MAX).is_some() && store.layer(&second, u64::MAX).is_none());
     assert_eq!((reuse.layers_ready, reuse.damaged), (2, 0));
     let mut bytes = [0; 6];
     older.file().read_exact_at(&mut bytes, 0).unwrap();

@@ -34,16 +34,13 @@ pub fn merge(
         let number = index + 1;
         let in_layer = |source| RootfsError::Layer { layer: number, source };
         let archive = match image.layer(layer, budget).map_err(in_layer)? {
-            Archive::Packed(packed) => match store.and_then(|store| store.layer(&layer.diff_id)) {
+            Archive::Packed(packed) => match store.and_then(|store| store.layer(&layer.diff_id, budget)) {
                 Some(ready) => Archive::Plain(ready),
                 None => Archive::Packed(packed),
             },
             plain @ Archive::Plain(_) => plain,
         };
         budget -= match archive {
-            Archive::Plain(archive) if archive.length() > budget => {
-                return Err(in_layer(OciError::UncompressedTooLarge { limit: budget }));
-            }
             Archive::Plain(archive) => merge.in_place(number, archive)?,
             Archive::Packed(archive) => match merge.unpacked(number, archive, scratch) {
                 Err(error @ RootfsError::Scratch { .. }) => return Err(error),
