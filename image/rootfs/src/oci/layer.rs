@@ -3,7 +3,7 @@
 use super::error::OciError;
 use super::source::{Blob, Source, VerifiedBlob};
 use super::{Compression, Layer};
-use crate::section::Section;
+use crate::section::{Section, State};
 use caution_measure::Sha256Digest;
 use flate2::bufread::MultiGzDecoder;
 use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
@@ -13,8 +13,8 @@ use std::io::{self, BufRead as _, BufReader, Read};
 
 /// The archive of a layer.
 pub(crate) enum Archive {
-    /// Lies there as it is; its digests were compared.
-    Plain(Section),
+    /// Lies there as it is; its digests were compared with what the file held in this state.
+    Plain(Section, State),
     /// Is to be unpacked; its digests are compared at the end.
     Packed(LayerReader),
 }
@@ -28,23 +28,24 @@ impl Archive {
             return Err(OciError::BlobSize { digest, announced, found: blob.size() });
         }
         if layer.compression == Compression::None {
-            plain(blob.section(), layer, budget).map(Self::Plain)
+            plain(blob.section(), layer, budget)
         } else {
             LayerReader::open(blob, layer, budget).map(Self::Packed)
         }
     }
 }
 
-fn plain(archive: Section, layer: &Layer, budget: u64) -> Result<Section, OciError> {
+fn plain(archive: Section, layer: &Layer, budget: u64) -> Result<Archive, OciError> {
     if archive.length() > budget {
         return Err(OciError::UncompressedTooLarge { limit: budget });
     }
+    let state = State::of(archive.file()).map_err(OciError::Read)?;
     let found = archive.digest().map_err(OciError::Read)?;
     match layer.blob {
         // The blob's own digest first: a damaged file is not a lying configuration.
         Some((expected, _)) if found != expected => Err(OciError::BlobDigest { expected, found }),
         _ if found != layer.diff_id => Err(OciError::DiffId { expected: layer.diff_id, found }),
-        _ => Ok(archive),
+        _ => Ok(Archive::Plain(archive, state)),
     }
 }
 

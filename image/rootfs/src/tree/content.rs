@@ -1,7 +1,7 @@
 //! Where the content of files lies: inside the archives of layers, in a nameless temporary file, or in a folder.
 
 use super::RootfsError;
-use crate::section::Section;
+use crate::section::{Section, State};
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
@@ -19,8 +19,9 @@ pub(crate) struct Content {
 /// What holds the content of all files.
 #[derive(Debug)]
 pub(crate) enum Contents {
-    /// Files that are open, whatever becomes of their names.
-    Open(Vec<Arc<File>>),
+    /// Files that are open, whatever becomes of their names; those of others with the state in which they were
+    /// checked.
+    Open(Vec<(Arc<File>, Option<State>)>),
     /// Files that lie in a folder, which nobody changes.
     Folder(Vec<PathBuf>),
 }
@@ -31,12 +32,27 @@ impl Contents {
         let index = usize::try_from(file).unwrap_or(usize::MAX);
         Ok(match self {
             Self::Open(files) => {
-                let file = files.get(index).ok_or(io::ErrorKind::NotFound)?;
+                let (file, _) = files.get(index).ok_or(io::ErrorKind::NotFound)?;
                 Box::new(Section::new(Arc::clone(file), offset, size))
             }
             // Whole, so that a file whose length has changed is noticed.
             Self::Folder(paths) => Box::new(File::open(paths.get(index).ok_or(io::ErrorKind::NotFound)?)?),
         })
+    }
+}
+
+impl Contents {
+    /// Whether every file is as it was when it was checked.
+    pub(crate) fn are_unchanged(&self) -> io::Result<bool> {
+        let Self::Open(files) = self else { return Ok(true) };
+        for (file, checked) in files {
+            if let Some(checked) = checked
+                && State::of(file)? != *checked
+            {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 }
 

@@ -55,7 +55,11 @@ impl Tree {
         for (name, content) in extra {
             append_extra(&mut writer, name, content)?;
         }
-        Ok(writer.finish()?)
+        match self.contents.are_unchanged() {
+            Ok(true) => Ok(writer.finish()?),
+            Ok(false) => Err(RootfsError::Changed),
+            Err(source) => Err(CpioError::Io { doing: "read a file for", source }.into()),
+        }
     }
 
     /// The root's own attributes, with an empty path.

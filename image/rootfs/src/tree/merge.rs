@@ -8,7 +8,7 @@ use crate::archive::{Member, MemberKind, Reader, SparseMap, TarError};
 use crate::cpio::display;
 use crate::limits::Limits;
 use crate::oci::{Archive, Image, LayerReader, OciError};
-use crate::section::Section;
+use crate::section::{Section, State};
 use crate::store::Store;
 use std::collections::HashSet;
 use std::fs::File;
@@ -33,15 +33,10 @@ pub fn merge(
     for (index, layer) in image.layers.iter().enumerate() {
         let number = index + 1;
         let in_layer = |source| RootfsError::Layer { layer: number, source };
-        let archive = match image.layer(layer, budget).map_err(in_layer)? {
-            Archive::Packed(packed) => match store.and_then(|store| store.layer(&layer.diff_id, budget)) {
-                Some(ready) => Archive::Plain(ready),
-                None => Archive::Packed(packed),
-            },
-            plain @ Archive::Plain(_) => plain,
-        };
-        budget -= match archive {
-            Archive::Plain(archive) => merge.in_place(number, archive)?,
+        let ready = || store.and_then(|store| store.layer(&layer.diff_id, budget));
+        budget -= match image.layer(layer, budget).map_err(in_layer)? {
+            Archive::Plain(archive, state) => merge.in_place(number, archive, Some(state))?,
+            Archive::Packed(_) if let Some(ready) = ready() => merge.in_place(number, ready, None)?,
             Archive::Packed(archive) => match merge.unpacked(number, archive, scratch) {
                 Err(error @ RootfsError::Scratch { .. }) => return Err(error),
                 Err(error) => {
@@ -77,7 +72,7 @@ pub(super) struct Merge {
     /// Content that lies in no layer's file as it is; the first of the tree's files.
     spool: SpoolWriter,
     /// Archives of layers; the tree's other files.
-    archives: Vec<Arc<File>>,
+    archives: Vec<(Arc<File>, Option<State>)>,
     entries: u64,
     /// Bytes of all files so far.
     bytes: u64,
@@ -110,10 +105,11 @@ impl Merge {
         })
     }
 
-    /// Applies a layer whose archive lies in a file, and gives its length.
-    fn in_place(&mut self, layer: usize, archive: Section) -> Result<u64, RootfsError> {
+    /// Applies a layer whose archive lies in a file, and gives its length. A file that others may write to has the
+    /// state in which it was checked.
+    fn in_place(&mut self, layer: usize, archive: Section, state: Option<State>) -> Result<u64, RootfsError> {
         let (file, offset, length) = (self.next_file(), archive.start(), archive.length());
-        self.archives.push(Arc::clone(archive.file()));
+        self.archives.push((Arc::clone(archive.file()), state));
         let reader = Reader::seeking(archive, self.tree.limits.extension_bytes);
         self.layer(Source { layer, file, offset }, reader)?;
         Ok(length)
@@ -128,7 +124,7 @@ impl Merge {
         let Copying { from, to } = self.layer(Source { layer, file, offset: 0 }, reader)?;
         let length = from.finish().map_err(|source| RootfsError::Layer { layer, source })?;
         let archive = to.finish()?;
-        self.archives.push(Arc::clone(&archive));
+        self.archives.push((Arc::clone(&archive), None));
         Ok(Section::new(archive, 0, length))
     }
 
@@ -181,7 +177,7 @@ impl Merge {
     pub(super) fn finish(mut self) -> Result<Tree, RootfsError> {
         self.tree.drop_placeholders();
         let spool = self.spool.finish()?;
-        self.tree.contents = Contents::Open(std::iter::once(spool).chain(self.archives).collect());
+        self.tree.contents = Contents::Open(std::iter::once((spool, None)).chain(self.archives).collect());
         Ok(self.tree)
     }
 

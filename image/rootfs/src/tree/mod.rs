@@ -100,6 +100,9 @@ pub enum RootfsError {
         /// The cause.
         source: io::Error,
     },
+    /// The image's files are not what they were when their digests were compared.
+    #[error("the image was changed while it was read")]
+    Changed,
     /// The tree cannot be written as an archive.
     #[error("the image cannot be written as a cpio archive")]
     Cpio(#[from] CpioError),
@@ -110,6 +113,9 @@ impl RootfsError {
     pub fn fix(&self) -> Option<String> {
         match self {
             Self::Layer { source, .. } => source.fix(),
+            Self::Changed => {
+                Some("build again when nothing writes to the image, or from a copy of it".into())
+            }
             Self::Entry {
                 source:
                     EntryError::FileTooLarge { .. }

@@ -3,7 +3,7 @@
 use crate::layout::{CONFIG, INDEX, LAYER, Layout, gzip, tar, zstd};
 use crate::{paths, tree_of};
 use caution_measure::Sha256Digest;
-use caution_rootfs::{Limits, oci};
+use caution_rootfs::{Limits, RootfsError, oci};
 use serde_json::json;
 use std::os::unix::fs::FileExt as _;
 
@@ -100,6 +100,27 @@ fn a_plain_layer_is_read_where_it_lies() {
             .unwrap();
         assert_eq!(tree.read("file", 9).unwrap().as_deref(), Some(&b"CHANGED"[..]));
         assert_eq!(tree.read("a", 9).unwrap().as_deref(), Some(&b"1"[..]));
+    }
+}
+
+/// Content is read after its digest was compared, so whoever writes in between must be noticed.
+#[test]
+fn an_image_that_changes_while_it_is_read_is_refused() {
+    let layout = Layout::new();
+    let archive = tar(&[("file", "content")]);
+    let layer = layout.layer(&archive, &archive, LAYER);
+    let blob = layout.blob_path(&layer.0);
+    layout.index(&[layout.image(vec![layer], json!({}))]);
+    for (image, file) in [(layout.archive(), layout.archive()), (layout.path().to_owned(), blob)] {
+        let tree = tree_of(&image, &Limits::default()).unwrap();
+        assert!(tree.write_cpio("rootfs", &[], Vec::new()).is_ok());
+        let file = std::fs::File::options().write(true).open(&file).unwrap();
+        let modified = file.metadata().unwrap().modified().unwrap();
+        file.write_all_at(b"X", 512).unwrap();
+        // With the old time put back: that the file was touched is still seen.
+        file.set_modified(modified).unwrap();
+        let written = tree.write_cpio("rootfs", &[], Vec::new());
+        assert!(matches!(written, Err(RootfsError::Changed)));
     }
 }
 
