@@ -206,7 +206,7 @@ pub(crate) fn to_json(built: &Built, release: &Release) -> serde_json::Value {
         })
         .collect();
     serde_json::json!({
-        "eif": built.eif,
+        "eif": built.eif.to_string_lossy(),
         "size": built.size,
         "sha256": built.sha256,
         "pcr0": built.measurements.pcr0,

@@ -189,7 +189,7 @@ impl Described<'_> {
             })
             .collect();
         serde_json::json!({
-            "file": self.file,
+            "file": self.file.to_string_lossy(),
             "size": image.size,
             "sha256": image.sha256,
             "version": image.header.version,

@@ -110,7 +110,7 @@ fn to_json(path: &Path, moved: &Moved) -> serde_json::Value {
         .map(|m| serde_json::json!({ "image": m.image, "before": m.before, "after": m.after }))
         .collect();
     serde_json::json!({
-        "file": path,
+        "file": path.to_string_lossy(),
         "changed": moved.file_changed,
         "enclaveos": { "before": moved.release_before.as_ref().map(pin), "after": pin(&moved.release) },
         "images": images,

@@ -118,3 +118,13 @@ fn a_signature_that_proves_nothing_is_said_to() {
     assert_eq!(described.to_json()["signature"]["holds"], false);
     assert!(text::text(&described).contains("PROVES NOTHING"));
 }
+
+/// JSON has no words for bytes that are no text; they are replaced, as on the terminal.
+#[test]
+fn a_file_with_any_name_is_described_as_json() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join(std::ffi::OsStr::from_bytes(b"x\xff.eif"));
+    std::fs::copy(image(&[b"ramdisk"]).path(), &file).unwrap();
+    assert!(described(&file).to_json()["file"].as_str().unwrap().ends_with("x\u{fffd}.eif"));
+}
