@@ -35,7 +35,7 @@ pub use error::BuildError;
 pub use inspect::InspectError;
 pub use pin::{FILE_NAME as CONTAINERFILE_EIF, Move, Moved, Pin, PinError};
 pub use request::{Built, Progress, Request, Step};
-pub use reuse::STORE_BYTES;
+pub use reuse::{STORE_BYTES, STORE_LEAVES_FREE};
 pub use stage::StageError;
 
 use caution_abi::boot_plan::BootPlan;

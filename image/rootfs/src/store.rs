@@ -103,6 +103,11 @@ impl Store {
         self.trouble().take()
     }
 
+    /// Keeps nothing more, for this reason; what is there is still used.
+    pub fn keep_no_more(&self, why: io::Error) {
+        *self.trouble() = Some(why);
+    }
+
     fn trouble(&self) -> MutexGuard<'_, Option<io::Error>> {
         self.0.trouble.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -170,7 +175,7 @@ impl Store {
         if self.trouble().is_none()
             && let Err(error) = self.write(path, write)
         {
-            *self.trouble() = Some(error);
+            self.keep_no_more(error);
         }
     }
 

@@ -179,6 +179,17 @@ fn what_was_used_last_stays_and_what_is_open_stays_readable() {
     assert!(files(&folder.path().join(LAYERS)).is_empty());
 }
 
+#[test]
+fn a_store_that_keeps_no_more_still_has_what_was_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    again(folder.path());
+    fs::remove_file(&files(&folder.path().join(BLOCKS))[0]).unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    store.keep_no_more(io::ErrorKind::StorageFull.into());
+    compressed(Some(&store));
+    assert_eq!((store.reuse().blocks_ready, files(&folder.path().join(BLOCKS)).len()), (2, 2));
+}
+
 /// A full disk, a folder of someone else: the image is made all the same.
 #[test]
 fn what_cannot_be_kept_stops_nothing() {
