@@ -25,7 +25,7 @@ pub(crate) struct Args {
     /// Take this container image instead of building one: an OCI layout folder, an archive of one, or
     /// what `docker save` writes. Needs no engine. Only the configuration is read from the commit, and
     /// `caution verify` cannot compare the result with any source.
-    #[arg(long, value_name = "FILE|DIR", conflicts_with_all = ["no_cache", "strict"])]
+    #[arg(long, value_name = "FILE|DIR", conflicts_with = "strict")]
     image: Option<PathBuf>,
 
     /// Build with this engine: docker, podman or buildah; the first that works when absent.
