@@ -6,7 +6,9 @@ use crate::stage::{Stage, StageError, create_new};
 use caution_assemble::{Application, AssembleError, Platform, write_parts};
 use caution_eif::{HeaderOptions, Writer, Written};
 use caution_measure::ImagePcrs;
+use std::error::Error;
 use std::fs::File;
+use std::io;
 use std::path::Path;
 
 /// Writes `enclave.eif`, `enclave.pcrs` and `rootfs.cpio.gz` of the stage.
@@ -27,6 +29,7 @@ pub(crate) fn pack(
         kernel_version: &release.info.kernel_version,
     };
     write_parts(&mut writer, platform, application, &mut raw).map_err(|error| match error {
+        error if is_full_disk(&error) => StageError::DiskFull(eif_path.clone()).into(),
         AssembleError::Ramdisk(source) => raw_failed()(source).into(),
         AssembleError::Rootfs(error) => BuildError::Rootfs(error),
         AssembleError::Eif(error) => BuildError::Eif(error),
@@ -48,6 +51,30 @@ pub(crate) fn pack(
     Ok(written)
 }
 
+/// Whether that is what it comes down to, however deep below.
+fn is_full_disk(error: &(dyn Error + 'static)) -> bool {
+    std::iter::successors(Some(error), |error| <dyn Error>::source(*error))
+        .filter_map(|error| error.downcast_ref::<io::Error>())
+        .any(|error| error.kind() == io::ErrorKind::StorageFull)
+}
+
 fn open(path: &Path) -> Result<File, BuildError> {
     File::open(path).map_err(|source| BuildError::EnclaveOsFile { path: path.to_owned(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use caution_rootfs::RootfsError;
+    use caution_rootfs::cpio::CpioError;
+
+    #[test]
+    fn a_disk_that_is_full_while_the_image_is_written_is_recognised() {
+        let while_writing = |kind: io::ErrorKind| {
+            let source = CpioError::Io { doing: "write", source: kind.into() };
+            AssembleError::Rootfs(RootfsError::Cpio(source))
+        };
+        assert!(is_full_disk(&while_writing(io::ErrorKind::StorageFull)));
+        assert!(!is_full_disk(&while_writing(io::ErrorKind::BrokenPipe)));
+    }
 }
