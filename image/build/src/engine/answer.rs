@@ -1,5 +1,7 @@
 //! A short answer of a program, or the end of patience.
 
+use nix::sys::wait::{Id, WaitPidFlag, waitid};
+use nix::unistd::Pid;
 use std::io::{self, Read};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, ExitStatus, Stdio};
@@ -18,10 +20,16 @@ pub(super) fn of(command: &mut Command, limit: Duration) -> io::Result<Option<An
     let deadline = Instant::now() + limit;
     let (sender, ended) = mpsc::channel();
     let out = child.stdout.take().map(|from| reader(from, sender.clone())).transpose()?;
-    let err = child.stderr.take().map(|from| reader(from, sender)).transpose()?;
-    for _ in 0..2 {
+    let err = child.stderr.take().map(|from| reader(from, sender.clone())).transpose()?;
+    let group = Pid::from_raw(child.id().cast_signed());
+    // One that closes both and goes on is no less silent.
+    thread::Builder::new().name("engine end".into()).spawn(move || {
+        // Not reaped here: its number must stay its own until nobody signals it any more.
+        let _ = waitid(Id::Pid(group), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT);
+        let _ = sender.send(());
+    })?;
+    for _ in 0..3 {
         if ended.recv_timeout(deadline.saturating_duration_since(Instant::now())).is_err() {
-            let group = nix::unistd::Pid::from_raw(child.id().cast_signed());
             nix::sys::signal::killpg(group, nix::sys::signal::Signal::SIGKILL)?;
             child.wait()?;
             return Ok(None);
@@ -78,6 +86,7 @@ mod tests {
         let pid = folder.path().join("pid");
         let script = format!("sleep 1000 & echo $! >'{}'; wait", pid.display());
         assert_eq!(shell(&script, Duration::from_secs(5)), None);
+        assert_eq!(shell("exec >&- 2>&-; sleep 1000", Duration::from_secs(1)), None);
         let pid = std::fs::read_to_string(pid).expect("was started");
         let gone =
             Command::new("timeout").args(["60", "tail", "-f", "/dev/null", "--pid", pid.trim()]).status();
