@@ -16,6 +16,8 @@ endif
 target := $(abspath $(or $(CARGO_TARGET_DIR),target))
 # The program that the system tests, the demo and the benchmarks drive.
 export CAUTION_BIN := $(target)/release/caution
+# The AWS crate's reader, which ours is measured beside.
+export AWS_DESCRIBE_BIN := $(target)/oracle-eif/release/describe
 # Programs that tools/install builds.
 tools := $${CAUTION_WORKDIR:-$${XDG_CACHE_HOME:-$$HOME/.cache}/caution}/tools/bin
 
@@ -60,6 +62,8 @@ fuzz: install-fuzz ## every fuzz target for SECONDS (60)
 run_fuzz = PATH="$(tools):$$PATH" tools/stage "fuzz targets" tools/fuzz $(or $(SECONDS),60)
 
 bench: install-bench build enclaveos base-images ## measure what SPECIFICATION.md promises: a table, and target/bench.jsonl
+	@tools/stage "AWS image reader" cargo build --locked --release --manifest-path tests/oracle-eif/Cargo.toml \
+		--target-dir $(target)/oracle-eif --bin describe
 	@PATH="$(tools):$$PATH" cargo xtask bench
 
 check: ## format, lints and layers, as CI checks them first

@@ -3,10 +3,14 @@
 
 mod browser;
 mod caution;
+mod compression;
+mod describe;
 mod image;
+mod large;
 mod report;
 
 use caution::{Caution, free_port};
+use large::Large;
 use report::{Goal, Measurement};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -44,6 +48,27 @@ pub(crate) enum BenchError {
     /// A file or socket failed.
     #[error("{0} failed.")]
     Io(&'static str, #[source] std::io::Error),
+    /// The image to measure is smaller than the promise speaks of.
+    #[error("The image to measure has {size} bytes, it must have {needed} at least.")]
+    TooSmall {
+        /// Its size.
+        size: u64,
+        /// What the promise says.
+        needed: u64,
+    },
+    /// Two programs measure an image differently.
+    #[error("`apps describe` says that {register} is {ours}, the AWS tools:\n{theirs}")]
+    Registers {
+        /// The register.
+        register: &'static str,
+        /// What we say.
+        ours: String,
+        /// All that the peer says.
+        theirs: String,
+    },
+    /// An image could not be read or written.
+    #[error("An image could not be read or written.")]
+    Eif(#[from] caution_eif::EifError),
     /// The enclave answered something else than evidence.
     #[error("`/attestation` answered `{0}`.")]
     Attestation(String),
@@ -60,8 +85,12 @@ pub(crate) fn run(root: &Path) -> Result<(), BenchError> {
     measured.push(boot(&caution, &app, &first)?);
     measured.extend(image::measure(&caution, root, &app)?);
 
-    report::write(&root.join("target/bench.jsonl"), &measured)?;
-    print!("{}", report::table(&measured));
+    let large = Large::make(&caution, root, &app, &first)?;
+    measured.extend(describe::measure(&caution, &caution::peer(root), &large)?);
+    let compressions = compression::measure(&caution, &app, &large)?;
+
+    report::write(&root.join("target/bench.jsonl"), &measured, &compressions)?;
+    print!("{}{}", report::table(&measured), compression::table(&compressions));
     Ok(())
 }
 

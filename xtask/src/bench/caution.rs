@@ -66,6 +66,14 @@ impl Answer {
     }
 }
 
+/// The program of `tests/oracle-eif` that measures with the AWS crate: `AWS_DESCRIBE_BIN`, else where the Makefile builds
+/// it.
+#[expect(clippy::disallowed_methods, reason = "the Makefile says here where it built the program")]
+pub(crate) fn peer(root: &Path) -> PathBuf {
+    let named = std::env::var_os("AWS_DESCRIBE_BIN").map(PathBuf::from);
+    named.unwrap_or_else(|| root.join("target/oracle-eif/release/describe"))
+}
+
 /// Runs a program; its stdout.
 pub(crate) fn run(
     folder: &Path,

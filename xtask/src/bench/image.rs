@@ -110,22 +110,22 @@ fn by_hand(release: &Path, input: &Input) -> Result<f64, BenchError> {
 
 /// What a command took.
 #[derive(Clone, Copy)]
-struct Cost {
-    seconds: f64,
+pub(super) struct Cost {
+    pub(super) seconds: f64,
     /// Largest resident memory of it or of a program it waited for, MiB.
-    peak_mib: f64,
+    pub(super) peak_mib: f64,
 }
 
 impl Cost {
-    const WORST: Self = Self { seconds: f64::INFINITY, peak_mib: 0.0 };
+    pub(super) const WORST: Self = Self { seconds: f64::INFINITY, peak_mib: 0.0 };
 
     /// The shorter time; the larger memory.
-    fn or_better(self, other: Self) -> Self {
+    pub(super) fn or_better(self, other: Self) -> Self {
         Self { seconds: self.seconds.min(other.seconds), peak_mib: self.peak_mib.max(other.peak_mib) }
     }
 }
 
-fn cost(folder: &Path, program: &Path, arguments: &[&str]) -> Result<Cost, BenchError> {
+pub(super) fn cost(folder: &Path, program: &Path, arguments: &[&str]) -> Result<Cost, BenchError> {
     let note = folder.with_file_name("peak");
     let (note_text, program) = (note.to_string_lossy(), program.to_string_lossy());
     let timed = [&["--format=%M", "--output", &note_text, &program], arguments].concat();

@@ -1,6 +1,7 @@
 //! What a measurement looks like, in the file and on the screen.
 
 use super::BenchError;
+use super::compression::Row;
 use serde::Serialize;
 use std::fmt::Write as _;
 use std::path::Path;
@@ -70,12 +71,11 @@ impl Measurement {
 }
 
 /// One object a line.
-pub(crate) fn write(path: &Path, measured: &[Measurement]) -> Result<(), BenchError> {
-    let line = |one: &Measurement| {
-        let json = serde_json::to_string(one).expect("numbers that were measured are finite");
-        json + "\n"
-    };
-    let text: String = measured.iter().map(line).collect();
+pub(crate) fn write(path: &Path, measured: &[Measurement], compressions: &[Row]) -> Result<(), BenchError> {
+    fn line(one: &impl Serialize) -> String {
+        serde_json::to_string(one).expect("numbers that were measured are finite") + "\n"
+    }
+    let text: String = measured.iter().map(line).chain(compressions.iter().map(line)).collect();
     let folder = path.parent().unwrap_or(path);
     std::fs::create_dir_all(folder)
         .and_then(|()| std::fs::write(path, text))
