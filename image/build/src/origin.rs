@@ -13,6 +13,7 @@ use caution_assemble::Arguments;
 use caution_measure::Sha256Digest;
 use caution_rootfs::Limits;
 use caution_rootfs::oci::{self, Image};
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 /// Where the container image comes from. What can be refused before a build is refused in finding it.
@@ -228,19 +229,19 @@ impl Chosen {
         Source { name: &self.name, text: &self.text, parsed: &self.parsed, digests }
     }
 
-    /// The file the engine reads, as seen from the context: the Containerfile itself, or one beside the
+    /// The file the engine reads, as seen from the context, and its text: the Containerfile itself, or one beside the
     /// context, with the fixed digests put in or under a harmless name. In its place that would change what `COPY . .` copies.
-    fn for_engine(&self, work: &Path) -> Result<String, BuildError> {
+    fn for_engine(&self, work: &Path) -> Result<(String, Cow<'_, str>), BuildError> {
         // buildah hands a file of such a name to the C preprocessor, which includes any file of this machine;
         // every engine takes `-` for its standard input.
         let misread = self.name.strip_suffix(".in").is_some() || self.name == "-";
         if self.fixed.iter().all(Option::is_none) && !misread {
-            return Ok(self.name.clone());
+            return Ok((self.name.clone(), Cow::Borrowed(&self.text)));
         }
         let text = self.source(&self.fixed).with_digests();
         let path = work.join(PINNED);
-        std::fs::write(&path, text).map_err(StageError::io(&path))?;
-        Ok(format!("../{PINNED}"))
+        std::fs::write(&path, &text).map_err(StageError::io(&path))?;
+        Ok((format!("../{PINNED}"), Cow::Owned(text)))
     }
 
     fn build(
@@ -258,9 +259,11 @@ impl Chosen {
         }
         sink(&format!("{} {} · {} of commit {}", engine.name(), engine.version(), self.name, request.commit));
         let context = work.join(CONTEXT);
+        let (containerfile, text) = self.for_engine(work)?;
         let to_build = BuildRequest {
             context: &context,
-            containerfile: &self.for_engine(work)?,
+            containerfile: &containerfile,
+            text: &text,
             no_cache: self.no_cache,
             scratch: work,
         };

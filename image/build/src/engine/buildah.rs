@@ -141,8 +141,7 @@ impl ContainerEngine for Buildah {
     }
 
     fn build(&self, request: &BuildRequest<'_>, sink: &mut LineSink<'_>) -> Result<ImageRef, EngineError> {
-        let text = request.read_containerfile()?;
-        let parsed = containerfile::parse(&text);
+        let parsed = containerfile::parse(request.text);
         self.check(&parsed, request.containerfile)?;
         let id_file = request.scratch.join("image-id");
         let mut arguments = Vec::<OsString>::new();
@@ -155,7 +154,8 @@ impl ContainerEngine for Buildah {
         let offline = offline::applies(&parsed);
         if offline && !self.parser.has_run_network() {
             let stripped = request.scratch.join("Containerfile");
-            std::fs::write(&stripped, offline::without_flags(&text, &parsed)).map_err(|e| self.failed(e))?;
+            std::fs::write(&stripped, offline::without_flags(request.text, &parsed))
+                .map_err(|e| self.failed(e))?;
             arguments.push(in_list(&stripped.to_string_lossy()).into());
         } else {
             arguments.push(in_list(request.containerfile).into());

@@ -91,7 +91,7 @@ impl ContainerEngine for Docker {
     }
 
     fn build(&self, request: &BuildRequest<'_>, sink: &mut LineSink<'_>) -> Result<ImageRef, EngineError> {
-        let parsed = containerfile::parse(&request.read_containerfile()?);
+        let parsed = containerfile::parse(request.text);
         // A frontend of its own comes as an image and has its own version.
         if parsed.frontend.is_none() {
             self.parser.check_heredoc(&parsed, request.containerfile)?;

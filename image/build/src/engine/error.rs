@@ -1,7 +1,6 @@
 //! What can be wrong with an engine, and with what it builds.
 
 use super::EngineName;
-use std::path::PathBuf;
 use std::time::Duration;
 
 /// Why an engine did not do its work.
@@ -38,14 +37,6 @@ pub enum EngineError {
         version: String,
         /// The first version that can.
         needed: &'static str,
-    },
-    /// The Containerfile cannot be read.
-    #[error("{} cannot be read.", .path.display())]
-    Containerfile {
-        /// The file in the build context.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
     },
     /// The build failed.
     #[error("The container build failed{}.{}", at_step(.step.as_deref()), shown(.last))]

@@ -14,11 +14,8 @@ use error::HEREDOC;
 pub use find::{EngineName, UnknownEngine};
 pub(crate) use find::{Found, find};
 
-use crate::containerfile;
 use caution_appspec::excerpt;
 use caution_measure::Sha256Digest;
-use std::fmt;
-use std::io::Read as _;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -45,12 +42,6 @@ impl ImageRef {
     }
 }
 
-impl fmt::Display for ImageRef {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
 /// Receives an engine's output, line by line.
 pub(crate) type LineSink<'a> = dyn FnMut(&str) + 'a;
 
@@ -61,21 +52,12 @@ pub(crate) struct BuildRequest<'a> {
     pub(crate) context: &'a Path,
     /// The Containerfile, relative to the context.
     pub(crate) containerfile: &'a str,
+    /// Its text.
+    pub(crate) text: &'a str,
     /// Whether cached layers and local base images are to be ignored.
     pub(crate) no_cache: bool,
     /// A folder for the engine's own notes, outside the context.
     pub(crate) scratch: &'a Path,
-}
-
-impl BuildRequest<'_> {
-    fn read_containerfile(&self) -> Result<String, EngineError> {
-        let path = self.context.join(self.containerfile);
-        let mut text = String::new();
-        std::fs::File::open(&path)
-            .and_then(|file| file.take(containerfile::MAX_BYTES).read_to_string(&mut text))
-            .map_err(|source| EngineError::Containerfile { path, source })?;
-        Ok(text)
-    }
 }
 
 /// A program that builds container images.

@@ -135,9 +135,13 @@ fn no_engine_and_engines_that_do_not_work_are_named() {
 }
 
 fn build(found: &Found, folder: &Path, text: &str) -> Result<String, EngineError> {
-    fs::write(folder.join("Containerfile"), text).expect("writes");
-    let request =
-        BuildRequest { context: folder, containerfile: "Containerfile", no_cache: false, scratch: folder };
+    let request = BuildRequest {
+        context: folder,
+        containerfile: "Containerfile",
+        text,
+        no_cache: false,
+        scratch: folder,
+    };
     found.engine.build(&request, &mut |_| {}).map(|image| image.as_str().to_owned())
 }
 
@@ -178,4 +182,16 @@ fn docker_builds_with_buildkit_and_tells_what_base_images_were() {
     let digest = engine.engine.resolved_digest("debian:12").expect("answers").expect("was resolved");
     assert_eq!(digest.to_string(), "ab".repeat(32));
     assert_eq!(engine.engine.resolved_digest("debian:11").expect("answers"), None);
+}
+
+/// With digests put in it may be longer than the longest that is read from a commit.
+#[test]
+fn a_long_containerfile_reaches_an_engine_whole() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let text = format!("FROM scratch\n{}RUN --network=none true\n", "# a comment\n".repeat(100_000));
+    let machine = Machine::with(&[("buildah", BUILDAH)]);
+    let found = machine.find(None, &[]).expect("works");
+    build(&found, folder.path(), &text).expect_err("is no real buildah");
+    let copy = fs::read_to_string(folder.path().join("Containerfile")).expect("was written");
+    assert!(copy == text.replace("--network=none", ""), "{} bytes of {}", copy.len(), text.len());
 }
