@@ -21,7 +21,7 @@ pub(crate) enum Origin {
     /// An engine builds it.
     Containerfile(Box<Chosen>, Found),
     /// It is a file of the commit, this many bytes long.
-    Committed { path: String, size: u64 },
+    Tarball { path: String, size: u64 },
     /// It lies on this machine; no commit has anything to do with it.
     Given(PathBuf),
 }
@@ -45,7 +45,7 @@ impl Origin {
             }
             let (path, commit) = (path.clone(), request.commit.clone());
             return match request.repo.file_size(&commit, &path)? {
-                Some(size) => Ok(Self::Committed { path, size }),
+                Some(size) => Ok(Self::Tarball { path, size }),
                 None => Err(BuildError::NoImage { commit, path }),
             };
         }
@@ -70,7 +70,7 @@ impl Origin {
                 let noun = if files == 1 { "file" } else { "files" };
                 format!("commit {short} (clean export, {files} {noun})")
             }
-            Self::Committed { path, size } => {
+            Self::Tarball { path, size } => {
                 let (commit, path) = (request.commit.clone(), path.clone());
                 if request.repo.export_file(&commit, &path, &work.join(IMAGE))?.is_none() {
                     return Err(BuildError::NoImage { commit, path });
@@ -90,7 +90,7 @@ impl Origin {
     ) -> Result<Container, BuildError> {
         let (path, name) = match self {
             Self::Containerfile(file, found) => return file.build(request, found, work, sink),
-            Self::Committed { path, .. } => (work.join(IMAGE), excerpt(path, 60)),
+            Self::Tarball { path, .. } => (work.join(IMAGE), excerpt(path, 60)),
             Self::Given(path) => (path.clone(), shown(path)),
         };
         let image = open(&path, &format!("`{name}`"))?;
@@ -103,7 +103,7 @@ impl Origin {
     pub(crate) fn check_pinned(&self, container: &Container) -> Result<(), BuildError> {
         match self {
             Self::Containerfile(file, _) => file.check_pinned(None, &container.digests),
-            Self::Committed { .. } | Self::Given(_) => Ok(()),
+            Self::Tarball { .. } | Self::Given(_) => Ok(()),
         }
     }
 
@@ -118,7 +118,7 @@ impl Origin {
             Self::Containerfile(file, _) => {
                 Ok(committed.check_assembly(file.source(&container.digests), arguments)?)
             }
-            Self::Committed { .. } | Self::Given(_) => Ok(()),
+            Self::Tarball { .. } | Self::Given(_) => Ok(()),
         }
     }
 
@@ -131,7 +131,7 @@ impl Origin {
     ) -> String {
         match self {
             Self::Containerfile(file, _) => file.source(&container.digests).containerfile_eif(pin, assembly),
-            Self::Committed { path, .. } => {
+            Self::Tarball { path, .. } => {
                 pin::without_build(&format!("`{}` of the same commit", excerpt(path, 200)), pin)
             }
             Self::Given(_) => pin::without_build("an image that no commit holds", pin),
@@ -277,7 +277,7 @@ impl Chosen {
         let exported = work.join(IMAGE);
         engine.export(&built, &exported, sink)?;
         let image = open(&exported, &format!("the image that {} made", engine.name()))?;
-        let digests = self.pins(request, engine.as_ref())?;
+        let digests = self.resolved(request, engine.as_ref())?;
         let stages = self.parsed.stages;
         let noun = if stages == 1 { "stage" } else { "stages" };
         let detail = format!("{} · {} · {stages} {noun}", engine.name(), excerpt(&self.name, 60));
@@ -285,7 +285,7 @@ impl Chosen {
     }
 
     /// The digest each base image resolved to, and a warning for each that is not pinned.
-    fn pins(
+    fn resolved(
         &self,
         request: &Request<'_>,
         engine: &dyn ContainerEngine,
