@@ -1,4 +1,4 @@
-//! Taking things out of a growing tree: whiteouts, replacements, and what engines left behind.
+//! Whiteouts: what a layer hides of those below it.
 
 use super::grow::IMPLICIT;
 use super::lookup::Found;

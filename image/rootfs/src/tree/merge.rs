@@ -1,7 +1,7 @@
 //! Layers, one after the other, into a tree. The rules and where they come from: `specs/rootfs.md`.
 
 use super::content::{Contents, Copying, SpoolWriter};
-use super::grow::{Attributes, IMPLICIT};
+use super::grow::Attributes;
 use super::lookup::Found;
 use super::{Content, Directory, EntryError, NodeId, NodeKind, ROOT, RootfsError, Tree};
 use crate::archive::{Member, MemberKind, Reader, SparseMap, TarError};
@@ -292,7 +292,6 @@ impl Merge {
         // Links were followed up to here; what is missing are the path's own last components.
         for name in &components[components.len() - missing..] {
             at = self.tree.place(layer, at, name, NodeKind::Directory(Directory::default()))?;
-            self.tree.set_attributes(at, IMPLICIT);
         }
         Ok(at)
     }

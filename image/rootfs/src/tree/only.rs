@@ -1,10 +1,9 @@
 //! A tree of a few files of another.
 
-use super::grow::IMPLICIT;
+use super::grow::Attributes;
 use super::lookup::Found;
-use super::{Child, Directory, EntryError, Node, NodeId, NodeKind, ROOT, RootfsError, Tree};
+use super::{Directory, EntryError, Node, NodeId, NodeKind, ROOT, RootfsError, Tree};
 use crate::cpio::display;
-use std::collections::HashMap;
 
 impl Tree {
     /// Whether the path leads to a regular file, symbolic links followed.
@@ -20,8 +19,7 @@ impl Tree {
     /// # Errors
     /// - [`RootfsError::Read`] where a path leads to no regular file
     pub fn only(self, paths: &[&str]) -> Result<Self, RootfsError> {
-        let mut nodes = vec![directory(0)];
-        let mut xattrs = HashMap::new();
+        let mut only = Self::empty(&self.limits);
         for path in paths {
             let wrong = |source| RootfsError::Read { path: display(path.as_bytes()), source };
             let found = self.file(path).map_err(wrong)?;
@@ -29,27 +27,24 @@ impl Tree {
                 return Err(wrong(EntryError::NotAFile));
             };
             let names: Vec<&[u8]> = path.as_bytes().split(|b| *b == b'/').filter(|n| !n.is_empty()).collect();
+            let Some((last, above)) = names.split_last() else { return Err(wrong(EntryError::NotAFile)) };
             let mut at = ROOT;
-            for (depth, name) in names.iter().enumerate() {
-                let existing = child(&nodes, at, name);
-                at = match existing {
-                    Some(node) => node,
-                    None if depth + 1 < names.len() => {
-                        let length = names[..=depth].join(&b'/').len();
-                        add(&mut nodes, at, name, directory(length))
-                    }
-                    None => {
-                        let kind = NodeKind::File(content);
-                        let node = add(&mut nodes, at, name, Node { kind, mode, uid, gid, names: 1 });
-                        if let Some(attributes) = self.xattrs.get(&found) {
-                            xattrs.insert(node, attributes.clone());
-                        }
-                        node
-                    }
+            for name in above {
+                at = if let Some(child) = only.child(at, name) {
+                    child.node
+                } else {
+                    let kind = NodeKind::Directory(Directory::default());
+                    only.place(LAYER, at, name, kind).map_err(wrong)?
                 };
             }
+            let node = only.place(LAYER, at, last, NodeKind::File(content)).map_err(wrong)?;
+            only.set_attributes(node, Attributes { mode, uid, gid });
+            if let Some(names) = self.xattrs.get(&found) {
+                only.xattrs.insert(node, names.clone());
+            }
         }
-        Ok(Self { nodes, xattrs, ..self })
+        only.contents = self.contents;
+        Ok(only)
     }
 
     fn file(&self, path: &str) -> Result<NodeId, EntryError> {
@@ -61,24 +56,5 @@ impl Tree {
     }
 }
 
-fn directory(path_length: usize) -> Node {
-    let kind = NodeKind::Directory(Directory { path_length, ..Directory::default() });
-    Node { kind, mode: IMPLICIT.mode, uid: IMPLICIT.uid, gid: IMPLICIT.gid, names: 1 }
-}
-
-fn child(nodes: &[Node], at: NodeId, name: &[u8]) -> Option<NodeId> {
-    match &nodes[at as usize].kind {
-        NodeKind::Directory(directory) => directory.children.get(name).map(|child| child.node),
-        _ => None,
-    }
-}
-
-fn add(nodes: &mut Vec<Node>, at: NodeId, name: &[u8], node: Node) -> NodeId {
-    // A handful of paths: their number is far from the limit of the type.
-    let id = NodeId::try_from(nodes.len()).unwrap_or(NodeId::MAX);
-    nodes.push(node);
-    if let NodeKind::Directory(directory) = &mut nodes[at as usize].kind {
-        directory.children.insert(name.into(), Child { node: id, layer: 1 });
-    }
-    id
-}
+/// What no layer gave has one layer.
+const LAYER: usize = 1;
