@@ -56,11 +56,9 @@ pub(crate) enum Range {
 
 /// A file of the image, opened at its beginning.
 pub(crate) struct Blob {
-    file: io::Take<File>,
+    content: Section,
+    /// The image's file that holds it.
     path: PathBuf,
-    /// Where in `file` it begins.
-    offset: u64,
-    size: u64,
 }
 
 impl Source {
@@ -107,8 +105,7 @@ impl Source {
                     return Err(OciError::NotAFile { name: inner });
                 }
                 let file = File::open(&path).map_err(failed)?;
-                let size = metadata.len();
-                Ok(Blob { file: file.take(size), path, offset: 0, size })
+                Ok(Blob { content: Section::new(Arc::new(file), 0, metadata.len()), path })
             }
             Self::Archive { path, members } => {
                 let mut range = members.get(inner.as_bytes());
@@ -122,9 +119,8 @@ impl Source {
                     None => return Err(OciError::Missing { name: inner }),
                 };
                 let failed = |source| OciError::Io { path: path.clone(), source };
-                let mut file = File::open(path).map_err(failed)?;
-                file.seek(SeekFrom::Start(offset)).map_err(failed)?;
-                Ok(Blob { file: file.take(size), path: path.clone(), offset, size })
+                let file = File::open(path).map_err(failed)?;
+                Ok(Blob { content: Section::new(Arc::new(file), offset, size), path: path.clone() })
             }
         }
     }
@@ -132,25 +128,26 @@ impl Source {
 
 impl Blob {
     pub(crate) fn size(&self) -> u64 {
-        self.size
+        self.content.length()
     }
 
     /// The same file, checked against a digest and a length when it is finished.
     pub(crate) fn verified(self, digest: Sha256Digest, announced: u64) -> Result<VerifiedBlob, OciError> {
-        if self.size != announced {
-            return Err(OciError::BlobSize { digest, announced, found: self.size });
+        let found = self.size();
+        if found != announced {
+            return Err(OciError::BlobSize { digest, announced, found });
         }
         Ok(VerifiedBlob { blob: self, digest, sha256: Sha256::new() })
     }
 
     /// The same file, to be read where it lies.
     pub(crate) fn section(self) -> Section {
-        Section::new(Arc::new(self.file.into_inner()), self.offset, self.size)
+        self.content
     }
 
     /// Reads all of a JSON document.
     pub(crate) fn json(mut self, document: &'static str, limits: &Limits) -> Result<Vec<u8>, OciError> {
-        check_length(document, self.size, limits)?;
+        check_length(document, self.size(), limits)?;
         let mut bytes = Vec::new();
         self.read_to_end(&mut bytes).map_err(|source| OciError::Io { path: self.path, source })?;
         Ok(bytes)
@@ -159,7 +156,7 @@ impl Blob {
 
 impl Read for Blob {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.file.read(buffer)
+        self.content.read(buffer)
     }
 }
 
