@@ -9,6 +9,7 @@ use crate::packing::pack;
 use crate::pin::{self, Committed, Moved, Pin};
 use crate::request::{Built, Progress, Request, Step};
 use crate::reuse;
+use crate::size::human_size;
 use crate::stage::{Stage, StageError};
 use caution_abi::boot_plan::BootPlan;
 use caution_appspec::{AppSpec, excerpt};
@@ -267,18 +268,6 @@ fn left_out(xattrs: &[String]) -> Option<Progress<'static>> {
 fn xattr(dropped: &caution_rootfs::DroppedXattr) -> String {
     let shown = |bytes: &[u8]| excerpt(&String::from_utf8_lossy(bytes), 200);
     format!("{}: {}", shown(&dropped.path), shown(&dropped.name))
-}
-
-/// Bytes in the unit a person reads: `812 B`, `3.1 MiB`.
-#[expect(clippy::cast_precision_loss, reason = "one decimal is shown")]
-pub fn human_size(bytes: u64) -> String {
-    let bytes_f = bytes as f64;
-    match bytes {
-        0..1024 => format!("{bytes} B"),
-        1024..1_048_576 => format!("{:.1} KiB", bytes_f / 1024.0),
-        1_048_576..1_073_741_824 => format!("{:.1} MiB", bytes_f / 1_048_576.0),
-        _ => format!("{:.1} GiB", bytes_f / 1_073_741_824.0),
-    }
 }
 
 /// Where Debian, Alpine and StageX keep all of them in one file, and TLS libraries look first.

@@ -23,11 +23,12 @@ mod pin;
 mod process;
 mod request;
 mod reuse;
+mod size;
 mod stage;
 #[cfg(test)]
 mod testing;
 
-pub use build::{Pinned, build, human_size, pin};
+pub use build::{Pinned, build, pin};
 pub use config::ConfigError;
 pub use containerfile::DigestFault;
 pub use engine::{EngineError, EngineName, UnknownEngine};
@@ -36,6 +37,7 @@ pub use inspect::InspectError;
 pub use pin::{FILE_NAME as CONTAINERFILE_EIF, Move, Moved, Pin, PinError};
 pub use request::{Built, Progress, Request, Step};
 pub use reuse::{STORE_BYTES, STORE_LEAVES_FREE};
+pub use size::human_size;
 pub use stage::StageError;
 
 use caution_abi::boot_plan::BootPlan;

@@ -1,7 +1,7 @@
 //! The store of a build: what is told about it, and how large it may get.
 
-use crate::build::human_size;
 use crate::request::{Progress, Request};
+use crate::size::human_size;
 use caution_rootfs::{Reuse, Store};
 use std::io;
 use std::path::Path;
