@@ -21,7 +21,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 /// One member of an archive.
 #[derive(Debug)]
 pub(crate) struct Member {
-    /// The name as it stands in the archive.
+    /// The name as it stands in the archive. Like a link's target it holds no NUL.
     pub(crate) path: Vec<u8>,
     pub(crate) kind: MemberKind,
     /// Permission bits with setuid, setgid and sticky.

@@ -159,6 +159,12 @@ pub enum OciError {
         /// The limit.
         limit: u64,
     },
+    /// Two files of one name: readers would disagree about which one counts.
+    #[error("the image archive holds `{name}` twice")]
+    Twice {
+        /// The name.
+        name: String,
+    },
     /// The image archive is broken.
     #[error("the image archive is broken")]
     Archive(#[source] crate::archive::TarError),
@@ -189,7 +195,8 @@ impl OciError {
             }
             Self::TooManyLayers { .. } | Self::UncompressedTooLarge { .. } => SMALLER.into(),
             Self::BlobDigest { .. } | Self::BlobSize { .. } | Self::DiffId { .. } => {
-                "caution apps build --no-cache (what the engine stored is damaged)".into()
+                "fetch or make the image again; where an engine made it here: caution apps build --no-cache"
+                    .into()
             }
             _ => return None,
         };

@@ -224,8 +224,7 @@ fn members(file: File, limits: &Limits) -> Result<HashMap<Vec<u8>, Range>, OciEr
             _ => Range::Other,
         };
         if members.insert(path.clone(), range).is_some() {
-            // Two files of one name: readers would disagree about which one counts.
-            return Err(OciError::NotAFile { name: format!("{} (twice)", display(&path)) });
+            return Err(OciError::Twice { name: display(&path) });
         }
     }
     // Content that was jumped over is there: the reader checks positions against the file's end.

@@ -95,9 +95,6 @@ pub enum EntryError {
     /// The path leads up.
     #[error("its path has a `..` component")]
     Traversal,
-    /// The path holds a NUL.
-    #[error("its path holds a NUL byte")]
-    Nul,
     /// The path is longer than the limit.
     #[error("its path has {found} bytes, the limit is {limit} (path_bytes)")]
     PathTooLong {
@@ -154,7 +151,7 @@ pub enum EntryError {
     #[error("it is a hard link to itself")]
     LinkToItself,
     /// A link without a target.
-    #[error("it is a link without a target, or one with a NUL byte or more than 4095 bytes in it")]
+    #[error("it is a link without a target, or with one of more than 4095 bytes")]
     EmptyLink,
     /// A name that begins with `.wh.` and is no whiteout by the specification.
     #[error("its name begins with `.wh.` but it is no valid whiteout")]
@@ -199,4 +196,7 @@ pub enum EntryError {
     /// A file to be read is no regular file.
     #[error("it is no regular file")]
     NotAFile,
+    /// The file that holds a file's content cannot be read.
+    #[error("its content cannot be read")]
+    Content(#[source] io::Error),
 }

@@ -38,7 +38,7 @@ impl Tree {
         Ok(match (kind, content) {
             (MemberKind::File { .. }, Some(content)) => NodeKind::File(content),
             (MemberKind::Symlink(target), _) => {
-                if target.is_empty() || target.contains(&0) || target.len() > MAX_LINK {
+                if target.is_empty() || target.len() > MAX_LINK {
                     return Err(EntryError::EmptyLink);
                 }
                 self.count_metadata(target.len())?;

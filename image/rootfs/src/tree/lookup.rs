@@ -26,38 +26,39 @@ impl Tree {
     ///
     /// A file longer than `max` bytes is an error, never a part of it.
     pub fn read(&self, path: &str, max: u64) -> Result<Option<Vec<u8>>, RootfsError> {
-        let Some(content) = self.content(path)? else { return Ok(None) };
-        if content.size > max {
-            let source = EntryError::FileTooLarge { found: content.size, limit: max };
-            return Err(RootfsError::Read { path: display(path.as_bytes()), source });
-        }
-        self.first(content, max).map(Some)
+        self.with_content(path, |content| match content.size {
+            found if found > max => Err(EntryError::FileTooLarge { found, limit: max }),
+            _ => self.first(content, max),
+        })
     }
 
     /// The first bytes of a file, at most so many, following symbolic links; `None` where nothing is there.
     pub fn read_start(&self, path: &str, length: u64) -> Result<Option<Vec<u8>>, RootfsError> {
-        self.content(path)?.map(|content| self.first(content, length)).transpose()
+        self.with_content(path, |content| self.first(content, length))
     }
 
-    fn content(&self, path: &str) -> Result<Option<Content>, RootfsError> {
-        let wrong = |source| RootfsError::Read { path: display(path.as_bytes()), source };
-        let node = match self.lookup(path.as_bytes(), true) {
-            Ok(Found::Node(node)) => node,
+    fn with_content(
+        &self,
+        path: &str,
+        read: impl FnOnce(Content) -> Result<Vec<u8>, EntryError>,
+    ) -> Result<Option<Vec<u8>>, RootfsError> {
+        let read = match self.lookup(path.as_bytes(), true) {
+            Ok(Found::Node(node)) => match self.node(node).kind {
+                NodeKind::File(content) => read(content),
+                _ => Err(EntryError::NotAFile),
+            },
             Ok(Found::Missing { .. }) | Err(EntryError::DanglingLink) => return Ok(None),
-            Err(error) => return Err(wrong(error)),
+            Err(error) => Err(error),
         };
-        match self.node(node).kind {
-            NodeKind::File(content) => Ok(Some(content)),
-            _ => Err(wrong(EntryError::NotAFile)),
-        }
+        read.map(Some).map_err(|source| RootfsError::Read { path: display(path.as_bytes()), source })
     }
 
-    fn first(&self, content: Content, length: u64) -> Result<Vec<u8>, RootfsError> {
+    fn first(&self, content: Content, length: u64) -> Result<Vec<u8>, EntryError> {
         let mut bytes = Vec::new();
         self.contents
             .open(content)
             .and_then(|content| content.take(length).read_to_end(&mut bytes))
-            .map_err(|source| RootfsError::Scratch { doing: "read", source })?;
+            .map_err(EntryError::Content)?;
         Ok(bytes)
     }
 

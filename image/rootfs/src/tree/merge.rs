@@ -264,9 +264,6 @@ impl Merge {
     /// Splits a path into components. A leading `/` or `./` means the root, as engines take it.
     fn clean<'p>(&self, path: &'p [u8]) -> Result<Vec<&'p [u8]>, EntryError> {
         let Limits { path_bytes, name_bytes, .. } = self.tree.limits;
-        if path.contains(&0) {
-            return Err(EntryError::Nul);
-        }
         if path.len() > path_bytes {
             return Err(EntryError::PathTooLong { found: path.len(), limit: path_bytes });
         }

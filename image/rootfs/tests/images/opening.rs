@@ -3,7 +3,7 @@
 use crate::layout::{CONFIG, INDEX, LAYER, Layout, gzip, tar, zstd};
 use crate::{paths, tree_of};
 use caution_measure::Sha256Digest;
-use caution_rootfs::{Limits, RootfsError, oci};
+use caution_rootfs::{EntryError, Limits, RootfsError, oci};
 use serde_json::json;
 use std::os::unix::fs::FileExt as _;
 
@@ -100,6 +100,9 @@ fn a_plain_layer_is_read_where_it_lies() {
             .unwrap();
         assert_eq!(tree.read("file", 9).unwrap().as_deref(), Some(&b"CHANGED"[..]));
         assert_eq!(tree.read("a", 9).unwrap().as_deref(), Some(&b"1"[..]));
+        std::fs::write(&file, b"").unwrap();
+        let gone = tree.read("a", 9).unwrap_err();
+        assert!(matches!(gone, RootfsError::Read { source: EntryError::Content(_), .. }), "{gone}");
     }
 }
 

@@ -229,7 +229,7 @@ fn archives_of_images_have_their_own_refusals() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("twice.tar");
     std::fs::write(&path, tar(&[("index.json", "1"), ("./index.json", "2")])).unwrap();
-    assert!(matches!(refused(&path), OciError::NotAFile { .. }));
+    assert!(matches!(refused(&path), OciError::Twice { name } if name == "index.json"));
     let docker = |manifest: Value, more: &[(&str, &str)]| {
         let text = manifest.to_string();
         let files: Vec<(&str, &str)> =

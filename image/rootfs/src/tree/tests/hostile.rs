@@ -86,8 +86,6 @@ fn names_and_paths_have_limits() {
     assert!(merged([Layer::new().file(&path, "")]).is_ok());
     let path = Layer::new().file(&format!("{path}pp"), "");
     assert!(matches!(refusal(path), EntryError::PathTooLong { found: 4090, limit: 4088 }));
-    let nul = Layer::new().pax(&[("path", b"a")]).file("f", "");
-    assert!(merged([nul]).is_ok());
     // Links cannot make a path longer than an archive could say.
     let deep = "d/".repeat(1500);
     let layer = Layer::new().dir(&deep, 0o755).symlink("l", &deep).file(&format!("l/{deep}x"), "");
