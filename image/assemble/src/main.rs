@@ -39,22 +39,37 @@ fn run(words: &[String]) -> Result<String, Box<dyn Error>> {
     let mut tree = walk(Path::new("/app"), &Limits::default())?;
     tree.set_root(root.mode, root.uid, root.gid);
     let release = Path::new("/enclaveos");
-    let text = |name: &str| fs::read_to_string(release.join(name));
+    let text = |name: &str| {
+        let path = release.join(name);
+        fs::read_to_string(&path).map_err(unusable(&path))
+    };
+    let open = |name: &str| {
+        let path = release.join(name);
+        File::open(&path).map_err(unusable(&path))
+    };
     let (cmdline, kernel_version) = (text("cmdline")?, text("kernel_version")?);
     let platform = Platform {
-        kernel: File::open(release.join("kernel"))?,
+        kernel: open("kernel")?,
         cmdline: &cmdline,
-        ramdisk: File::open(release.join("ramdisk0.cpio.gz"))?,
+        ramdisk: open("ramdisk0.cpio.gz")?,
         kernel_version: &kernel_version,
     };
     let output = Path::new("/output");
-    fs::create_dir(output)?;
-    let eif = File::options().read(true).write(true).create_new(true).open(output.join("enclave.eif"))?;
+    fs::create_dir(output).map_err(unusable(output))?;
+    let path = output.join("enclave.eif");
+    let eif = File::options().read(true).write(true).create_new(true).open(&path).map_err(unusable(&path))?;
     let mut writer = Writer::new(eif, HeaderOptions::default())?;
     let application = Application { tree: &tree, plan: &plan, store: None };
     write_parts(&mut writer, platform, application, io::sink())?;
     let (_, written) = writer.finish()?;
     let pcrs = ImagePcrs { measurements: written.measurements, pcr8: None }.to_text();
-    fs::write(output.join("enclave.pcrs"), &pcrs)?;
+    let path = output.join("enclave.pcrs");
+    fs::write(&path, &pcrs).map_err(unusable(&path))?;
     Ok(pcrs)
+}
+
+/// Names the file that an error is about.
+fn unusable(path: &Path) -> impl FnOnce(io::Error) -> String + use<> {
+    let path = path.display().to_string();
+    move |error| format!("{path} cannot be used: {error}")
 }
