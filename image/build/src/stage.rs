@@ -3,6 +3,7 @@
 //! Everything a build makes lies in `eif-stage/.partial/` until it is whole, so that a killed build
 //! leaves nothing under a final name, nothing elsewhere, and nothing the next build does not remove.
 
+use crate::engine::DROP_LAYERS;
 use nix::fcntl::OFlag;
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Write as _};
@@ -40,7 +41,7 @@ impl StageError {
             Self::Busy(_) => Some("wait for it, or end it".into()),
             Self::DiskFull(path) => {
                 let folder = path.parent().unwrap_or(path);
-                Some(format!("df -h {}, and `buildah rmi --prune` to drop cached layers", folder.display()))
+                Some(format!("df -h {}, and {DROP_LAYERS}", folder.display()))
             }
             Self::Io { .. } => None,
         }
@@ -285,6 +286,6 @@ mod tests {
         let full = std::io::Error::from(ErrorKind::StorageFull);
         let error = StageError::io(Path::new("/x/eif-stage/output/enclave.eif"))(full);
         assert!(matches!(error, StageError::DiskFull(_)));
-        assert!(error.fix().is_some_and(|fix| fix.contains("df -h /x/eif-stage/output")));
+        assert!(error.fix().is_some_and(|fix| fix.starts_with("df -h /x/eif-stage/output, and `docker")));
     }
 }

@@ -110,23 +110,26 @@ impl EngineError {
                      chooses)"
                     .into(),
             ),
-            Self::Build { last, .. } | Self::Failed { last, .. } => known_cause(last).map(str::to_owned),
+            Self::Build { last, .. } | Self::Failed { last, .. } => known_cause(last),
             _ => None,
         }
     }
 }
 
+/// What to do about a full disk, whichever engine filled it.
+pub(crate) const DROP_LAYERS: &str =
+    "`docker system prune`, `podman image prune` or `buildah rmi --prune` to drop cached layers";
+
 /// `<<EOF`.
 pub(super) const HEREDOC: &str = "a heredoc";
 
 /// Causes that engines report in words which do not say what to do.
-fn known_cause(last: &[String]) -> Option<&'static str> {
+fn known_cause(last: &[String]) -> Option<String> {
     let said = |text: &str| last.iter().any(|line| line.contains(text));
     if said("no space left on device") {
-        Some(
-            "df -h, and `docker system prune`, `podman image prune` or `buildah rmi --prune` to drop cached layers",
-        )
-    } else if said("/caution/pallet-rust") || said("/caution/core-filesystem") {
+        return Some(format!("df -h, and {DROP_LAYERS}"));
+    }
+    let fix = if said("/caution/pallet-rust") || said("/caution/core-filesystem") {
         Some(
             "tools/base-images/build (makes the local base images from Debian packages, for podman and buildah)",
         )
@@ -142,7 +145,8 @@ fn known_cause(last: &[String]) -> Option<&'static str> {
         Some("apt-get install uidmap")
     } else {
         None
-    }
+    };
+    fix.map(str::to_owned)
 }
 
 fn at_step(step: Option<&str>) -> String {

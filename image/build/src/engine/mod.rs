@@ -9,6 +9,7 @@ mod offline;
 mod stream;
 mod version;
 
+pub(crate) use error::DROP_LAYERS;
 pub use error::EngineError;
 use error::HEREDOC;
 pub use find::{EngineName, UnknownEngine};
