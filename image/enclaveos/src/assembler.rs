@@ -26,7 +26,8 @@ pub struct Assembler {
 }
 
 impl Release {
-    /// The assembler image that was built with this release; `None` where there is none, or not a whole one.
+    /// The assembler image that was built with this release, by the index it begins with; `None` where there is
+    /// none. What follows the index is for the engine to check that takes the image.
     pub fn assembler(&self) -> Option<Assembler> {
         let archive = self.dir.join(ARCHIVE);
         let file = std::fs::File::open(&archive).ok()?;

@@ -5,6 +5,7 @@
 //!
 //! ```text
 //! <cache>/enclaveos/<id>/{kernel,ramdisk0.cpio.gz,cmdline,release.json}   releases
+//! <cache>/enclaveos/<id>/assembler.tar                                   the assembler image beside one
 //! <cache>/enclaveos/current                                              identity of the last one built
 //! <cache>/sources/<sha256>.deb                                           kernel source packages
 //! <cache>/{kernel,userland}/<key of inputs>/                             results of the two slow steps
