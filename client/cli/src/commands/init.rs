@@ -32,7 +32,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<(), CliError> {
         Some(template) => Some(template.write(root, &registry::Registry::of_engines())?),
         None => None,
     };
-    let written = write_template(root)?;
+    let written = write_configuration(root)?;
     let (id, linked) = link(root)?;
 
     if context.terminal.json {
@@ -87,7 +87,7 @@ fn tell(context: &Context, files: &Outcome) {
 }
 
 /// The configuration's file name when one was written.
-fn write_template(root: &Path) -> Result<Option<&'static str>, CliError> {
+fn write_configuration(root: &Path) -> Result<Option<&'static str>, CliError> {
     let exists = |file: ConfigFile| root.join(file.file_name()).symlink_metadata().is_ok();
     if exists(ConfigFile::Hcl) || exists(ConfigFile::Procfile) {
         return Ok(None);
@@ -96,7 +96,7 @@ fn write_template(root: &Path) -> Result<Option<&'static str>, CliError> {
     let path = root.join(name);
     fs::File::create_new(&path)
         .and_then(|mut file| file.write_all(caution_appspec::template().as_bytes()))
-        .map_err(|e| CliError::io("The template cannot be written", &path, &e))?;
+        .map_err(|e| CliError::io("The configuration cannot be written", &path, &e))?;
     Ok(Some(name))
 }
 
@@ -150,9 +150,9 @@ mod tests {
     fn an_existing_configuration_is_left_alone() {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("Procfile"), "run: /app\n").unwrap();
-        assert_eq!(write_template(dir.path()).unwrap(), None);
+        assert_eq!(write_configuration(dir.path()).unwrap(), None);
         fs::remove_file(dir.path().join("Procfile")).unwrap();
-        assert_eq!(write_template(dir.path()).unwrap(), Some("caution.hcl"));
-        assert_eq!(write_template(dir.path()).unwrap(), None);
+        assert_eq!(write_configuration(dir.path()).unwrap(), Some("caution.hcl"));
+        assert_eq!(write_configuration(dir.path()).unwrap(), None);
     }
 }

@@ -145,7 +145,7 @@ fn create(root: &Path, name: &str, text: &str) -> Result<(), CliError> {
     let path = root.join(name);
     fs::File::create_new(&path)
         .and_then(|mut file| file.write_all(text.as_bytes()))
-        .map_err(|e| CliError::io("The template cannot be written", &path, &e))
+        .map_err(|e| CliError::io("A file of the template cannot be written", &path, &e))
 }
 
 #[cfg(test)]
