@@ -100,9 +100,7 @@ impl Signature {
             Self::Refused { pcr8, .. } => *pcr8,
         }
     }
-}
 
-impl Signature {
     fn to_json(&self) -> serde_json::Value {
         let (why, certificate) = match self {
             Self::Absent => return serde_json::Value::Null,
