@@ -39,8 +39,10 @@ impl ConfigError {
                 Some("git add caution.hcl Procfile (the one there is), then git commit".into())
             }
             Self::None { .. } => Some("caution init (writes a template)".into()),
+            Self::NotText { .. } => Some("save it as UTF-8 and commit it".into()),
             Self::Git(error) => error.fix(),
-            _ => None,
+            // Each problem stands with its own.
+            Self::Problems(_) => None,
         }
     }
 }
@@ -105,7 +107,9 @@ mod tests {
         let scratch = Scratch::new();
         std::fs::write(scratch.path().join("Procfile"), b"run: \xff\n").expect("writes");
         scratch.commit();
-        assert!(matches!(load(&scratch), Err(ConfigError::NotText { file: "Procfile", .. })));
+        let error = load(&scratch).expect_err("is not text");
+        assert!(matches!(error, ConfigError::NotText { file: "Procfile", .. }), "{error}");
+        assert!(error.fix().is_some_and(|fix| fix.contains("UTF-8")));
         scratch.write("Procfile", &"#".repeat(MAX_BYTES + 1));
         scratch.commit();
         assert!(matches!(load(&scratch), Err(ConfigError::Git(GitError::FileTooBig { .. }))));

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 #[non_exhaustive]
 pub enum InspectError {
     /// The file cannot be read.
-    #[error("{} cannot be read.", .path.display())]
+    #[error("`{}` cannot be read.", .path.display())]
     Io {
         /// The file.
         path: PathBuf,
@@ -20,7 +20,7 @@ pub enum InspectError {
         source: std::io::Error,
     },
     /// It is not an enclave image.
-    #[error("{} is not an enclave image.", .path.display())]
+    #[error("`{}` is not an enclave image.", .path.display())]
     Eif {
         /// The file.
         path: PathBuf,
@@ -28,10 +28,10 @@ pub enum InspectError {
         source: EifError,
     },
     /// It holds no application of ours.
-    #[error("{} holds no boot plan: its application was not packed by caution.", .0.display())]
+    #[error("`{}` holds no boot plan: its application was not packed by caution.", .0.display())]
     NoPlan(PathBuf),
     /// Its application ramdisk is broken.
-    #[error("The application ramdisk of {} is broken.", .path.display())]
+    #[error("The application ramdisk of `{}` is broken.", .path.display())]
     Ramdisk {
         /// The file.
         path: PathBuf,
@@ -39,7 +39,7 @@ pub enum InspectError {
         source: cpio::CpioError,
     },
     /// Its boot plan is not one.
-    #[error("The boot plan of {} cannot be used.", .path.display())]
+    #[error("The boot plan of `{}` cannot be used.", .path.display())]
     Plan {
         /// The file.
         path: PathBuf,
@@ -103,6 +103,7 @@ mod tests {
         assert!(matches!(refused(), InspectError::Io { .. }));
         std::fs::write(&path, "x").expect("writes");
         assert!(matches!(refused(), InspectError::Eif { .. }));
+        assert_eq!(refused().to_string(), format!("`{}` is not an enclave image.", path.display()));
         assert!(refused().fix().is_some_and(|fix| fix.starts_with("caution apps build")));
     }
 }
