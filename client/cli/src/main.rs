@@ -90,4 +90,11 @@ mod tests {
     fn the_command_line_is_consistent() {
         super::Cli::command().debug_assert();
     }
+
+    /// Its layers and blocks are kept as those of built ones.
+    #[test]
+    fn an_image_that_is_there_is_built_without_any_cache_too() {
+        let args = ["caution", "apps", "build", "--image", "image.tar", "--no-cache"];
+        assert!(super::Cli::command().try_get_matches_from(args).is_ok());
+    }
 }
