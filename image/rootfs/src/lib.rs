@@ -22,7 +22,7 @@ mod section;
 mod store;
 mod tree;
 
-pub use archive::TarError;
+pub use archive::{Globals, Member, MemberKind, Reader as TarReader, SparseMap, TarError};
 pub use limits::Limits;
 pub use store::{Reuse, Store};
 pub use tree::{

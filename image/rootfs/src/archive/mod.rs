@@ -15,17 +15,18 @@ use crate::cpio::display;
 pub use error::TarError;
 use header::{BLOCK, Block};
 use pax::Pax;
-pub(crate) use sparse::SparseMap;
+pub use sparse::SparseMap;
 use std::io::{self, Read, Seek, SeekFrom};
 
 /// One member of an archive.
 #[derive(Debug)]
-pub(crate) struct Member {
+pub struct Member {
     /// The name as it stands in the archive. Like a link's target it holds no NUL.
-    pub(crate) path: Vec<u8>,
-    pub(crate) kind: MemberKind,
+    pub path: Vec<u8>,
+    /// What it is.
+    pub kind: MemberKind,
     /// Permission bits with setuid, setgid and sticky.
-    pub(crate) mode: u32,
+    pub mode: u32,
     pub(crate) uid: u32,
     pub(crate) gid: u32,
     /// Names of the extended attributes.
@@ -34,29 +35,52 @@ pub(crate) struct Member {
     pub(crate) data_offset: u64,
 }
 
+/// What a member is.
 #[derive(Debug)]
-pub(crate) enum MemberKind {
+pub enum MemberKind {
+    /// A regular file.
     File {
         /// Length of the file; that of the stored content where there are no holes.
         size: u64,
+        /// Which parts are stored, where not all are.
         holes: Option<SparseMap>,
     },
+    /// Another name of the member that is named.
     HardLink(Vec<u8>),
+    /// A symbolic link, with its target.
     Symlink(Vec<u8>),
+    /// A character device.
     CharDevice {
+        /// Major number.
         major: u32,
+        /// Minor number.
         minor: u32,
     },
+    /// A block device.
     BlockDevice {
+        /// Major number.
         major: u32,
+        /// Minor number.
         minor: u32,
     },
+    /// A folder.
     Directory,
+    /// A named pipe.
     Fifo,
 }
 
+/// What global extended headers say, about the archive as a whole.
+#[derive(Debug, Default)]
+pub struct Globals {
+    /// The comment: `git archive` writes the commit's id there.
+    pub comment: Option<Vec<u8>>,
+    /// Whether there was a second comment, any other record or a malformed header: something that tools
+    /// disagree about.
+    pub others: bool,
+}
+
 /// Reads an archive member by member. As a `Read` it gives the stored content of the member at hand.
-pub(crate) struct Reader<R> {
+pub struct Reader<R> {
     input: R,
     skip: fn(&mut R, u64) -> io::Result<u64>,
     extension_limit: u64,
@@ -64,21 +88,32 @@ pub(crate) struct Reader<R> {
     content: u64,
     padding: u64,
     ended: bool,
+    globals: Globals,
 }
 
 impl<R: Read> Reader<R> {
-    pub(crate) fn new(input: R, extension_limit: u64) -> Self {
+    /// A reader of an archive, with a limit on the bytes of extended headers before one member.
+    pub fn new(input: R, extension_limit: u64) -> Self {
         Self::with_skip(input, extension_limit, |input, count| {
             io::copy(&mut input.take(count), &mut io::sink())
         })
     }
 
     fn with_skip(input: R, extension_limit: u64, skip: fn(&mut R, u64) -> io::Result<u64>) -> Self {
-        Self { input, skip, extension_limit, position: 0, content: 0, padding: 0, ended: false }
+        Self {
+            input,
+            skip,
+            extension_limit,
+            position: 0,
+            content: 0,
+            padding: 0,
+            ended: false,
+            globals: Globals::default(),
+        }
     }
 
     /// The next member, or `None` at the end; content that was not read is skipped.
-    pub(crate) fn next_member(&mut self) -> Result<Option<Member>, TarError> {
+    pub fn next_member(&mut self) -> Result<Option<Member>, TarError> {
         if self.ended {
             return Ok(None);
         }
@@ -97,8 +132,11 @@ impl<R: Read> Reader<R> {
                     let records = self.extension(size, &mut extensions)?;
                     extensions.pax.add(&records, position)?;
                 }
-                // Go's reader hands global headers to engines, which ignore them; so do we.
-                b'g' => drop(self.extension(size, &mut extensions)?),
+                // Go's reader hands global headers to engines, which ignore them; so does what reads layers.
+                b'g' => {
+                    let records = self.extension(size, &mut extensions)?;
+                    pax::add_globals(&mut self.globals, &records);
+                }
                 b'L' => extensions.path = Some(until_nul(self.extension(size, &mut extensions)?)),
                 b'K' => extensions.link = Some(until_nul(self.extension(size, &mut extensions)?)),
                 _ => return self.member(&block, position, size, extensions).map(Some),
@@ -106,8 +144,13 @@ impl<R: Read> Reader<R> {
         }
     }
 
+    /// What the global headers so far say.
+    pub const fn globals(&self) -> &Globals {
+        &self.globals
+    }
+
     /// Reads what follows the last member and returns the input; anything but zeros is refused.
-    pub(crate) fn finish(mut self) -> Result<R, TarError> {
+    pub fn finish(mut self) -> Result<R, TarError> {
         while self.next_member()?.is_some() {}
         let end = self.position;
         let mut buffer = vec![0; 64 * 1024];

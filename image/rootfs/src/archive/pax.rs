@@ -1,6 +1,6 @@
 //! PAX records: `<length> <key>=<value>\n`.
 
-use super::TarError;
+use super::{Globals, TarError};
 
 /// The records that matter to a file system.
 #[derive(Default)]
@@ -71,6 +71,21 @@ impl Pax {
             }
         }
         Ok(())
+    }
+}
+
+/// Adds the records of a global header.
+pub(super) fn add_globals(globals: &mut Globals, mut records: &[u8]) {
+    while !records.is_empty() {
+        let Some((record, rest)) = split(records) else {
+            globals.others = true;
+            return;
+        };
+        match record.strip_prefix(b"comment=") {
+            Some(comment) if globals.comment.is_none() => globals.comment = Some(comment.to_vec()),
+            _ => globals.others = true,
+        }
+        records = rest;
     }
 }
 

@@ -7,7 +7,7 @@ use crate::cpio::display;
 use std::io::Read;
 
 /// The parts of a file that are stored: (offset, length), ascending, without overlap.
-pub(crate) type SparseMap = Vec<(u64, u64)>;
+pub type SparseMap = Vec<(u64, u64)>;
 
 /// Reads the map of an old GNU header, whose continuation blocks come before the content.
 pub(super) fn from_gnu<R: Read>(
