@@ -14,11 +14,11 @@ use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Component, Path, PathBuf};
 
 /// Most files and links a commit may have.
-const MAX_FILES: u64 = 500_000;
+pub(super) const MAX_FILES: u64 = 500_000;
 /// Most folders, empty ones included.
-const MAX_FOLDERS: u64 = 100_000;
+pub(super) const MAX_FOLDERS: u64 = 100_000;
 /// Most bytes all files together may have.
-const MAX_TOTAL_BYTES: u64 = 16 << 30;
+pub(super) const MAX_TOTAL_BYTES: u64 = 16 << 30;
 /// Longest path, in bytes (Linux `PATH_MAX`, with room for where the export lies).
 const MAX_PATH_BYTES: usize = 3_500;
 /// Modification time of everything: 1980-01-02T00:00:00Z, the earliest that zip archives hold in
@@ -120,6 +120,12 @@ impl Plan {
         let mut submodules = Vec::new();
         for entry in entries {
             check_path(&entry.path).map_err(|why| refuse(&entry.path, why))?;
+            if entry.kind == Kind::Symlink && is_ignore_file(&entry.path) {
+                return Err(refuse(
+                    &entry.path,
+                    "an engine would read what the link leads to on this machine",
+                ));
+            }
             match entry.kind {
                 Kind::Submodule => submodules.push(shown(&entry.path)),
                 Kind::Tree | Kind::File { .. } | Kind::Symlink => {}
@@ -143,8 +149,14 @@ impl Plan {
     }
 }
 
+/// Whether an engine may look here for what belongs to the context. It follows links when it does.
+fn is_ignore_file(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().as_bytes();
+    name.ends_with(b".dockerignore") || name.ends_with(b".containerignore")
+}
+
 /// Trees made by hand can hold any bytes as names.
-fn check_path(path: &Path) -> Result<(), &'static str> {
+pub(super) fn check_path(path: &Path) -> Result<(), &'static str> {
     let bytes = path.as_os_str().as_bytes();
     if bytes.len() > MAX_PATH_BYTES {
         return Err("it is longer than 3500 bytes");

@@ -124,6 +124,8 @@ fn hostile_trees_are_refused_and_nothing_is_written_through_links() {
         (vec![("120000", "link", "/tmp"), ("100644", "link", "x")], "twice"),
         (vec![("100644", "a", "x"), ("040000", "a", "sub")], "both"),
         (vec![("120000", "link", "")], "target"),
+        (vec![("120000", ".dockerignore", "/dev/zero")], "an engine would read"),
+        (vec![("120000", "Containerfile.containerignore", "/dev/zero")], "an engine would read"),
     ] {
         let scratch = Scratch::new();
         scratch.write("seed", "x");
