@@ -3,14 +3,18 @@
 //! Objects are read as they are: no attributes, filters, hooks, replacements or network. What git
 //! is asked never depends on the caller's `GIT_*` variables or the machine's system configuration.
 
+mod archive;
 mod error;
 mod export;
 mod history;
 mod objects;
 mod plumbing;
+mod remote;
 
+pub use archive::{ArchiveError, Unpacked, from_archive};
 pub use error::GitError;
 pub use history::Between;
+pub use remote::{Remote, RemoteError, RemoteLimits, SourceUrl, Tip, UrlFault};
 
 use caution_appspec::excerpt;
 use objects::{Description, Kind, Objects};
@@ -99,6 +103,11 @@ impl Repository {
     /// Whether the commit is here. Another object's id, an annotated tag's for example, is no commit's.
     pub fn contains(&self, commit: &CommitId) -> Result<bool, GitError> {
         Ok(Objects::open(&self.git)?.commit(commit)?.is_some())
+    }
+
+    /// Whether history is cut off here.
+    pub fn is_shallow(&self) -> bool {
+        self.shallow
     }
 
     /// The id of the commit's tree: equal trees mean equal source.
