@@ -161,6 +161,7 @@ macro_rules! from_library_with_fix {
 from_library_with_fix!(
     caution_build::BuildError,
     caution_build::git::GitError,
+    caution_build::git::RemoteError,
     caution_enclaveos::EnclaveOsError,
     caution_enclaveos::ReleaseError,
     caution_host::HostError,

@@ -4,6 +4,7 @@
 
 pub mod command;
 pub mod docker;
+pub mod git_server;
 pub mod http;
 pub mod nitro_machine;
 pub mod repository;

@@ -3,11 +3,13 @@
 use crate::Context;
 use crate::commands::read_limited;
 use crate::error::{CliError, Exit};
+use crate::verify::origin::Wish;
 use crate::verify::target::{self, TrustRoot};
 use crate::verify::watch::{Watch, Webhook, watch};
 use crate::verify::{Request, fetch, verify};
 use caution_attest::Evidence;
 use caution_build::EngineName;
+use caution_build::git::{RemoteError, SourceUrl};
 use caution_measure::{ImagePcrs, Measurements, Pcr, PcrIndex};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -19,9 +21,28 @@ pub(crate) struct Args {
     #[arg(long, value_name = "URL")]
     attestation_url: Option<String>,
 
-    /// The revision you expect; anything else the enclave claims is then a failure.
+    /// Fetch the source from this git repository (https or ssh), with the credentials that git has, or from
+    /// this tar archive (https). When absent: the checkout around the current folder, and without one the
+    /// addresses that the enclave names.
+    #[arg(long, value_name = "URL", conflicts_with = "pcrs")]
+    app_source_url: Option<String>,
+
+    /// Take the source from this tar archive of a commit, plain or gzip, as `git archive` and forges make it.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["pcrs", "app_source_url", "reference"])]
+    from_tarball: Option<PathBuf>,
+
+    /// The revision you expect; anything else the enclave claims is then a failure. Of a source that is
+    /// fetched: a full commit id, or a branch or tag there.
     #[arg(long, value_name = "REV", conflicts_with = "pcrs")]
     commit: Option<String>,
+
+    /// The branch or tag that has to be, or to have in its history, the commit that runs.
+    #[arg(long = "ref", value_name = "NAME", conflicts_with = "pcrs")]
+    reference: Option<String>,
+
+    /// The most that is fetched, in MiB.
+    #[arg(long, value_name = "MIB", default_value_t = 1024, value_parser = clap::value_parser!(u64).range(1..=1_048_576), conflicts_with = "pcrs")]
+    max_source: u64,
 
     /// Compare with these PCR values instead of rebuilding: `enclave.pcrs`, `trusted_hashes.json`, or what
     /// nitro-cli and eif_build print. Given several times, one of the images must run.
@@ -76,7 +97,7 @@ pub(crate) struct Args {
     webhook_key: Option<PathBuf>,
 
     /// Print what the enclave sends, as JSON, without verifying anything.
-    #[arg(long, conflicts_with_all = ["commit", "pcrs", "registers", "evidence", "save_evidence", "watch", "engine", "no_cache", "trust_root"])]
+    #[arg(long, conflicts_with_all = ["app_source_url", "from_tarball", "commit", "reference", "max_source", "pcrs", "registers", "evidence", "save_evidence", "watch", "engine", "no_cache", "trust_root"])]
     inspect_attestation: bool,
 }
 
@@ -88,7 +109,14 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<u8, CliError> {
     let request = Request {
         url: args.attestation_url.clone(),
         trust: args.trust_root.clone(),
-        commit: args.commit.clone(),
+        source: Wish {
+            url: args.app_source_url.as_deref().map(source_url).transpose()?,
+            tarball: args.from_tarball.clone(),
+            commit: args.commit.clone(),
+            reference: args.reference.clone(),
+            max_bytes: args.max_source << 20,
+            follows_claims: args.evidence.is_none(),
+        },
         pcrs,
         registers: args.registers.clone(),
         evidence: args.evidence.clone(),
@@ -112,6 +140,11 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<u8, CliError> {
     }
     outcome.verdict.print(context.terminal);
     Ok(outcome.verdict.exit_code)
+}
+
+/// The address of `--app-source-url`.
+fn source_url(text: &str) -> Result<SourceUrl, CliError> {
+    text.parse().map_err(|error: RemoteError| CliError::from(error).with_exit(Exit::Usage))
 }
 
 /// Shows what the enclave sends; the output says that nothing was verified.

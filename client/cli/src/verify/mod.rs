@@ -5,6 +5,7 @@ mod compare;
 mod evidence;
 pub(crate) mod fetch;
 mod kept;
+pub(crate) mod origin;
 mod rebuild;
 mod source;
 pub(crate) mod target;
@@ -27,8 +28,8 @@ pub(crate) struct Request {
     pub(crate) url: Option<String>,
     /// `--trust-root`.
     pub(crate) trust: Option<target::TrustRoot>,
-    /// `--commit`: the revision the caller expects.
-    pub(crate) commit: Option<String>,
+    /// Where the source comes from, and which is expected.
+    pub(crate) source: origin::Wish,
     /// `--pcrs`: images that may run, instead of a rebuild; empty when not given.
     pub(crate) pcrs: Vec<ImagePcrs>,
     /// `--pcr`: registers that the enclave must show besides.
@@ -56,7 +57,8 @@ pub(crate) struct Outcome {
 }
 
 struct Rebuilt {
-    checkout: PathBuf,
+    /// Where it is kept; none where no checkout of this source is around.
+    checkout: Option<PathBuf>,
     digests: RebuiltDigests,
 }
 
@@ -68,7 +70,10 @@ impl Outcome {
             && verdict.verified
             && verdict.mode == Mode::Live
         {
-            kept::save(context, checkout, &self.asked, *digests, verdict);
+            match checkout {
+                Some(checkout) => kept::save(context, checkout, &self.asked, *digests, verdict),
+                None => context.terminal.note("nothing is kept: no checkout around here has this commit"),
+            }
         }
     }
 
@@ -158,7 +163,7 @@ fn against_source(
 ) -> Result<Option<Rebuilt>, CliError> {
     let name = &asked.target.name;
     let Some(manifest) = enclave.bound_manifest(verdict) else { return Ok(None) };
-    let reviewed = match source::review(context, request.commit.as_deref(), manifest.as_ref(), verdict) {
+    let reviewed = match source::review(context, &request.source, manifest.as_ref(), verdict) {
         Ok(Some(reviewed)) => reviewed,
         Ok(None) => return Ok(None),
         // Of evidence that was kept something is known even where its source is not at hand.
@@ -170,7 +175,7 @@ fn against_source(
         }
         Err(cause) => return Err(cause),
     };
-    let short = reviewed.commit.short();
+    let what = &reviewed.source.what;
     if !compare::platform(&reviewed, manifest.as_ref(), &enclave.pcrs.measurements, verdict) {
         verdict.not_checked(CheckName::Build, "not rebuilt: the platform below it is already another one");
         verdict.conclude(format!("{name} does not run on the expected EnclaveOS release."));
@@ -180,13 +185,13 @@ fn against_source(
         Ok(rebuilt) => rebuilt,
         Err(cause) => {
             cannot_compare(cause, CheckName::Build, verdict);
-            verdict.conclude(format!("Commit {short} cannot be rebuilt on this machine."));
+            verdict.conclude(format!("The source, {what}, cannot be rebuilt on this machine."));
             return Ok(None);
         }
     };
     verdict.expected = Some(rebuilt.measurements);
     let digests = RebuiltDigests { boot_plan: rebuilt.boot_plan.digest(), eif: rebuilt.sha256 };
-    let kept = Some(Rebuilt { checkout: reviewed.repo.root().to_owned(), digests });
+    let kept = Some(Rebuilt { checkout: reviewed.source.checkout.clone(), digests });
     if !reviewed.check_claims(Some(&rebuilt.boot_plan), manifest.as_ref(), verdict) {
         return Ok(kept);
     }
@@ -199,13 +204,13 @@ fn against_source(
         ("ran", "attested application was")
     };
     let headline = if verdict.failure.is_none() {
-        format!("{name} {runs} exactly commit {short} {}.", compare::place(verdict.root))
+        format!("{name} {runs} exactly {what} {}.", compare::place(verdict.root))
     } else {
-        format!("The {is} not what commit {short} builds.")
+        format!("The {is} not what {what} builds.")
     };
     verdict.conclude(headline);
     if verdict.verified && verdict.mode == Mode::Live {
-        kept::warn_of_rollback(asked, &reviewed, request.commit.is_some(), verdict)?;
+        kept::warn_of_rollback(asked, &reviewed, request.source.commit.is_some(), verdict)?;
     }
     Ok(kept)
 }

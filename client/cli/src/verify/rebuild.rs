@@ -6,6 +6,7 @@
 //! version with other code, so a mismatch is told only after a fresh build.
 
 use super::Request;
+use super::origin::Found;
 use super::source::Reviewed;
 use crate::Context;
 use crate::commands::apps::build::{Job, build_commit};
@@ -41,7 +42,7 @@ pub(super) fn rebuild(
     request: &Request,
 ) -> Result<Rebuilt, CliError> {
     let (engine, no_cache) = (request.engine, request.no_cache);
-    let Reviewed { repo, commit, release, .. } = reviewed;
+    let Reviewed { source: Found { repo, commit, .. }, release, .. } = reviewed;
     let folder = context.config.cache.join("reproductions/local").join(key(repo, commit, release)?);
     let parent = folder.parent().unwrap_or(&folder);
     fs::create_dir_all(parent).map_err(|e| CliError::io("The cache folder cannot be created", parent, &e))?;
@@ -49,7 +50,7 @@ pub(super) fn rebuild(
     if !no_cache && let Some(kept) = cached(&folder).filter(|kept| kept.measurements == *attested) {
         return Ok(kept);
     }
-    context.terminal.note(&format!("rebuilding commit {} here", commit.short()));
+    context.terminal.note(&format!("rebuilding {} here", reviewed.source.what));
     let started = Instant::now();
     // Its registers decide; a signature would enter none of those that are compared.
     let job = Job {

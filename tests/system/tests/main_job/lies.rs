@@ -26,12 +26,19 @@ fn a_manifest_that_lies_about_the_command_is_caught() {
 #[test]
 fn a_commit_that_does_not_exist_here_is_caught() {
     let hello = &*HELLO;
-    for commit in ["0123456789abcdef0123456789abcdef01234567", "HEAD", "--help", "main"] {
+    let absent = "does not exist in this checkout";
+    let no_id = "is not the id of a commit";
+    for (commit, words) in [
+        ("0123456789abcdef0123456789abcdef01234567", absent),
+        ("HEAD", no_id),
+        ("--help", no_id),
+        ("main", no_id),
+    ] {
         let lying =
             with_manifest(&hello.manifest, |m| m.app_source.as_mut().unwrap().commit = commit.to_owned());
         let running = Running::start(&hello.repository.root, &hello.eif, lying.path(), &[]);
         let ran = running.machine.caution(&hello.repository.root, &["verify"]).expect(13);
-        assert!(ran.stdout.contains("does not exist in this checkout"), "{commit}: {}", ran.stdout);
+        assert!(ran.stdout.contains(words), "{commit}: {}", ran.stdout);
     }
 }
 

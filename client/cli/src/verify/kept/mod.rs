@@ -10,7 +10,7 @@ use crate::Context;
 use crate::error::{CliError, Exit};
 use crate::own_folder;
 pub(super) use bundle::{Bundle, RebuiltDigests};
-use caution_build::git::{Between, CommitId};
+use caution_build::git::{Between, CommitId, Repository};
 use std::path::Path;
 
 /// Commits listed between the one that runs and the one that was verified last.
@@ -62,8 +62,12 @@ pub(super) fn warn_of_rollback(
     stated: bool,
     verdict: &mut Verdict,
 ) -> Result<(), CliError> {
-    let (repo, runs) = (&reviewed.repo, &reviewed.commit);
-    let Some(last) = Bundle::last_verified(repo.root(), &asked.target.name).filter(|_| !stated) else {
+    // Source that was fetched brings no record of what was verified before; a checkout of it may.
+    let (Some(checkout), Some(runs)) = (&reviewed.source.checkout, &reviewed.source.reviewed) else {
+        return Ok(());
+    };
+    let repo = Repository::discover(checkout)?;
+    let Some(last) = Bundle::last_verified(checkout, &asked.target.name).filter(|_| !stated) else {
         return Ok(());
     };
     // A bundle comes from a folder that anybody may have filled: its commit is an id of this repository, or nothing.
