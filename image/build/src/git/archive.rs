@@ -37,7 +37,7 @@ pub struct Unpacked {
 #[non_exhaustive]
 pub enum ArchiveError {
     /// The file cannot be read.
-    #[error("{} cannot be read.", .path.display())]
+    #[error("The archive {} cannot be read.", .path.display())]
     Io {
         /// The file.
         path: PathBuf,
@@ -45,13 +45,8 @@ pub enum ArchiveError {
         source: io::Error,
     },
     /// Not a tar archive, or a damaged one.
-    #[error("{} cannot be read as a tar archive.", .path.display())]
-    Tar {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: TarError,
-    },
+    #[error("The archive is no tar archive, or a damaged one.")]
+    Tar(#[source] TarError),
     /// A member of a kind that git does not archive.
     #[error("The archive holds `{path}`, {what}, which no archive of a git commit does.")]
     Member {
@@ -107,7 +102,7 @@ impl ArchiveError {
 /// forges put it, is left out.
 pub fn from_archive(path: &Path, folder: &Path) -> Result<Unpacked, ArchiveError> {
     let io = |source| ArchiveError::Io { path: path.to_owned(), source };
-    let tar = |source| ArchiveError::Tar { path: path.to_owned(), source };
+    let tar = ArchiveError::Tar;
     let mut input = BufReader::new(Hashing { file: File::open(path).map_err(io)?, hasher: Sha256::new() });
     let is_gzip = input.fill_buf().map_err(io)?.starts_with(&[0x1f, 0x8b]);
     let mut decoder;

@@ -1,5 +1,6 @@
 //! `caution verify` with source from elsewhere: real git over https and ssh.
 
+use super::verify::with_manifest;
 use super::{HELLO, Running, check};
 use caution_measure::Sha256Digest;
 use caution_system_tests::command::{Ran, finish};
@@ -19,7 +20,10 @@ struct Case {
 
 impl Case {
     fn new() -> Self {
-        let (running, server) = (Running::honest(), GitServer::start());
+        Self::of(Running::honest(), GitServer::start())
+    }
+
+    fn of(running: Running, server: GitServer) -> Self {
         let clone = HELLO.repository.clone_of();
         let bare = server.folder().join("app.git");
         clone.git(&["clone", "-q", "--bare", ".", bare.to_str().unwrap()]);
@@ -240,4 +244,33 @@ fn source_from_archives() {
     case.source(elsewhere.path(), &["--from-tarball", &honest, "--commit", &other], 13);
     case.verify(elsewhere.path(), &["--from-tarball", &honest, "--commit", "main"]).expect(2);
     case.verify(elsewhere.path(), &["--from-tarball", &honest, "--ref", "main"]).expect(2);
+}
+
+/// The manifest names more addresses than the commit, which is found out once the source is there.
+#[test]
+fn addresses_of_the_enclave_are_tried_in_order() {
+    let (hello, server) = (&*HELLO, GitServer::start());
+    let urls = [
+        "http://127.0.0.1/app.git".to_owned(),
+        server.https_url("git", "none.git"),
+        server.https_url("files", "app.tar.gz"),
+        server.https_url("git", "app.git"),
+    ];
+    fs::write(server.folder().join("app.tar.gz"), "no archive").unwrap();
+    let manifest = with_manifest(&hello.manifest, |m| m.app_source.as_mut().unwrap().urls = urls.to_vec());
+    let running = Running::start(&hello.repository.root, &hello.eif, manifest.path(), &[]);
+    let case = Case::of(running, server);
+    let elsewhere = tempfile::tempdir().unwrap();
+    let said = case.source(elsewhere.path(), &[], 13);
+    holds(&said, &["disagrees with commit", "app_source.urls"]);
+
+    fs::remove_dir_all(case.server.folder().join("app.git")).unwrap();
+    let said = case.source(elsewhere.path(), &[], 16);
+    holds(
+        &said,
+        &["no address that the enclave names", "nothing on that way shows who answers", "is no tar archive"],
+    );
+    for url in &urls[1..] {
+        holds(&said, &[url.rsplit('/').next().unwrap()]);
+    }
 }

@@ -40,7 +40,7 @@ pub(super) fn take(
             .with_exit(Exit::Usage)
             .hint("for an archive --commit takes the full id of a commit")
     })?;
-    let unpacked = from_archive(path, scratch.path()).map_err(|error| Refusal::of_archive(&error))?;
+    let unpacked = from_archive(path, scratch.path()).map_err(|error| Refusal::of_archive(from, &error))?;
     let ids = [("expected", expected.as_ref()), ("claimed", claimed), ("archive", unpacked.named.as_ref())];
     let known: Vec<(&str, &CommitId)> = ids.into_iter().filter_map(|(who, id)| Some((who, id?))).collect();
     if known.iter().any(|(_, id)| *id != known[0].1) {
@@ -69,12 +69,12 @@ pub(super) fn take(
 }
 
 impl Refusal {
-    fn of_archive(error: &ArchiveError) -> Self {
+    fn of_archive(from: &str, error: &ArchiveError) -> Self {
         let mut lines = super::super::causes(error);
         lines.extend(error.fix().map(|fix| format!("fix: {fix}")));
         Self {
             exit: Exit::CannotReproduce,
-            detail: error.to_string(),
+            detail: format!("{from}: {error}"),
             lines,
             headline: "The archive is no source to compare with.".into(),
         }
