@@ -17,7 +17,7 @@ use caution_assemble::{Application, Arguments, Root};
 use caution_plan::{ImageProcess, SourceIdentity, boot_plan, manifest};
 use caution_rootfs::cpio::Entry;
 use caution_rootfs::oci::Image;
-use caution_rootfs::{Limits, RootfsError, Store, Tree, merge, resolve_user};
+use caution_rootfs::{RootfsError, Store, Tree, merge, resolve_user};
 use std::time::{Duration, Instant};
 
 /// Builds a commit into the request's output folder.
@@ -171,7 +171,7 @@ impl<'a> Build<'a> {
 
     fn merge(&self, image: &Image) -> Result<Tree, BuildError> {
         let work = self.stage.work();
-        merge(image, &Limits::default(), &work, self.store.as_ref()).map_err(|error| match error {
+        merge(image, &self.request.limits, &work, self.store.as_ref()).map_err(|error| match error {
             // Temporary files lie in the stage, whose errors name a full disk.
             RootfsError::Scratch { source, .. } => StageError::io(&work)(source).into(),
             other => other.into(),

@@ -29,6 +29,7 @@ mod stage;
 mod testing;
 
 pub use build::{Pinned, build, pin};
+pub use caution_rootfs::{LimitError, Limits};
 pub use config::ConfigError;
 pub use containerfile::DigestFault;
 pub use engine::{EngineError, EngineName, UnknownEngine};

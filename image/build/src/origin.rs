@@ -36,7 +36,7 @@ impl Origin {
         pinning: bool,
     ) -> Result<Self, BuildError> {
         if let Some(path) = request.image {
-            open(path, &format!("`{}`", shown(path)))?;
+            open(path, &format!("`{}`", shown(path)), &request.limits)?;
             return Ok(Self::Given(path.to_owned()));
         }
         if let Some(path) = &spec.build.oci_tarball {
@@ -93,7 +93,7 @@ impl Origin {
             Self::Tarball { path, .. } => (work.join(IMAGE), excerpt(path, 60)),
             Self::Given(path) => (path.clone(), shown(path)),
         };
-        let image = open(&path, &format!("`{name}`"))?;
+        let image = open(&path, &format!("`{name}`"), &request.limits)?;
         let detail = format!("{name} · sha256:{}…, no engine", &image.digest.to_string()[..12]);
         sink(&format!("{name} · manifest sha256:{}", image.digest));
         Ok(Container { image, digests: Vec::new(), detail })
@@ -148,9 +148,9 @@ pub(crate) struct Container {
     pub(crate) detail: String,
 }
 
-fn open(path: &Path, name: &str) -> Result<Image, BuildError> {
+fn open(path: &Path, name: &str, limits: &Limits) -> Result<Image, BuildError> {
     let failed = |source| BuildError::Image { name: name.to_owned(), source };
-    oci::open(path, &Limits::default()).map_err(failed)
+    oci::open(path, limits).map_err(failed)
 }
 
 /// The image by its file's or folder's own name.
@@ -276,7 +276,7 @@ impl Chosen {
         })?;
         let exported = work.join(IMAGE);
         engine.export(&built, &exported, sink)?;
-        let image = open(&exported, &format!("the image that {} made", engine.name()))?;
+        let image = open(&exported, &format!("the image that {} made", engine.name()), &request.limits)?;
         let digests = self.resolved(request, engine.as_ref())?;
         let stages = self.parsed.stages;
         let noun = if stages == 1 { "stage" } else { "stages" };

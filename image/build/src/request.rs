@@ -7,6 +7,7 @@ use caution_abi::manifest::Manifest;
 use caution_eif::Signer;
 use caution_enclaveos::Release;
 use caution_measure::{Measurements, Pcr, Sha256Digest};
+use caution_rootfs::Limits;
 use caution_rootfs::Reuse;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -30,6 +31,8 @@ pub struct Request<'a> {
     pub no_cache: bool,
     /// Whether a base image without a digest is an error.
     pub strict: bool,
+    /// How much an image may hold.
+    pub limits: Limits,
     /// Whose signature the image gets, if any.
     pub signer: Option<&'a Signer>,
     /// The folder to fill, `…/eif-stage`; its parent exists.

@@ -23,7 +23,7 @@ mod store;
 mod tree;
 
 pub use archive::{Globals, Member, MemberKind, Reader as TarReader, SparseMap, TarError};
-pub use limits::Limits;
+pub use limits::{LimitError, Limits};
 pub use store::{Reuse, Store};
 pub use tree::{
     DroppedXattr, EntryError, ResolvedUser, RootfsError, Tree, UserError, merge, merge_archives,

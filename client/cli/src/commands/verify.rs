@@ -1,6 +1,7 @@
 //! `caution verify`: prove that a running application is what its source says.
 
 use crate::Context;
+use crate::commands::apps::build::LimitArgs;
 use crate::commands::read_limited;
 use crate::error::{CliError, Exit};
 use crate::verify::origin::Wish;
@@ -96,8 +97,11 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE", requires = "webhook")]
     webhook_key: Option<PathBuf>,
 
+    #[command(flatten)]
+    limits: LimitArgs,
+
     /// Print what the enclave sends, as JSON, without verifying anything.
-    #[arg(long, conflicts_with_all = ["app_source_url", "from_tarball", "commit", "reference", "max_source", "pcrs", "registers", "evidence", "save_evidence", "watch", "engine", "no_cache", "trust_root"])]
+    #[arg(long, conflicts_with_all = ["app_source_url", "from_tarball", "commit", "reference", "max_source", "pcrs", "registers", "evidence", "save_evidence", "watch", "engine", "no_cache", "settings", "trust_root"])]
     inspect_attestation: bool,
 }
 
@@ -123,6 +127,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<u8, CliError> {
         at: args.at,
         engine: args.engine,
         no_cache: args.no_cache,
+        limits: args.limits.limits(),
         now: jiff::Timestamp::now(),
     };
     if let Some(seconds) = args.watch {

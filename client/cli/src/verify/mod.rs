@@ -14,7 +14,7 @@ pub(crate) mod watch;
 
 use crate::Context;
 use crate::error::{CliError, Exit};
-use caution_build::EngineName;
+use caution_build::{EngineName, Limits};
 use caution_measure::{ImagePcrs, Pcr, PcrIndex};
 use evidence::{Authenticated, Question};
 use fetch::Fetched;
@@ -42,6 +42,8 @@ pub(crate) struct Request {
     pub(crate) engine: Option<EngineName>,
     /// `--no-cache`.
     pub(crate) no_cache: bool,
+    /// `--limit`: how much the rebuilt image may hold.
+    pub(crate) limits: Limits,
     /// The clock.
     pub(crate) now: jiff::Timestamp,
 }

@@ -63,6 +63,7 @@ pub(super) fn rebuild(
         output: &folder,
         no_cache,
         strict: false,
+        limits: request.limits,
     };
     let built = build_commit(context, &job)?;
     Ok(Rebuilt {

@@ -17,6 +17,7 @@ use caution_abi::seal::{self, Seal};
 use caution_eif::{SectionKind, Signer};
 use caution_enclaveos::{FileInfo, Release, ReleaseInfo, Toolchain};
 use caution_measure::{ImagePcrs, PcrHasher, Sha256Digest};
+use caution_rootfs::Limits;
 use std::cell::RefCell;
 use std::fs;
 use std::io::Read as _;
@@ -87,6 +88,7 @@ fn app() -> Scratch {
 struct With<'a> {
     image: Option<&'a Path>,
     strict: bool,
+    limits: Limits,
     signer: Option<&'a Signer>,
     store: Option<&'a Path>,
 }
@@ -122,6 +124,7 @@ fn run_into(
         engine: Some(EngineName::Buildah),
         no_cache: false,
         strict: with.strict,
+        limits: with.limits,
         signer: with.signer,
         store: with.store,
         output,

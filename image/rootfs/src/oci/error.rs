@@ -215,8 +215,8 @@ impl OciError {
 }
 
 /// What to do about an image that is too large.
-pub(crate) const SMALLER: &str =
-    "copy only what the application needs into a last stage of the Containerfile, `FROM scratch`";
+pub(crate) const SMALLER: &str = "copy only what the application needs into a last stage of the Containerfile, `FROM scratch`; or allow more: \
+     --limit NAME=NUMBER, with the name in parentheses";
 
 fn list(digests: &[Sha256Digest]) -> String {
     digests.iter().map(|digest| format!("sha256:{digest}")).collect::<Vec<_>>().join(", ")

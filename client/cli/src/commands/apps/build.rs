@@ -6,7 +6,7 @@ use crate::error::{CliError, Exit};
 use crate::terminal::Terminal;
 use caution_abi::manifest::EnclaveOsRef;
 use caution_build::git::{CommitId, Repository};
-use caution_build::{Built, EngineName, Progress, Request, Step, human_size};
+use caution_build::{Built, EngineName, LimitError, Limits, Progress, Request, Step, human_size};
 use caution_eif::Signer;
 use caution_enclaveos::Release;
 use caution_measure::Measurements;
@@ -46,6 +46,33 @@ pub(crate) struct Args {
 
     #[command(flatten)]
     signing: signing::Args,
+
+    #[command(flatten)]
+    limits: LimitArgs,
+}
+
+/// How much an image may hold.
+#[derive(Debug, clap::Args)]
+#[group(skip)]
+pub(crate) struct LimitArgs {
+    /// Allow an image to hold more, or less, than usual: the name that the refusal said, and a number, as in
+    /// `entries=2000000` or `total_bytes=32GiB`.
+    #[arg(long = "limit", value_name = "NAME=NUMBER", value_parser = parse_limit)]
+    settings: Vec<String>,
+}
+
+impl LimitArgs {
+    pub(crate) fn limits(&self) -> Limits {
+        let mut limits = Limits::default();
+        for setting in &self.settings {
+            limits.set(setting).expect("clap has tried each setting");
+        }
+        limits
+    }
+}
+
+fn parse_limit(text: &str) -> Result<String, LimitError> {
+    Limits::default().set(text).map(|()| text.to_owned())
 }
 
 pub(crate) fn run(context: &Context, args: &Args) -> Result<(), CliError> {
@@ -84,6 +111,7 @@ pub(crate) fn build_image(
         output: &output,
         no_cache,
         strict,
+        limits: args.limits.limits(),
     };
     let built = build_commit(context, &job)?;
     Ok((built, release))
@@ -104,6 +132,7 @@ pub(crate) struct Job<'a> {
     pub(crate) no_cache: bool,
     /// Whether a base image without a digest is an error.
     pub(crate) strict: bool,
+    pub(crate) limits: Limits,
 }
 
 /// Builds one commit, telling the terminal about each step.
@@ -118,6 +147,7 @@ pub(crate) fn build_commit(context: &Context, job: &Job<'_>) -> Result<Built, Cl
         engine: job.engine,
         no_cache: job.no_cache,
         strict: job.strict,
+        limits: job.limits,
         signer: job.signer,
         output: job.output,
         // Without any cache means without this one too.

@@ -1,6 +1,6 @@
 //! `caution apps pin`: write down the base images and the EnclaveOS release that this commit stands on.
 
-use super::build::{clean_head, release, show};
+use super::build::{LimitArgs, clean_head, release, show};
 use crate::Context;
 use crate::error::CliError;
 use caution_build::git::Repository;
@@ -25,6 +25,9 @@ pub(crate) struct Args {
     /// The EnclaveOS release to pin: a folder made by `caution enclaveos build`.
     #[arg(long, value_name = "DIR")]
     enclaveos: Option<PathBuf>,
+
+    #[command(flatten)]
+    limits: LimitArgs,
 }
 
 pub(crate) fn run(context: &Context, args: &Args) -> Result<(), CliError> {
@@ -46,6 +49,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<(), CliError> {
         // What a tag means now, and not what it meant when it was last used here.
         no_cache: true,
         strict: false,
+        limits: args.limits.limits(),
         signer: None,
         // Nothing is packed.
         store: None,

@@ -1,6 +1,7 @@
 //! Images that are there already: in the commit, or on this machine.
 
 use super::*;
+use std::error::Error as _;
 use std::os::unix::fs::{PermissionsExt as _, lchown};
 use std::path::PathBuf;
 
@@ -27,6 +28,23 @@ fn forms(scratch: &Scratch) -> [PathBuf; 3] {
 fn of_image(scratch: &Scratch, image: &Path) -> Result<Built, BuildError> {
     let with = With { image: Some(image), ..With::default() };
     run_with(scratch.path(), &release(&scratch.outside("release"), KERNEL), &with, &|_| {})
+}
+
+#[test]
+fn an_image_beyond_a_limit_is_refused_by_its_name_and_can_be_allowed() {
+    let scratch = app();
+    let [layout, ..] = forms(&scratch);
+    let release = release(&scratch.outside("release"), KERNEL);
+    let with_entries = |entries| {
+        let limits = Limits { entries, ..Limits::default() };
+        let with = With { image: Some(&layout), limits, ..With::default() };
+        run_with(scratch.path(), &release, &with, &|_| {})
+    };
+    let refusal = with_entries(1).expect_err("has more than one");
+    let causes = std::iter::successors(refusal.source(), |error| (*error).source());
+    assert!(causes.map(ToString::to_string).any(|cause| cause.contains("(entries)")), "{refusal:?}");
+    assert!(refusal.fix().is_some_and(|fix| fix.contains("--limit")));
+    with_entries(100).expect("is allowed");
 }
 
 #[test]
