@@ -118,7 +118,10 @@ fn show(
             terminal.result(&format!("{when}  CHANGED\n\n{}\n", outcome.verdict.to_text(terminal)));
         }
         Ok(outcome) => terminal.result(&format!("{when}  {}\n", outcome.verdict.first_line(terminal))),
-        Err(error) => terminal.result(&format!("{when}  NOT VERIFIED  {}\n", error.summary())),
+        Err(error) => {
+            let word = if changed { "CHANGED  " } else { "" };
+            terminal.result(&format!("{when}  {word}NOT VERIFIED  {}\n", error.summary()));
+        }
     }
 }
 
