@@ -26,16 +26,8 @@ pub(super) const MAX_SHOWN: usize = 300;
 pub(crate) fn fetch(url: &str) -> Result<Fetched, CliError> {
     let url = attestation_url(url)?;
     let nonce = fresh_nonce()?;
-    let agent: ureq::Agent = ureq::Agent::config_builder()
-        .timeout_global(Some(TIMEOUT))
-        .max_redirects(0)
-        // A proxy of the environment cannot reach this machine's own enclaves.
-        .proxy(if is_loopback(&url) { None } else { ureq::Proxy::try_from_env() })
-        .http_status_as_error(false)
-        .build()
-        .into();
     let body = serde_json::to_string(&Request::new(&nonce)).map_err(|e| malformed(&url, &e.to_string()))?;
-    let mut answer = agent
+    let mut answer = agent(&url, TIMEOUT)
         .post(&url)
         .header("Content-Type", "application/json")
         .header("Accept", "application/json")
@@ -59,6 +51,18 @@ pub(crate) fn fetch(url: &str) -> Result<Fetched, CliError> {
         .decode(response.document.as_bytes())
         .map_err(|cause| malformed(&url, &format!("`document` is not base64: {cause}")))?;
     Ok(Fetched { nonce, document, manifest: response.manifest.map(|raw| raw.get().to_owned()) })
+}
+
+/// What asks this address once: at most so long, following no redirects, with every status an answer.
+pub(super) fn agent(url: &str, timeout: Duration) -> ureq::Agent {
+    ureq::Agent::config_builder()
+        .timeout_global(Some(timeout))
+        .max_redirects(0)
+        // A proxy of the environment cannot reach what runs on this machine.
+        .proxy(if is_loopback(url) { None } else { ureq::Proxy::try_from_env() })
+        .http_status_as_error(false)
+        .build()
+        .into()
 }
 
 /// 32 bytes from the operating system.

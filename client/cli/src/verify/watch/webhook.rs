@@ -2,7 +2,7 @@
 
 use crate::commands::read_limited;
 use crate::error::{CliError, Exit};
-use crate::verify::fetch::is_loopback;
+use crate::verify::fetch::{agent, is_loopback};
 use data_encoding::HEXLOWER;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
@@ -39,20 +39,13 @@ impl Webhook {
 
     /// Posts one event; no redirects, ten seconds, any 2xx answer will do.
     pub(super) fn tell(&self, event: &str, now: jiff::Timestamp) -> Result<(), CliError> {
-        let agent: ureq::Agent = ureq::Agent::config_builder()
-            .timeout_global(Some(Duration::from_secs(10)))
-            .max_redirects(0)
-            .proxy(if is_loopback(&self.url) { None } else { ureq::Proxy::try_from_env() })
-            .http_status_as_error(false)
-            .build()
-            .into();
         let failed = |cause: String| CliError {
             exit: Exit::Other,
             message: "The webhook was not told.".to_owned(),
             causes: vec![cause],
             hint: None,
         };
-        let answer = agent
+        let answer = agent(&self.url, TIMEOUT)
             .post(&self.url)
             .header("Content-Type", "application/json")
             .header(HEADER, signature(&self.key, now.as_second(), event))
@@ -74,6 +67,7 @@ fn signature(key: &[u8], time: i64, body: &str) -> String {
 }
 
 const HEADER: &str = "X-Caution-Signature";
+const TIMEOUT: Duration = Duration::from_secs(10);
 const MIN_KEY: usize = 16;
 const MAX_KEY: usize = 4096;
 
