@@ -17,6 +17,9 @@ use std::process::Command;
 /// The measured binary's package.
 const ENCLAVE_OS: &str = "caution-enclave-os";
 
+/// For outside users, some of whom have no operating system.
+const NO_STD: &str = "caution-attest";
+
 /// Why the check could not be made.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -52,6 +55,7 @@ pub(crate) fn run(root: &Path) -> Result<Vec<Problem>, CheckError> {
     let mut problems = rules::check_edges(&crates);
     problems.extend(rules::check_core_lists(&crates, &lists));
     problems.extend(rules::check_enclave_list(&enclave_closure(root)?, &lists));
+    problems.extend(rules::check_no_std(NO_STD, &tree(root, NO_STD, "normal,no-proc-macro", "{p}\t{f}")?));
     problems.extend(check_toolchain(root)?);
     for file in rust_files(root)? {
         let text = read(&root.join(&file))?;
@@ -71,15 +75,19 @@ pub(crate) fn counted(problems: usize) -> String {
 
 /// What EnclaveOS' binary is linked from and what only runs while it is compiled.
 fn enclave_closure(root: &Path) -> Result<rules::Closure, CheckError> {
-    let tree = |edges: &str| -> Result<BTreeSet<String>, CheckError> {
-        let arguments = ["tree", "--locked", "--package", ENCLAVE_OS, "--target", "x86_64-unknown-linux-gnu"];
-        let form = ["--edges", edges, "--prefix", "none", "--format", "{p}"];
-        let text = output(root, env!("CARGO"), &[&arguments[..], &form[..]].concat())?;
-        Ok(workspace::names_of_tree(&text))
+    let names = |edges: &str| -> Result<BTreeSet<String>, CheckError> {
+        Ok(workspace::names_of_tree(&tree(root, ENCLAVE_OS, edges, "{p}")?))
     };
-    let linked = tree("normal,no-proc-macro")?;
-    let compile_time = tree("normal,build")?.difference(&linked).cloned().collect();
+    let linked = names("normal,no-proc-macro")?;
+    let compile_time = names("normal,build")?.difference(&linked).cloned().collect();
     Ok(rules::Closure { linked, compile_time })
+}
+
+/// Every package below `package`, a line each, in cargo's `format`.
+fn tree(root: &Path, package: &str, edges: &str, format: &str) -> Result<String, CheckError> {
+    let arguments = ["tree", "--locked", "--package", package, "--target", "x86_64-unknown-linux-gnu"];
+    let form = ["--edges", edges, "--prefix", "none", "--format", format];
+    output(root, env!("CARGO"), &[&arguments[..], &form[..]].concat())
 }
 
 /// The compiler is an input of every measured byte: both files that name it must agree.

@@ -78,7 +78,7 @@ impl<'a> Reader<'a> {
         let at = self.offset();
         let length = self.expect(TEXT, "a text string")?;
         let bytes = self.take(field, length, limit)?;
-        std::str::from_utf8(bytes).map_err(|_| Malformed::NotUtf8 { at, field })
+        core::str::from_utf8(bytes).map_err(|_| Malformed::NotUtf8 { at, field })
     }
 
     /// The head of a map of at most `limit` entries; an indefinite one is counted by its reader.

@@ -4,6 +4,8 @@
 //! over a re-encoding.
 
 use crate::{CertificateError, UnixMillis};
+use alloc::string::{String, ToString as _};
+use alloc::vec::Vec;
 use caution_measure::Sha256Digest;
 use der::asn1::{AnyRef, BitStringRef, GeneralizedTime, ObjectIdentifier, OctetStringRef, UintRef, UtcTime};
 use der::{Decode as _, Reader as _, SliceReader, Tag, TagMode, TagNumber};

@@ -2,6 +2,8 @@
 
 use crate::certificate::Certificate;
 use crate::{CertificateError, CertificateSummary, Position, RootKind, Roots, UnixMillis, VerifyError};
+use alloc::string::ToString as _;
+use alloc::vec::Vec;
 use caution_measure::Sha256Digest;
 use p384::ecdsa::VerifyingKey;
 

@@ -1,6 +1,10 @@
 //! Every refusal, by name. `specs/attestation.md` lists them; each has a vector or a test.
 
 use crate::UnixMillis;
+use alloc::borrow::ToOwned as _;
+use alloc::format;
+use alloc::string::{String, ToString as _};
+use alloc::vec::Vec;
 use caution_measure::{Pcr, PcrIndex, Sha256Digest};
 
 /// Gives an error its variants' names as data. The match is exhaustive, so no variant is forgotten.
@@ -45,8 +49,8 @@ pub enum Blame {
     Misuse,
 }
 
-impl std::fmt::Display for Blame {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl core::fmt::Display for Blame {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.write_str(match self {
             Self::Malformed => "malformed",
             Self::Untrusted => "untrusted",
@@ -81,8 +85,8 @@ impl Mismatches {
     }
 }
 
-impl std::fmt::Display for Mismatches {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl core::fmt::Display for Mismatches {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         for (index, mismatch) in self.0.iter().enumerate() {
             write!(f, "{}{mismatch}", if index == 0 { "" } else { "; " })?;
         }
@@ -90,7 +94,7 @@ impl std::fmt::Display for Mismatches {
     }
 }
 
-impl std::error::Error for Mismatches {}
+impl core::error::Error for Mismatches {}
 
 /// Why a document is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -282,8 +286,8 @@ pub enum RootError {
 /// Lower-case hex.
 struct Hex<'a>(&'a [u8]);
 
-impl std::fmt::Display for Hex<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl core::fmt::Display for Hex<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }

@@ -2,8 +2,11 @@
 
 use crate::cbor::Reader;
 use crate::{Malformed, UnixMillis};
+use alloc::borrow::ToOwned as _;
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use alloc::vec::Vec;
 use caution_measure::{Pcr, PcrIndex};
-use std::collections::BTreeMap;
 
 /// What is read at most, in bytes unless it says otherwise.
 pub mod limits {

@@ -20,6 +20,10 @@
 //! The rules, in the order in which they are applied, and every refusal's name: `specs/attestation.md`.
 //! Its vectors: `specs/vectors/attest/`.
 
+#![cfg_attr(not(test), no_std)]
+
+extern crate alloc;
+
 mod cbor;
 mod certificate;
 mod chain;

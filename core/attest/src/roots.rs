@@ -2,6 +2,8 @@
 
 use crate::certificate::Certificate;
 use crate::error::RootError;
+use alloc::vec;
+use alloc::vec::Vec;
 use caution_measure::Sha256Digest;
 
 /// Who vouched for a document.

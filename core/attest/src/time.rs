@@ -16,10 +16,10 @@ impl UnixMillis {
     }
 }
 
-impl std::fmt::Display for UnixMillis {
+impl core::fmt::Display for UnixMillis {
     /// RFC 3339 in UTC, to the second: `2026-01-15T12:00:00Z`.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match der::DateTime::from_unix_duration(std::time::Duration::from_secs(self.seconds())) {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match der::DateTime::from_unix_duration(core::time::Duration::from_secs(self.seconds())) {
             Ok(date) => write!(f, "{date}"),
             // After the year 9999; only a hostile document gets here.
             Err(_) => write!(f, "{} ms after 1970", self.0),

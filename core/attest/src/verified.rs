@@ -6,6 +6,7 @@ use crate::{
     Archived, CertificateSummary, Checked, DebugPolicy, Evidence, Expected, Live, RootKind, Roots,
     UnixMillis, Unverified, UnverifiedFields, VerifyError,
 };
+use alloc::vec::Vec;
 use caution_measure::{ImagePcrs, Measurements, Pcr, PcrIndex};
 use p384::ecdsa::Signature;
 use p384::ecdsa::signature::Verifier as _;

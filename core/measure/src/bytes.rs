@@ -41,19 +41,19 @@ pub(crate) fn decode_hex<const N: usize>(text: &str) -> Result<[u8; N], HexError
 /// Gives a byte-array newtype its hex `Display`, `Debug`, `FromStr` and serde forms.
 macro_rules! hex_newtype {
     ($name:ident, $len:literal) => {
-        impl std::fmt::Display for $name {
-            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        impl core::fmt::Display for $name {
+            fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
                 f.write_str(&data_encoding::HEXLOWER.encode(&self.0))
             }
         }
 
-        impl std::fmt::Debug for $name {
-            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        impl core::fmt::Debug for $name {
+            fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
                 write!(f, concat!(stringify!($name), "({})"), self)
             }
         }
 
-        impl std::str::FromStr for $name {
+        impl core::str::FromStr for $name {
             type Err = $crate::bytes::HexError;
 
             fn from_str(text: &str) -> Result<Self, Self::Err> {
@@ -69,7 +69,7 @@ macro_rules! hex_newtype {
 
         impl<'de> serde::Deserialize<'de> for $name {
             fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-                let text = String::deserialize(d)?;
+                let text = alloc::string::String::deserialize(d)?;
                 text.parse().map_err(serde::de::Error::custom)
             }
         }
@@ -87,7 +87,7 @@ macro_rules! hex_newtype {
         }
 
         impl TryFrom<&[u8]> for $name {
-            type Error = std::array::TryFromSliceError;
+            type Error = core::array::TryFromSliceError;
 
             fn try_from(bytes: &[u8]) -> Result<Self, Self::Error> {
                 bytes.try_into().map(Self)

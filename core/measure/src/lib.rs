@@ -2,6 +2,10 @@
 //!
 //! All textual forms are lower-case hex without prefix; upper-case input is accepted.
 
+#![cfg_attr(not(test), no_std)]
+
+extern crate alloc;
+
 mod bytes;
 mod pcr;
 

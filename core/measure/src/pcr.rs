@@ -1,6 +1,8 @@
 //! Platform configuration registers as Nitro Enclaves defines them.
 
 use crate::bytes::{HexError, hex_newtype};
+use alloc::format;
+use alloc::string::{String, ToString as _};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha384};
 
@@ -62,8 +64,8 @@ impl TryFrom<u64> for PcrIndex {
     }
 }
 
-impl std::fmt::Display for PcrIndex {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl core::fmt::Display for PcrIndex {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         write!(f, "PCR{}", self.0)
     }
 }

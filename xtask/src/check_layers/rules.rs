@@ -118,6 +118,24 @@ pub(crate) fn check_toolchain(file: &str, lock: &str) -> Option<Problem> {
     })
 }
 
+/// No package of `tree` (lines of `name version`, a tab, `feature,feature`) has its `std` feature on.
+pub(crate) fn check_no_std(package: &str, tree: &str) -> Vec<Problem> {
+    let lines = tree.lines().filter_map(|line| line.split_once('\t'));
+    let with_std: BTreeSet<&str> = lines
+        .filter(|(_, features)| features.split(',').any(|feature| feature == "std"))
+        .filter_map(|(name, _)| name.split_whitespace().next())
+        .collect();
+    let problem = |name: &str| {
+        Problem {
+        place: package.into(),
+        what: format!("It promises `no_std`, but `{name}` below it has its feature `std` on."),
+        fix: "Turn its default features off in the root Cargo.toml; packages that need `std` ask for it themselves."
+            .into(),
+    }
+    };
+    with_std.into_iter().map(problem).collect()
+}
+
 fn compare(place: &str, used: &BTreeSet<String>, listed: &BTreeSet<String>, list: &str) -> Vec<Problem> {
     let names = |names: Vec<&String>| {
         let quoted: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
@@ -256,5 +274,14 @@ mod tests {
         assert_eq!(check_toolchain("1.95.0", "1.95.0"), None);
         let problem = check_toolchain("1.96.0", "1.95.0").unwrap();
         assert_eq!(problem.what, "It locks Rust 1.95.0, but rust-toolchain.toml names 1.96.0.");
+    }
+
+    #[test]
+    fn a_feature_std_below_a_package_without_it_is_a_problem() {
+        let tree = "caution-attest v0.1.0 (core/attest)\t\nder v0.8.3\talloc,oid\nserde v1.0.0\talloc,std\n";
+        let problems = check_no_std("caution-attest", tree);
+        assert_eq!(problems.len(), 1);
+        assert_eq!(problems[0].what, "It promises `no_std`, but `serde` below it has its feature `std` on.");
+        assert_eq!(check_no_std("caution-attest", "der v0.8.3\talloc,nostd\n"), []);
     }
 }

@@ -1,6 +1,7 @@
 //! What can be wrong with a certificate.
 
 use super::Blame;
+use alloc::string::String;
 
 /// Where in a document a certificate stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -11,8 +12,8 @@ pub enum Position {
     Leaf,
 }
 
-impl std::fmt::Display for Position {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl core::fmt::Display for Position {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self {
             Self::Bundle(0) => f.write_str("the root certificate (cabundle[0])"),
             Self::Bundle(index) => write!(f, "the issuing certificate cabundle[{index}]"),

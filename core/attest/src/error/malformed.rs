@@ -1,5 +1,6 @@
 //! What can be wrong with a document's bytes.
 
+use alloc::string::String;
 use caution_measure::PcrIndex;
 
 /// Why bytes are not an attestation document. Offsets count from the document's first byte.
