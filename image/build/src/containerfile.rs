@@ -2,8 +2,11 @@
 //!
 //! Source: the Dockerfile reference. Anything not understood here is left to the engine.
 
+mod variables;
+
 use std::collections::BTreeMap;
 use std::ops::Range;
+use variables::{substitute, unquoted};
 
 /// The longest Containerfile anyone reads, in bytes.
 pub(crate) const MAX_BYTES: u64 = 1 << 20;
@@ -19,6 +22,8 @@ pub(crate) struct Containerfile {
     pub(crate) heredoc: Option<usize>,
     /// `RUN` instructions, in file order.
     pub(crate) runs: Vec<Run>,
+    /// The words of `ADD` instructions, flags included, with their lines.
+    pub(crate) adds: Vec<(usize, Vec<String>)>,
     /// The other parser that a `# syntax=` directive names, which BuildKit fetches.
     pub(crate) frontend: Option<ImageUse>,
     /// Where comments may first be put: parser directives stand before everything else.
@@ -45,6 +50,10 @@ pub(crate) struct Run {
     pub(crate) line: usize,
     /// The value of `--network=`, and the flag's bytes in the text.
     pub(crate) network: Option<(String, Range<usize>)>,
+    /// Index of the stage it belongs to.
+    pub(crate) stage: usize,
+    /// What the shell runs: each line with its number, without flags, heredocs included.
+    pub(crate) script: Vec<(usize, String)>,
 }
 
 impl Run {
@@ -121,7 +130,10 @@ pub(crate) fn parse(text: &str) -> Containerfile {
         reader.instruction(&instruction);
         for end in heredocs(&instruction) {
             reader.found.heredoc.get_or_insert(instruction.line);
-            lines.skip_heredoc(&end);
+            let body = lines.heredoc(&end);
+            if let Some(run) = reader.found.runs.last_mut().filter(|_| instruction.is("RUN")) {
+                run.script.extend(body);
+            }
         }
     }
     reader.found
@@ -136,6 +148,23 @@ struct Instruction<'t> {
 impl<'t> Instruction<'t> {
     fn is(&self, name: &str) -> bool {
         self.words.first().is_some_and(|(word, ..)| word.eq_ignore_ascii_case(name))
+    }
+
+    /// The words behind the flags, a line each, continued by a backslash.
+    fn script(&self) -> Vec<(usize, String)> {
+        let mut lines: Vec<(usize, String)> = Vec::new();
+        for (word, _, line) in &self.words[1 + self.flags().count()..] {
+            if let Some((last, text)) = lines.last_mut() {
+                text.push(' ');
+                if last == line {
+                    text.push_str(word);
+                    continue;
+                }
+                text.push('\\');
+            }
+            lines.push((*line, (*word).to_owned()));
+        }
+        lines
     }
 
     fn flags(&self) -> impl Iterator<Item = &(&'t str, usize, usize)> {
@@ -180,12 +209,16 @@ impl<'t> Lines<'t> {
         found
     }
 
-    fn skip_heredoc(&mut self, end: &Heredoc) {
+    /// The lines of a heredoc with their numbers.
+    fn heredoc(&mut self, end: &Heredoc) -> Vec<(usize, String)> {
+        let mut body = Vec::new();
         while let Some((line, _)) = self.line() {
             if (if end.tabs { line.trim_start_matches('\t') } else { line }) == end.word {
                 break;
             }
+            body.push((self.number, line.to_owned()));
         }
+        body
     }
 }
 
@@ -283,7 +316,8 @@ impl Reader {
                 let mode = word.strip_prefix("--network=")?;
                 Some((mode.to_owned(), at..at + word.len()))
             });
-            self.found.runs.push(Run { line: instruction.line, network });
+            let (stage, script) = (self.found.stages.saturating_sub(1), instruction.script());
+            self.found.runs.push(Run { line: instruction.line, network, stage, script });
             self.mounts(instruction);
         }
     }
@@ -304,6 +338,10 @@ impl Reader {
     }
 
     fn copy(&mut self, instruction: &Instruction<'_>) {
+        if instruction.is("ADD") {
+            let words = instruction.words[1..].iter().map(|(word, ..)| (*word).to_owned()).collect();
+            self.found.adds.push((instruction.line, words));
+        }
         for &(word, at, line) in instruction.flags() {
             if let Some(name) = word.strip_prefix("--from=") {
                 self.image_or_stage(name, at + "--from=".len(), line);
@@ -341,42 +379,6 @@ impl Reader {
         }
         let span = at..at + written.len();
         self.found.images.push(ImageUse { line, span, reference, written: written.to_owned() });
-    }
-}
-
-fn unquoted(value: &str) -> &str {
-    ['"', '\''].iter().find_map(|&q| value.strip_prefix(q)?.strip_suffix(q)).unwrap_or(value)
-}
-
-/// Puts `$NAME`, `${NAME}`, `${NAME:-default}` and `${NAME:+other}` in; `None` for a name without value.
-fn substitute(text: &str, args: &BTreeMap<String, String>) -> Option<String> {
-    let mut out = String::new();
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once('$') {
-        out.push_str(before);
-        let value = if let Some(braced) = after.strip_prefix('{') {
-            let (inside, tail) = braced.split_once('}')?;
-            rest = tail;
-            braced_value(inside, args)?
-        } else {
-            let end = after.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(after.len());
-            rest = &after[end..];
-            args.get(&after[..end])?.clone()
-        };
-        out.push_str(&value);
-    }
-    out.push_str(rest);
-    Some(out)
-}
-
-fn braced_value(inside: &str, args: &BTreeMap<String, String>) -> Option<String> {
-    let set = |name: &str| args.get(name).filter(|value| !value.is_empty()).cloned();
-    if let Some((name, default)) = inside.split_once(":-") {
-        set(name).or_else(|| Some(default.to_owned()))
-    } else if let Some((name, other)) = inside.split_once(":+") {
-        Some(set(name).map(|_| other.to_owned()).unwrap_or_default())
-    } else {
-        args.get(inside).cloned()
     }
 }
 

@@ -8,6 +8,7 @@
 //!
 //! `specs/build.md` says what is promised; [`build`] does it.
 
+pub mod advice;
 mod build;
 mod config;
 mod containerfile;

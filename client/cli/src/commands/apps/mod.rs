@@ -1,6 +1,7 @@
 //! `caution apps …`.
 
 pub(crate) mod build;
+mod check;
 mod describe;
 mod logs;
 mod migrate_procfile;
@@ -21,6 +22,8 @@ pub(crate) enum Command {
     Build(build::Args),
     /// Write Containerfile.eif: the base images and the EnclaveOS release of this commit, by digest.
     Pin(pin::Args),
+    /// Say what in the Containerfile will make the next build differ, before building.
+    Check(check::Args),
     /// Show what is in an enclave image file, whoever made it, with its registers.
     Describe(describe::Args),
     /// Boot an enclave image on this machine.
@@ -39,6 +42,7 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<u8, CliError> {
     match command {
         Command::Build(args) => build::run(context, &args).map(|()| 0),
         Command::Pin(args) => pin::run(context, &args).map(|()| 0),
+        Command::Check(args) => check::run(context, &args),
         Command::Describe(args) => describe::run(context, &args).map(|()| 0),
         Command::Run(args) => run::run(context, &args),
         Command::Ps => ps::run(context).map(|()| 0),

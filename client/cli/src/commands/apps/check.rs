@@ -1,0 +1,106 @@
+//! `caution apps check`: what in the Containerfile will make the next build differ.
+
+use crate::Context;
+use crate::commands::read_limited;
+use crate::error::{CliError, Exit};
+use crate::terminal::Look;
+use caution_appspec::{AppSpec, ConfigFile};
+use caution_build::CONTAINERFILE_EIF;
+use caution_build::advice::{self, Advice};
+use caution_build::git::Repository;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+/// Arguments of `caution apps check`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The Containerfile to read, instead of the one that the work tree's configuration names.
+    #[arg(value_name = "FILE")]
+    file: Option<PathBuf>,
+}
+
+/// Ends with 1 where there is advice; what keeps the file from being read is 2, as in diff(1).
+pub(crate) fn run(context: &Context, args: &Args) -> Result<u8, CliError> {
+    check(context, args).map_err(|error| error.with_exit(Exit::Usage))
+}
+
+fn check(context: &Context, args: &Args) -> Result<u8, CliError> {
+    let (path, images_are_pinned) = match &args.file {
+        Some(file) => (file.clone(), false),
+        None => find()?,
+    };
+    let limit = usize::try_from(advice::MAX_BYTES).unwrap_or(usize::MAX);
+    let text = String::from_utf8(read_limited(&path, limit)?)
+        .map_err(|_| CliError::new(Exit::Other, format!("{} is not UTF-8 text.", path.display())))?;
+    let found = advice::advise(&text, images_are_pinned);
+    if context.terminal.json {
+        context.terminal.json_result(&to_json(&path, &found));
+    } else {
+        context.terminal.result(&to_text(context, &path, &found));
+    }
+    Ok(u8::from(!found.is_empty()))
+}
+
+/// The file that a build of what lies in the work tree would read, and whether its base images are pinned.
+fn find() -> Result<(PathBuf, bool), CliError> {
+    let root = Repository::discover(Path::new("."))?.root().to_owned();
+    let build = configuration(&root)?.build;
+    if let Some(image) = build.oci_tarball {
+        let message = format!("`oci_tarball` names a finished image ({image}), so nothing is built here.");
+        return Err(CliError::new(Exit::Other, message)
+            .hint("check the file it was built from: caution apps check path/to/Containerfile"));
+    }
+    let names = build
+        .containerfile
+        .map_or_else(|| vec!["Containerfile".to_owned(), "Dockerfile".to_owned()], |name| vec![name]);
+    let pinned = root.join(CONTAINERFILE_EIF).is_file();
+    let found = names.iter().map(|name| root.join(name)).find(|path| path.is_file());
+    found.map(|path| (path, pinned)).ok_or_else(|| {
+        let message = format!("There is no {} in {}.", names.join(" and no "), root.display());
+        CliError::new(Exit::Other, message).hint("caution init (writes one), or name the file")
+    })
+}
+
+/// The work tree's configuration; without one, what a build assumes.
+fn configuration(root: &Path) -> Result<AppSpec, CliError> {
+    for file in ConfigFile::BY_PRECEDENCE {
+        let path = root.join(file.file_name());
+        if !path.is_file() {
+            continue;
+        }
+        let text = String::from_utf8(read_limited(&path, caution_appspec::MAX_BYTES)?)
+            .map_err(|_| CliError::new(Exit::Other, format!("{} is not UTF-8 text.", path.display())))?;
+        let config =
+            caution_appspec::parse(file, &text).map_err(|e| CliError::from_error(Exit::Other, &e))?;
+        return Ok(config.spec);
+    }
+    Ok(AppSpec::default())
+}
+
+fn to_text(context: &Context, path: &Path, found: &[Advice]) -> String {
+    let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
+    if found.is_empty() {
+        return format!("{name}: nothing was noticed that makes builds differ\n");
+    }
+    let mut text = String::new();
+    for Advice { line, rule, what, why, fix } in found {
+        let rule = context.terminal.paint(Look::Faint, rule);
+        let _ = write!(text, "{name}:{line}  {what}  {rule}\n    {why}\n    fix: {fix}\n\n");
+    }
+    let noun = if found.len() == 1 { "thing" } else { "things" };
+    let _ = writeln!(text, "{} {noun} that can make the next build differ", found.len());
+    text
+}
+
+fn to_json(path: &Path, found: &[Advice]) -> serde_json::Value {
+    let advice = found.iter().map(|advice| {
+        serde_json::json!({
+            "line": advice.line,
+            "rule": advice.rule,
+            "what": advice.what,
+            "why": advice.why,
+            "fix": advice.fix,
+        })
+    });
+    serde_json::json!({ "file": path, "advice": advice.collect::<Vec<_>>() })
+}
