@@ -163,7 +163,9 @@ from_library_with_fix!(
     caution_build::git::GitError,
     caution_build::git::RemoteError,
     caution_enclaveos::EnclaveOsError,
+    caution_enclaveos::KnownError,
     caution_enclaveos::ReleaseError,
+    caution_enclaveos::SignedListError,
     caution_host::HostError,
 );
 

@@ -4,6 +4,8 @@ mod commands;
 mod config;
 mod error;
 mod own_folder;
+mod releases;
+mod scratch;
 mod terminal;
 mod verify;
 

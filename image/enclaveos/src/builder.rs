@@ -19,12 +19,13 @@ pub struct BuildOptions<'a> {
     pub cache: &'a Path,
     /// Whether every step runs anew, whatever the cache holds.
     pub rebuild: bool,
+    /// Whether the release becomes this machine's default for new images.
+    pub make_default: bool,
     /// Hears one line at the start of each step, and warnings.
     pub notify: &'a dyn Fn(&str),
 }
 
-/// Builds the release of a checkout, or finds it in the cache, and makes it the default of this machine; and
-/// the assembler image beside it.
+/// Builds the release of a checkout, or finds it in the cache; and the assembler image beside it.
 ///
 /// Only what changed is built: the kernel takes about four minutes on two processors, the program half a
 /// minute. Builds that share a cache wait for each other.
@@ -69,6 +70,9 @@ fn install(
         toolchain,
     };
     let release = Release::install(&context.cache, parts)?;
+    if context.make_default {
+        release.make_default(&context.cache)?;
+    }
     assembler::write(&release, &assembler)?;
     Ok(release)
 }
@@ -99,6 +103,7 @@ pub(crate) struct Context<'a> {
     /// The same.
     pub(crate) cache: PathBuf,
     pub(crate) rebuild: bool,
+    make_default: bool,
     pub(crate) notify: &'a dyn Fn(&str),
     pub(crate) environment: Environment,
 }
@@ -114,6 +119,7 @@ impl<'a> Context<'a> {
             source: canonical(options.source)?,
             cache: canonical(options.cache)?,
             rebuild: options.rebuild,
+            make_default: options.make_default,
             notify: options.notify,
             environment: Environment::of_this_process(),
         })

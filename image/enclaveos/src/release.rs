@@ -184,7 +184,7 @@ impl Release {
         EnclaveOsRef { version: self.info.version.clone(), pcr1: self.info.pcr1 }
     }
 
-    /// Writes a release into the cache under its identity, and makes it the default of this machine.
+    /// Writes a release into the cache under its identity.
     pub(crate) fn install(cache: &Path, parts: Parts<'_>) -> Result<Self, ReleaseError> {
         let measured = Measured::of(parts.kernel, parts.cmdline, parts.ramdisk);
         let info = ReleaseInfo {
@@ -199,7 +199,6 @@ impl Release {
         let place = place(cache, &measured.id);
         // Running programs may be reading a release that is there and sound.
         if Self::load(&place).is_ok_and(|found| found.info == info) {
-            set_default(cache, &measured.id)?;
             return Self::load(&place);
         }
         let mut json = serde_json::to_vec_pretty(&info)
@@ -211,8 +210,12 @@ impl Release {
         files::write_atomic(&partial.path().join(CMDLINE), parts.cmdline.as_bytes())?;
         files::write_atomic(&partial.path().join(INFO), &json)?;
         partial.finish(&place)?;
-        set_default(cache, &measured.id)?;
         Self::load(&place)
+    }
+
+    /// Makes it the release that images are built on, where nothing else is said.
+    pub(crate) fn make_default(&self, cache: &Path) -> Result<(), FileError> {
+        files::write_atomic(&cache.join(RELEASES).join(CURRENT), format!("{}\n", self.id).as_bytes())
     }
 }
 
@@ -260,10 +263,6 @@ pub fn by_pcr1(cache: &Path, pcr1: &Pcr) -> Result<Option<Release>, ReleaseError
     Ok(None)
 }
 
-fn set_default(cache: &Path, id: &Sha256Digest) -> Result<(), FileError> {
-    files::write_atomic(&cache.join(RELEASES).join(CURRENT), format!("{id}\n").as_bytes())
-}
-
 fn place(cache: &Path, id: &Sha256Digest) -> PathBuf {
     cache.join(RELEASES).join(id.to_string())
 }
@@ -284,12 +283,22 @@ impl Measured {
             pcr1.update(content);
         }
         let (kernel, ramdisk) = (info(kernel), info(ramdisk));
-        let mut id = KeyHasher::new("caution enclaveos release 1");
-        id.field("kernel", kernel.sha256.as_bytes());
-        id.field("cmdline", Sha256Digest::of(cmdline.as_bytes()).as_bytes());
-        id.field("ramdisk", ramdisk.sha256.as_bytes());
-        Self { kernel, ramdisk, pcr1: pcr1.finish(), id: id.finish() }
+        let id = identity(&kernel.sha256, &Sha256Digest::of(cmdline.as_bytes()), &ramdisk.sha256);
+        Self { kernel, ramdisk, pcr1: pcr1.finish(), id }
     }
+}
+
+/// A release's identity, from the digests of its files.
+pub(crate) fn identity(
+    kernel: &Sha256Digest,
+    cmdline: &Sha256Digest,
+    ramdisk: &Sha256Digest,
+) -> Sha256Digest {
+    let mut id = KeyHasher::new("caution enclaveos release 1");
+    id.field("kernel", kernel.as_bytes());
+    id.field("cmdline", cmdline.as_bytes());
+    id.field("ramdisk", ramdisk.as_bytes());
+    id.finish()
 }
 
 /// Where releases are in the cache.

@@ -49,6 +49,7 @@ fn child() {
         source: Path::new("source"),
         cache: Path::new("cache"),
         rebuild: false,
+        make_default: true,
         notify: &|line| eprintln!("{line}"),
     };
     match what.as_str() {

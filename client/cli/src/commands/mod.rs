@@ -38,7 +38,7 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<u8, CliError> {
         Command::Apps(command) => apps::run(context, command),
         Command::Verify(args) => verify::run(context, &args),
         Command::Attestation(command) => attestation::run(context, &command),
-        Command::EnclaveOs(command) => enclaveos::run(context, &command).map(|()| 0),
+        Command::EnclaveOs(command) => enclaveos::run(context, &command),
     }
 }
 

@@ -26,6 +26,8 @@ fn a_release_is_found_by_its_identity_and_as_the_default() {
     let cache = tempfile::tempdir().unwrap();
     let first = install(cache.path(), b"kernel one");
     let second = install(cache.path(), b"kernel two");
+    assert!(matches!(default_release(cache.path()), Err(ReleaseError::NoDefault)));
+    second.make_default(cache.path()).unwrap();
     assert_ne!(first.id(), second.id());
     assert_eq!(installed(cache.path(), &first.id()).unwrap(), first);
     assert_eq!(default_release(cache.path()).unwrap(), second);
@@ -33,9 +35,9 @@ fn a_release_is_found_by_its_identity_and_as_the_default() {
     assert_eq!(by_pcr1(cache.path(), &Pcr::EMPTY).unwrap(), None);
     assert_eq!(fs::read(second.kernel_path()).unwrap(), b"kernel two");
     assert_eq!(fs::read(second.ramdisk_path()).unwrap(), b"ramdisk");
-    // Installing again changes nothing but the default.
+    // Installing again changes nothing.
     assert_eq!(install(cache.path(), b"kernel one"), first);
-    assert_eq!(default_release(cache.path()).unwrap(), first);
+    assert_eq!(default_release(cache.path()).unwrap(), second);
 }
 
 #[test]

@@ -12,6 +12,7 @@ mod lies;
 mod lifecycle;
 mod machines;
 mod missing;
+mod releases;
 mod sources;
 mod templates;
 mod verify;

@@ -22,6 +22,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<(), CliError> {
         source: &source,
         cache: &context.config.cache,
         rebuild: args.rebuild,
+        make_default: true,
         notify: &|text| terminal.note(&format!("  {text}")),
     })?;
     super::show::print(terminal, &release);

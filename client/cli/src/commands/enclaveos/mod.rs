@@ -2,7 +2,9 @@
 
 mod build;
 mod lock;
+mod releases;
 mod show;
+mod verify;
 
 use crate::Context;
 use crate::error::{CliError, Exit};
@@ -16,16 +18,23 @@ pub(crate) enum Command {
     Build(build::Args),
     /// Show a release of this machine, and the image with which container engines assemble enclave images.
     Show(show::Args),
+    /// Show the releases that this program knows, and take a newer list of them.
+    Releases(releases::Args),
+    /// Build a known release from its source, and compare.
+    Verify(verify::Args),
     /// Lock the kernel source to the version this machine's mirror offers.
     Lock(lock::Args),
 }
 
-pub(crate) fn run(context: &Context, command: &Command) -> Result<(), CliError> {
+pub(crate) fn run(context: &Context, command: &Command) -> Result<u8, CliError> {
     match command {
         Command::Build(args) => build::run(context, args),
         Command::Show(args) => show::run(context, args),
+        Command::Releases(args) => releases::run(context, args),
+        Command::Verify(args) => return verify::run(context, args),
         Command::Lock(args) => lock::run(context, args),
     }
+    .map(|()| 0)
 }
 
 /// The checkout of Caution's own source: the flag, else the repository around the current folder.

@@ -6,16 +6,15 @@ mod archive;
 mod checkout;
 mod download;
 mod remote;
-mod scratch;
 
 use super::fetch::MAX_SHOWN;
 use super::verdict::{CheckName, Verdict};
 use crate::Context;
 use crate::error::{CliError, Exit};
+use crate::scratch::Scratch;
 use caution_abi::manifest::AppSource;
 use caution_appspec::excerpt;
 use caution_build::git::{CommitId, GitError, Repository, SourceUrl};
-use scratch::Scratch;
 use std::path::{Path, PathBuf};
 
 /// Where the caller wants the source from, and what it has to be.

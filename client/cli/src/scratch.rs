@@ -8,13 +8,13 @@ use tempfile::TempDir;
 
 /// A folder that nobody else may read, removed when dropped. One that a killed program left is removed by
 /// the next: the lock of its file went with the program.
-pub(super) struct Scratch {
+pub(crate) struct Scratch {
     folder: TempDir,
     _lock: File,
 }
 
 impl Scratch {
-    pub(super) fn new(cache: &Path) -> Result<Self, CliError> {
+    pub(crate) fn new(cache: &Path) -> Result<Self, CliError> {
         let parent = cache.join("fetched");
         let failed = |e: &std::io::Error| CliError::io("The cache folder cannot be created", &parent, e);
         fs::create_dir_all(&parent).map_err(|e| failed(&e))?;
@@ -34,7 +34,7 @@ impl Scratch {
         Ok(Self { folder, _lock: lock })
     }
 
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.folder.path()
     }
 }
