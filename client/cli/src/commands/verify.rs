@@ -55,6 +55,10 @@ pub(crate) struct Args {
     #[arg(long = "pcr", value_name = "N=HEX", value_parser = parse_register)]
     registers: Vec<(PcrIndex, Pcr)>,
 
+    /// Believe in the EnclaveOS release with this PCR1, though it is not known and was not built here.
+    #[arg(long = "allow-enclaveos", value_name = "PCR1", value_parser = parse_release, conflicts_with = "pcrs")]
+    allowed_releases: Vec<Pcr>,
+
     /// Check evidence that was kept, without asking anybody: a bundle of `.caution/evidence/`.
     #[arg(long, value_name = "FILE", conflicts_with = "attestation_url")]
     evidence: Option<PathBuf>,
@@ -101,7 +105,7 @@ pub(crate) struct Args {
     limits: LimitArgs,
 
     /// Print what the enclave sends, as JSON, without verifying anything.
-    #[arg(long, conflicts_with_all = ["app_source_url", "from_tarball", "commit", "reference", "max_source", "pcrs", "registers", "evidence", "save_evidence", "watch", "engine", "no_cache", "settings", "trust_root"])]
+    #[arg(long, conflicts_with_all = ["app_source_url", "from_tarball", "commit", "reference", "max_source", "pcrs", "registers", "allowed_releases", "evidence", "save_evidence", "watch", "engine", "no_cache", "settings", "trust_root"])]
     inspect_attestation: bool,
 }
 
@@ -123,6 +127,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<u8, CliError> {
         },
         pcrs,
         registers: args.registers.clone(),
+        allowed_releases: args.allowed_releases.clone(),
         evidence: args.evidence.clone(),
         at: args.at,
         engine: args.engine,
@@ -203,6 +208,16 @@ fn parse_register(text: &str) -> Result<(PcrIndex, Pcr), String> {
         return Err(format!("{index} is zero where nothing was measured into it, so zero proves nothing"));
     }
     Ok((index, value))
+}
+
+/// A release's PCR1, 96 hex digits. Zero is what every debug enclave attests.
+fn parse_release(text: &str) -> Result<Pcr, String> {
+    let pcr1: Pcr = text.parse().map_err(|e: caution_measure::HexError| e.to_string())?;
+    if pcr1.is_zero() {
+        Err("PCR1 is zero in debug mode only, and no release has it".into())
+    } else {
+        Ok(pcr1)
+    }
 }
 
 /// `{"pcr0", "pcr1", "pcr2", …}`, as `trusted_hashes.json` has it, or `{"Measurements": {"PCR0", …}}`, as nitro-cli

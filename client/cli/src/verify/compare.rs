@@ -1,36 +1,8 @@
 //! Registers against registers, layer by layer.
 
-use super::source::Reviewed;
 use super::verdict::{CheckName, Root, Verdict};
 use crate::error::Exit;
-use caution_abi::manifest::Manifest;
-use caution_measure::{ImagePcrs, Measurements, Pcr, PcrIndex};
-
-/// PCR1 against the expected release, and the manifest's word about it; whether both hold.
-pub(super) fn platform(
-    reviewed: &Reviewed,
-    manifest: Option<&Manifest>,
-    attested: &Measurements,
-    verdict: &mut Verdict,
-) -> bool {
-    let expected = reviewed.release.reference();
-    if let Some(claim) = manifest.map(|m| &m.enclaveos).filter(|claim| claim.pcr1 != attested.pcr1) {
-        let detail = "the manifest names another EnclaveOS release than the one that runs";
-        let line = format!("claimed {}  running {}", claim.pcr1, attested.pcr1);
-        verdict.failed(Exit::SourceMismatch, CheckName::Platform, detail, &[line]);
-        return false;
-    }
-    if expected.pcr1 != attested.pcr1 {
-        let detail = format!("PCR1 differs: not EnclaveOS {}, {}", expected.version, reviewed.release_origin);
-        let line = format!("expected {}  running {}", expected.pcr1, attested.pcr1);
-        verdict.failed(Exit::MeasurementMismatch, CheckName::Platform, detail, &[line]);
-        return false;
-    }
-    let pcr1 = expected.pcr1.abbreviated();
-    let detail = format!("EnclaveOS {}, {} (PCR1 {pcr1})", expected.version, reviewed.release_origin);
-    verdict.ok(CheckName::Platform, detail);
-    true
-}
+use caution_measure::{ImagePcrs, Pcr, PcrIndex};
 
 /// Of several images the one that is attested, else the first of those that differ least.
 pub(super) fn closest<'i>(images: &'i [ImagePcrs], attested: &ImagePcrs) -> Option<&'i ImagePcrs> {

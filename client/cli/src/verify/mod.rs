@@ -6,6 +6,7 @@ mod evidence;
 pub(crate) mod fetch;
 mod kept;
 pub(crate) mod origin;
+mod platform;
 mod rebuild;
 mod source;
 pub(crate) mod target;
@@ -38,6 +39,8 @@ pub(crate) struct Request {
     pub(crate) evidence: Option<PathBuf>,
     /// `--at`: the time at which a bundle's certificates must have been valid.
     pub(crate) at: Option<jiff::Timestamp>,
+    /// `--allow-enclaveos`: PCR1 of releases that the caller believes in.
+    pub(crate) allowed_releases: Vec<Pcr>,
     /// `--engine`.
     pub(crate) engine: Option<EngineName>,
     /// `--no-cache`.
@@ -178,12 +181,27 @@ fn against_source(
         Err(cause) => return Err(cause),
     };
     let what = &reviewed.source.what;
-    if !compare::platform(&reviewed, manifest.as_ref(), &enclave.pcrs.measurements, verdict) {
-        verdict.not_checked(CheckName::Build, "not rebuilt: the platform below it is already another one");
-        verdict.conclude(format!("{name} does not run on the expected EnclaveOS release."));
-        return Ok(None);
-    }
-    let rebuilt = match rebuild::rebuild(context, &reviewed, &enclave.pcrs.measurements, request) {
+    let allowed = &request.allowed_releases;
+    let platform = match platform::platform(context, &reviewed, manifest.as_ref(), allowed, verdict) {
+        Ok(Some(platform)) => platform,
+        Ok(None) => {
+            verdict
+                .not_checked(CheckName::Build, "not rebuilt: the platform below it is already another one");
+            verdict.conclude(format!("{name} does not run on the expected EnclaveOS release."));
+            return Ok(None);
+        }
+        Err(cause) => {
+            cannot_compare(cause, CheckName::Platform, verdict);
+            verdict
+                .conclude(format!("Which EnclaveOS release {name} runs on cannot be told on this machine."));
+            return Ok(None);
+        }
+    };
+    let attested = &enclave.pcrs.measurements;
+    let rebuilt = platform
+        .release()
+        .and_then(|release| rebuild::rebuild(context, &reviewed, &release, attested, request));
+    let rebuilt = match rebuilt {
         Ok(rebuilt) => rebuilt,
         Err(cause) => {
             cannot_compare(cause, CheckName::Build, verdict);

@@ -33,16 +33,17 @@ pub(super) struct Rebuilt {
     pub how: String,
 }
 
-/// Rebuilds the reviewed commit, unless an earlier rebuild of the same inputs left the image that is
+/// Rebuilds the reviewed commit on this release, unless an earlier rebuild of the same inputs left the image that is
 /// attested.
 pub(super) fn rebuild(
     context: &Context,
     reviewed: &Reviewed,
+    release: &Release,
     attested: &Measurements,
     request: &Request,
 ) -> Result<Rebuilt, CliError> {
     let (engine, no_cache) = (request.engine, request.no_cache);
-    let Reviewed { source: Found { repo, commit, .. }, release, .. } = reviewed;
+    let Reviewed { source: Found { repo, commit, .. }, .. } = reviewed;
     let folder = context.config.cache.join("reproductions/local").join(key(repo, commit, release)?);
     let parent = folder.parent().unwrap_or(&folder);
     fs::create_dir_all(parent).map_err(|e| CliError::io("The cache folder cannot be created", parent, &e))?;

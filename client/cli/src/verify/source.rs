@@ -3,23 +3,17 @@
 use super::origin::{self, Found, Stop, Wish};
 use super::verdict::{CheckName, Verdict};
 use crate::Context;
-use crate::commands::apps::build::release;
 use crate::error::{CliError, Exit};
 use caution_abi::boot_plan::BootPlan;
 use caution_abi::manifest::Manifest;
 use caution_appspec::{AppSpec, excerpt};
-use caution_build::git::{CommitId, Repository};
-use caution_enclaveos::Release;
+use caution_build::git::CommitId;
 use std::fmt::Write as _;
 
 /// The reviewed source: what the enclave is expected to be, before anything is built.
 pub(super) struct Reviewed {
     /// Where it comes from, and the commit there.
     pub(super) source: Found,
-    /// The release the application is expected to run on.
-    pub(super) release: Release,
-    /// Who says so, as words after its name.
-    pub(super) release_origin: &'static str,
     spec: AppSpec,
 }
 
@@ -52,9 +46,8 @@ pub(super) fn review(
 
     let spec = caution_build::load_config(repo, commit)
         .map_err(|e| CliError::from(e).with_exit(Exit::CannotReproduce))?;
-    let (release, release_origin) = expected_release(context, repo, commit)?;
     let mut detail = source.detail.clone();
-    let reviewed = Reviewed { source, release, release_origin, spec };
+    let reviewed = Reviewed { source, spec };
     if !reviewed.check_claims(None, manifest, verdict) {
         return Ok(None);
     }
@@ -69,22 +62,6 @@ pub(super) fn review(
     Ok(Some(reviewed))
 }
 
-/// The release the reviewed tree pins, else the one built last on this machine; and which it is.
-fn expected_release(
-    context: &Context,
-    repo: &Repository,
-    commit: &CommitId,
-) -> Result<(Release, &'static str), CliError> {
-    let expected = || match caution_build::enclaveos_pin(repo, commit)? {
-        Some(pin) => {
-            let release = caution_enclaveos::installed(&context.config.cache, &pin.id)?;
-            Ok((release, "pinned by the commit"))
-        }
-        None => Ok((release(context, None)?, "built from source here")),
-    };
-    expected().map_err(|error: CliError| error.with_exit(Exit::CannotReproduce))
-}
-
 impl Reviewed {
     /// Compares the manifest's claims with what is known; the plan is known only after a rebuild.
     /// `false` means that one disagrees and the verdict is concluded.
@@ -95,11 +72,10 @@ impl Reviewed {
         verdict: &mut Verdict,
     ) -> bool {
         let Some(manifest) = manifest else { return true };
-        let (commit, enclaveos) = (&self.source.claim, self.release.reference());
-        let expected = caution_plan::Expected { commit, spec: &self.spec, enclaveos: &enclaveos, plan };
-        let mut disagreements = caution_plan::disagreements(&expected, manifest);
-        // The platform has evidence of its own, PCR1, and a check of its own that uses it.
-        disagreements.retain(|d| !d.field.starts_with("enclaveos"));
+        // Of the platform there is evidence, PCR1, and a check of its own: here the claim is left as it is.
+        let (commit, enclaveos) = (&self.source.claim, &manifest.enclaveos);
+        let expected = caution_plan::Expected { commit, spec: &self.spec, enclaveos, plan };
+        let disagreements = caution_plan::disagreements(&expected, manifest);
         if disagreements.is_empty() {
             return true;
         }

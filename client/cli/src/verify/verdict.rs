@@ -35,6 +35,8 @@ pub(crate) struct Verdict {
     pub checks: Vec<Check>,
     /// The commit the application was compared with, full hex.
     pub commit: Option<String>,
+    /// The release below the application; absent before its check holds.
+    pub enclaveos: Option<EnclaveOs>,
     /// What the reviewed source measures.
     pub expected: Option<Measurements>,
     /// What the enclave attested.
@@ -85,6 +87,33 @@ pub(crate) struct Recorded {
     pub headline: String,
     /// SHA-256 of the image that was rebuilt then.
     pub rebuilt_eif_sha256: Option<Sha256Digest>,
+}
+
+/// The release that the platform check found, and why it is believed in.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct EnclaveOs {
+    /// Why.
+    pub basis: Basis,
+    /// Whether the reviewed commit says that it has to be this one.
+    pub pinned: bool,
+    /// Its version, where that is known.
+    pub version: Option<String>,
+    /// Version of its kernel's source package, likewise.
+    pub kernel_version: Option<String>,
+    /// The commit of Caution's repository that it is built from, of known releases.
+    pub source_commit: Option<String>,
+}
+
+/// Why a release is believed in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Basis {
+    /// It is on the list of known releases.
+    Known,
+    /// It was built from source on this machine.
+    BuiltHere,
+    /// The caller named it.
+    Allowed,
 }
 
 /// Whose root vouched for the evidence.
@@ -156,6 +185,7 @@ impl Verdict {
             root: None,
             checks: Vec::new(),
             commit: None,
+            enclaveos: None,
             expected: None,
             attested: None,
             evidence_time: None,

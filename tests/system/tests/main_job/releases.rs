@@ -1,9 +1,9 @@
-//! Known EnclaveOS releases, and what their source builds.
+//! Which EnclaveOS releases are believed in: known ones, the one built here, and those the caller names.
 
-use super::text;
-use super::verify::cache;
+use super::verify::{cache, other_release};
+use super::{HELLO, Running, check, text};
 use caution_enclaveos::{KnownRelease, KnownReleases, Release};
-use caution_system_tests::command::Machine;
+use caution_system_tests::command::{Machine, Ran};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -21,6 +21,22 @@ fn of_this_tree() -> Release {
     caution_enclaveos::default_release(&cache()).expect("a release: caution enclaveos build")
 }
 
+/// Puts a release into an empty cache, where nothing says that it was built there.
+fn put(release: &Release, cache: &Path) {
+    let place = cache.join("enclaveos").join(release.id().to_string());
+    fs::create_dir_all(&place).unwrap();
+    for entry in fs::read_dir(&release.dir).unwrap() {
+        let entry = entry.unwrap();
+        fs::copy(entry.path(), place.join(entry.file_name())).unwrap();
+    }
+}
+
+/// Verifies a running enclave from the source of the hello example.
+fn verify(running: &Running, more: &[&str]) -> Ran {
+    let args = [&["verify", "--json"], more].concat();
+    running.machine.caution(&HELLO.repository.root, &args)
+}
+
 #[test]
 fn the_release_of_this_tree_is_known() {
     let release = of_this_tree();
@@ -32,6 +48,66 @@ fn the_release_of_this_tree_is_known() {
         release.info.version,
         serde_json::to_string_pretty(&entry).unwrap()
     );
+}
+
+#[test]
+fn a_known_release_is_named_and_its_bytes_are_needed() {
+    let running = Running::honest();
+    let known = known();
+    let release = of_this_tree();
+    let known = known.by_pcr1(&release.info.pcr1).expect("the release of this tree is known");
+    let empty = tempfile::tempdir().unwrap();
+    let here = ["--workdir", text(empty.path())];
+
+    let verdict = verify(&running, &here).expect(16).json();
+    assert_eq!(check(&verdict, "platform")["status"], "ok");
+    assert_eq!(verdict["enclaveos"]["basis"], "known");
+    assert_eq!(verdict["enclaveos"]["source_commit"], known.source_commit);
+    let build = check(&verdict, "build").to_string();
+    assert!(build.contains(&format!("caution enclaveos verify {}", known.version)), "{build}");
+
+    put(&release, empty.path());
+    let verdict = verify(&running, &here).expect(0).json();
+    let platform = check(&verdict, "platform")["detail"].to_string();
+    for words in [&known.version, "known release", &known.kernel_version, &known.source_commit[..7]] {
+        assert!(platform.contains(words), "{platform}");
+    }
+}
+
+#[test]
+fn an_unknown_release_is_refused_unless_the_caller_names_it() {
+    let folder = other_release();
+    let release = Release::load(folder.path()).unwrap();
+    let clone = HELLO.repository.clone_of();
+    let args = ["apps", "build", "--json", "--enclaveos", text(folder.path())];
+    Machine::new().caution(&clone.root, &args).expect(0);
+    let eif = clone.stage("output/enclave.eif");
+    let running = Running::start(&HELLO.repository.root, &eif, &clone.stage("manifest.json"), &[]);
+    let empty = tempfile::tempdir().unwrap();
+    let here = ["--workdir", text(empty.path())];
+    let pcr1 = release.info.pcr1.to_string();
+    let allowed = [&here[..], &["--allow-enclaveos", &pcr1]].concat();
+
+    // Its bytes are on the machine, and nothing speaks for them.
+    put(&release, empty.path());
+    let verdict = verify(&running, &here).expect(12).json();
+    let platform = check(&verdict, "platform").to_string();
+    assert!(platform.contains("of no known EnclaveOS release"), "{platform}");
+    assert!(platform.contains(&format!("--allow-enclaveos {pcr1}")), "{platform}");
+    let another = ["--allow-enclaveos", &"1".repeat(96)];
+    verify(&running, &[&here[..], &another].concat()).expect(12);
+
+    let verdict = verify(&running, &allowed).expect(0).json();
+    assert_eq!(verdict["enclaveos"]["basis"], "allowed");
+    let platform = check(&verdict, "platform")["detail"].to_string();
+    assert!(platform.contains("NOT A KNOWN EnclaveOS RELEASE"), "{platform}");
+
+    // Allowed, and not on the machine.
+    let verdict = verify(&running, &["--allow-enclaveos", &pcr1]).expect(16).json();
+    assert_eq!(check(&verdict, "platform")["status"], "ok");
+    assert_eq!(check(&verdict, "build")["status"], "failed");
+
+    verify(&running, &["--allow-enclaveos", &"0".repeat(96)]).expect(2);
 }
 
 #[test]

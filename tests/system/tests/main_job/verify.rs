@@ -167,7 +167,7 @@ pub(crate) fn with_manifest(path: &Path, change: impl FnOnce(&mut Manifest)) -> 
 
 /// The release of this machine with four bytes more in ramdisk 0, consistent in itself. The kernel
 /// skips zeros between archives, so it boots all the same.
-fn other_release() -> tempfile::TempDir {
+pub(crate) fn other_release() -> tempfile::TempDir {
     let release = caution_enclaveos::default_release(&cache()).expect("a release: caution enclaveos build");
     let folder = tempfile::tempdir().unwrap();
     for entry in fs::read_dir(&release.dir).unwrap() {
