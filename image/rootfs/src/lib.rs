@@ -21,11 +21,14 @@ pub mod oci;
 mod section;
 mod store;
 mod tree;
+mod zstd;
 
 pub use archive::{Globals, Member, MemberKind, Reader as TarReader, SparseMap, TarError};
 pub use limits::{LimitError, Limits};
+pub use section::Section;
 pub use store::{Reuse, Store};
 pub use tree::{
     DroppedXattr, EntryError, ResolvedUser, RootfsError, Tree, UserError, merge, merge_archives,
     resolve_user, walk,
 };
+pub use zstd::ZstdReader;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 /// A range of a file with a position of its own; any number of them share one open file.
 #[derive(Debug, Clone)]
-pub(crate) struct Section {
+pub struct Section {
     file: Arc<File>,
     start: u64,
     length: u64,
@@ -17,7 +17,8 @@ pub(crate) struct Section {
 }
 
 impl Section {
-    pub(crate) fn new(file: Arc<File>, start: u64, length: u64) -> Self {
+    /// The range of `length` bytes from `start` on, at its beginning.
+    pub fn new(file: Arc<File>, start: u64, length: u64) -> Self {
         Self { file, start, length, position: 0 }
     }
 

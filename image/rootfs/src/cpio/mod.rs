@@ -176,6 +176,8 @@ const S_IFBLK: u32 = 0o060_000;
 const S_IFIFO: u32 = 0o010_000;
 /// `newc` without checksums.
 const MAGIC: &[u8; 6] = b"070701";
+/// The same with a checksum of each content, which only readers know here.
+const CHECKED_MAGIC: &[u8; 6] = b"070702";
 /// Magic and thirteen numbers of eight hex digits.
 const HEADER_SIZE: usize = 6 + 13 * 8;
 /// The name of the entry that ends an archive.
@@ -187,8 +189,8 @@ const OWN_BLOCKS: u64 = 64 * 1024;
 /// Archives are padded to this size, like those of every other writer.
 const ARCHIVE_BLOCK: u64 = 512;
 
-/// A path for messages: what is not printable ASCII or UTF-8 is escaped.
-pub(crate) fn display(path: &[u8]) -> String {
+/// A path for messages: control characters and what is not UTF-8 are escaped, 200 bytes at most are shown.
+pub fn display(path: &[u8]) -> String {
     let shown = path.get(..200).unwrap_or(path);
     let mut text = String::with_capacity(shown.len());
     for chunk in shown.utf8_chunks() {

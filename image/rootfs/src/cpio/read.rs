@@ -1,8 +1,8 @@
 //! Reading archives back, for comparisons and tests.
 
 use super::{
-    CpioError, Entry, EntryKind, HEADER_SIZE, MAGIC, PATH_MAX, S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK,
-    S_IFMT, S_IFREG, TRAILER,
+    CHECKED_MAGIC, CpioError, Entry, EntryKind, HEADER_SIZE, MAGIC, PATH_MAX, S_IFBLK, S_IFCHR, S_IFDIR,
+    S_IFIFO, S_IFLNK, S_IFMT, S_IFREG, TRAILER,
 };
 use crate::bounded;
 use std::io::{self, Read};
@@ -30,6 +30,10 @@ pub struct ReaderEntry {
     pub links: u32,
     /// Modification time, seconds since the epoch.
     pub mtime: u32,
+    /// Major and minor number of the device the inode number belongs to.
+    pub device: (u32, u32),
+    /// In archives of the `070702` kind the sum of the content's bytes, modulo 2³².
+    pub check: Option<u32>,
 }
 
 impl<R: Read> Reader<R> {
@@ -49,14 +53,15 @@ impl<R: Read> Reader<R> {
         let mut header = [0u8; HEADER_SIZE];
         self.exact(&mut header)?;
         let (magic, digits) = header.split_at(MAGIC.len());
-        if magic != MAGIC {
-            return Err(malformed("an entry must begin with 070701"));
+        if magic != MAGIC && magic != CHECKED_MAGIC {
+            return Err(malformed("an entry must begin with 070701 or 070702"));
         }
         let mut fields = [0u32; 13];
         for (field, digits) in fields.iter_mut().zip(digits.chunks_exact(8)) {
             *field = hex(digits).ok_or_else(|| malformed("a number is not eight hex digits"))?;
         }
-        let [inode, mode, uid, gid, links, mtime, size, _, _, major, minor, name_size, _] = fields;
+        let [inode, mode, uid, gid, links, mtime, size, d_major, d_minor, major, minor, name_size, check] =
+            fields;
         let name_size = name_size as usize;
         if !(2..=PATH_MAX).contains(&name_size) {
             return Err(malformed("a path's length is impossible"));
@@ -86,7 +91,21 @@ impl<R: Read> Reader<R> {
             _ => return Err(malformed("a file type is unknown")),
         };
         let entry = Entry { path, kind, mode: mode & !S_IFMT, uid, gid };
-        Ok(Some(ReaderEntry { entry, inode, links, mtime }))
+        let check = (magic == CHECKED_MAGIC).then_some(check);
+        Ok(Some(ReaderEntry { entry, inode, links, mtime, device: (d_major, d_minor), check }))
+    }
+
+    /// The input, for its own settings: reading from it would lose the place in the archive.
+    pub fn input_mut(&mut self) -> &mut R {
+        &mut self.input
+    }
+
+    /// The input behind the archive's trailer, where another archive may follow.
+    pub fn into_rest(mut self) -> Result<R, CpioError> {
+        while self.next_entry()?.is_some() {}
+        // A trailer can claim content; the kernel skips it.
+        self.skip_content()?;
+        Ok(self.input)
     }
 
     /// Reads the rest after the trailer and returns the input; anything but zeros is refused.

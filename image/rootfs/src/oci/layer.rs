@@ -4,12 +4,11 @@ use super::error::OciError;
 use super::source::{Blob, Source, VerifiedBlob};
 use super::{Compression, Layer};
 use crate::section::{Section, State};
+use crate::zstd::ZstdReader;
 use caution_measure::Sha256Digest;
 use flate2::bufread::MultiGzDecoder;
-use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
-use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 use sha2::{Digest as _, Sha256};
-use std::io::{self, BufRead as _, BufReader, Read};
+use std::io::{self, BufReader, Read};
 
 /// The archive of a layer.
 pub(crate) enum Archive {
@@ -66,7 +65,7 @@ impl LayerReader {
         };
         let input = BufReader::with_capacity(BUFFER, input);
         let stream = if layer.compression == Compression::Zstd {
-            Stream::Zstd(Box::new(ZstdFrames { input, decoder: FrameDecoder::new(), inside: false }))
+            Stream::Zstd(Box::new(ZstdReader::new(input, |_| true)))
         } else {
             Stream::Gzip(Box::new(MultiGzDecoder::new(input)))
         };
@@ -116,14 +115,14 @@ impl Read for Input {
 
 enum Stream {
     Gzip(Box<MultiGzDecoder<BufReader<Input>>>),
-    Zstd(Box<ZstdFrames>),
+    Zstd(Box<ZstdReader<BufReader<Input>>>),
 }
 
 impl Stream {
     fn into_input(self) -> Input {
         match self {
             Self::Gzip(decoder) => decoder.into_inner().into_inner(),
-            Self::Zstd(frames) => frames.input.into_inner(),
+            Self::Zstd(frames) => frames.into_inner().into_inner(),
         }
     }
 }
@@ -135,60 +134,6 @@ impl Read for Stream {
             Self::Gzip(decoder) => decoder.read(buffer).map_err(broken("gzip")),
             Self::Zstd(frames) => frames.read(buffer).map_err(broken("zstd")),
         }
-    }
-}
-
-/// A zstd stream is any number of frames; `zstd:chunked` layers also carry frames to be skipped.
-struct ZstdFrames {
-    input: BufReader<Input>,
-    decoder: FrameDecoder,
-    inside: bool,
-}
-
-impl ZstdFrames {
-    /// Moves to the next frame with content; `false` at the end of the stream.
-    fn next_frame(&mut self) -> io::Result<bool> {
-        loop {
-            if self.input.fill_buf()?.is_empty() {
-                return Ok(false);
-            }
-            // The decoder limits a frame's window to 128 MiB.
-            match self.decoder.reset(&mut self.input) {
-                Ok(()) => return Ok(true),
-                Err(FrameDecoderError::ReadFrameHeaderError(ReadFrameHeaderError::SkipFrame {
-                    length,
-                    ..
-                })) => {
-                    let skipped = io::copy(&mut self.input.by_ref().take(length.into()), &mut io::sink())?;
-                    if skipped < length.into() {
-                        return Err(io::ErrorKind::UnexpectedEof.into());
-                    }
-                }
-                Err(error) => return Err(io::Error::other(error)),
-            }
-        }
-    }
-}
-
-impl Read for ZstdFrames {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        while !buffer.is_empty() {
-            if !self.inside && !self.next_frame()? {
-                break;
-            }
-            self.inside = true;
-            while self.decoder.can_collect() == 0 && !self.decoder.is_finished() {
-                self.decoder
-                    .decode_blocks(&mut self.input, BlockDecodingStrategy::UptoBlocks(1))
-                    .map_err(io::Error::other)?;
-            }
-            let n = self.decoder.read(buffer)?;
-            if n > 0 {
-                return Ok(n);
-            }
-            self.inside = false;
-        }
-        Ok(0)
     }
 }
 

@@ -3,7 +3,8 @@
 use super::grow::Attributes;
 use super::{Node, NodeId, NodeKind, ROOT, RootfsError, Tree};
 use crate::cpio::{CpioError, Entry, EntryKind, Output, Writer};
-use std::io;
+use std::io::{self, Read};
+use std::ops::ControlFlow;
 
 /// One step of a walk: a name and what it leads to.
 pub(super) struct Step {
@@ -60,6 +61,31 @@ impl Tree {
             Ok(false) => Err(RootfsError::Changed),
             Err(source) => Err(CpioError::Io { doing: "read a file for", source }.into()),
         }
+    }
+
+    /// Shows the root and then every entry, with the content of files, in the order of [`Tree::entries`], until
+    /// `visit` breaks off.
+    pub fn visit<E: From<RootfsError>>(
+        &self,
+        mut visit: impl FnMut(Entry, &mut dyn Read) -> Result<ControlFlow<()>, E>,
+    ) -> Result<(), E> {
+        let failed = |source| RootfsError::from(CpioError::Io { doing: "read a file for", source });
+        let root = std::iter::once(Step { path: Vec::new(), node: ROOT });
+        for step in root.chain(self.walk()) {
+            let entry = self.entry(step.path, step.node);
+            let flow = match &self.node(step.node).kind {
+                NodeKind::File(content) => {
+                    let mut content = self.contents.open(*content).map_err(failed)?;
+                    visit(entry, &mut *content)?
+                }
+                _ => visit(entry, &mut io::empty())?,
+            };
+            if flow.is_break() {
+                break;
+            }
+        }
+        let is_unchanged = self.contents.are_unchanged().map_err(failed)?;
+        if is_unchanged { Ok(()) } else { Err(RootfsError::Changed.into()) }
     }
 
     /// The root's own attributes, with an empty path.
