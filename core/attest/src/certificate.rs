@@ -3,14 +3,13 @@
 //! The reader keeps the signed bytes as they came: a signature is checked over the original, never
 //! over a re-encoding.
 
+use crate::signature::{Key, Point, Signature};
 use crate::{CertificateError, UnixMillis};
 use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 use caution_measure::Sha256Digest;
 use der::asn1::{AnyRef, BitStringRef, GeneralizedTime, ObjectIdentifier, OctetStringRef, UintRef, UtcTime};
 use der::{Decode as _, Reader as _, SliceReader, Tag, TagMode, TagNumber};
-use p384::ecdsa::signature::Verifier as _;
-use p384::ecdsa::{Signature, VerifyingKey};
 
 /// What a certificate of a verified chain says about itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,7 +26,8 @@ pub struct CertificateSummary {
 
 /// A certificate whose structure is read and whose claims are not yet checked.
 pub(crate) struct Certificate<'a> {
-    der: &'a [u8],
+    /// SHA-256 of the DER form.
+    pub(crate) sha256: Sha256Digest,
     signed: &'a [u8],
     signature_algorithm: &'a [u8],
     signature: &'a [u8],
@@ -97,7 +97,7 @@ impl<'a> Certificate<'a> {
         let (key_algorithm, key) = r.sequence(|r| Ok::<_, der::Error>((r.tlv_bytes()?, octets(r)?)))?;
         let extensions = extensions(r)?;
         Ok(Self {
-            der,
+            sha256: Sha256Digest::of(der),
             signed,
             signature_algorithm,
             signature,
@@ -113,15 +113,12 @@ impl<'a> Certificate<'a> {
     }
 
     /// The subject's P-384 key.
-    pub(crate) fn public_key(&self) -> Result<VerifyingKey, CertificateError> {
+    pub(crate) fn public_key(&self) -> Result<Key, CertificateError> {
         if self.key_algorithm != EC_P384 {
             return Err(CertificateError::KeyAlgorithm);
         }
-        // SEC 1 uncompressed form: 0x04, x, y.
-        if self.key.len() != 97 || self.key[0] != 4 {
-            return Err(CertificateError::KeyPoint);
-        }
-        VerifyingKey::from_sec1_bytes(self.key).map_err(|_| CertificateError::KeyPoint)
+        let point = <&Point>::try_from(self.key).ok();
+        point.and_then(Key::new).ok_or(CertificateError::KeyPoint)
     }
 
     /// Whether it is signed with ECDSA and SHA-384; says nothing about the signature.
@@ -134,9 +131,11 @@ impl<'a> Certificate<'a> {
     }
 
     /// Whether `issuer`'s key signed it.
-    pub(crate) fn check_signature(&self, issuer: &VerifyingKey) -> Result<(), CertificateError> {
-        let signature = ecdsa_signature(self.signature).ok_or(CertificateError::Signature)?;
-        issuer.verify(self.signed, &signature).map_err(|_| CertificateError::Signature)
+    pub(crate) fn check_signature(&self, issuer: &Key) -> Result<(), CertificateError> {
+        match ecdsa_signature(self.signature) {
+            Some(signature) if issuer.signed(self.signed, &signature) => Ok(()),
+            _ => Err(CertificateError::Signature),
+        }
     }
 
     pub(crate) fn summary(&self) -> CertificateSummary {
@@ -145,26 +144,24 @@ impl<'a> Certificate<'a> {
             common_name: String::from_utf8_lossy(self.common_name).chars().map(printable).collect(),
             not_before: self.not_before,
             not_after: self.not_after,
-            sha256: Sha256Digest::of(self.der),
+            sha256: self.sha256,
         }
     }
 }
 
 /// `ECDSA-Sig-Value ::= SEQUENCE { r INTEGER, s INTEGER }` (RFC 5480), strict DER.
-fn ecdsa_signature(der: &[u8]) -> Option<Signature> {
+pub(crate) fn ecdsa_signature(der: &[u8]) -> Option<Signature> {
     let mut reader = SliceReader::new(der).ok()?;
     let (r, s) = reader
         .sequence(|inner| Ok::<_, der::Error>((UintRef::decode(inner)?, UintRef::decode(inner)?)))
         .ok()?;
     reader.finish().ok()?;
-    Signature::from_scalars(scalar(r)?, scalar(s)?).ok()
-}
-
-fn scalar(number: UintRef<'_>) -> Option<p384::FieldBytes> {
-    let mut bytes = p384::FieldBytes::default();
-    let start = bytes.len().checked_sub(number.as_bytes().len())?;
-    bytes[start..].copy_from_slice(number.as_bytes());
-    Some(bytes)
+    let mut signature = [0; 96];
+    for (number, place) in [r, s].iter().zip(signature.chunks_exact_mut(48)) {
+        let start = place.len().checked_sub(number.as_bytes().len())?;
+        place[start..].copy_from_slice(number.as_bytes());
+    }
+    Some(signature)
 }
 
 /// A bit string of whole bytes.
@@ -303,38 +300,3 @@ const EC_P384: &[u8] = &[
 const BASIC_CONSTRAINTS: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.19");
 const KEY_USAGE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.15");
 const COMMON_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.3");
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::Value;
-
-    fn wycheproof() -> Option<Value> {
-        #[expect(clippy::disallowed_methods, reason = "tests are told where the outside vectors are")]
-        let folder = std::env::var("CAUTION_VECTORS")
-            .unwrap_or_else(|_| concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/vectors").to_owned());
-        let path = format!("{folder}/misc/wycheproof/ecdsa_secp384r1_sha384_test.json");
-        let Ok(text) = std::fs::read_to_string(&path) else {
-            println!("SKIPPED: NO OUTSIDE VECTORS AT {path}; SIGNATURES WERE NOT TESTED");
-            return None;
-        };
-        Some(serde_json::from_str(&text).unwrap())
-    }
-
-    #[test]
-    fn wycheproofs_signatures_verify_or_do_not_as_it_says() {
-        let Some(suite) = wycheproof() else { return };
-        let hex = |value: &Value| data_encoding::HEXLOWER.decode(value.as_str().unwrap().as_bytes()).unwrap();
-        let mut checked = 0;
-        for group in suite["testGroups"].as_array().unwrap() {
-            let key = VerifyingKey::from_sec1_bytes(&hex(&group["publicKey"]["uncompressed"])).unwrap();
-            for test in group["tests"].as_array().unwrap() {
-                let (message, der) = (hex(&test["msg"]), hex(&test["sig"]));
-                let holds = ecdsa_signature(&der).is_some_and(|s| key.verify(&message, &s).is_ok());
-                assert_eq!(holds, test["result"] == "valid", "{test}");
-                checked += 1;
-            }
-        }
-        assert!(checked > 400, "{checked}");
-    }
-}

@@ -1,23 +1,30 @@
 //! The certificate path: from a trusted root to the key that signs the document.
 
 use crate::certificate::Certificate;
+use crate::intermediates::{Intermediates, Link};
+use crate::signature::Key;
 use crate::{CertificateError, CertificateSummary, Position, RootKind, Roots, UnixMillis, VerifyError};
 use alloc::string::ToString as _;
 use alloc::vec::Vec;
 use caution_measure::Sha256Digest;
-use p384::ecdsa::VerifyingKey;
 
 /// A path whose every link holds, at no particular time.
 pub(crate) struct Chain<'a> {
     /// Root first, leaf last; at least two.
     certificates: Vec<Certificate<'a>>,
     pub(crate) root: RootKind,
-    pub(crate) leaf_key: VerifyingKey,
+    pub(crate) leaf_key: Key,
 }
 
 impl<'a> Chain<'a> {
-    /// Checks every link from `bundle[0]`, which must be a trusted root, to `leaf`.
-    pub(crate) fn check(bundle: &'a [Vec<u8>], leaf: &'a [u8], roots: &Roots) -> Result<Self, VerifyError> {
+    /// Checks every link from `bundle[0]`, which must be a trusted root, to `leaf`. Of intermediate certificates that
+    /// are `known` only the signature is not checked again.
+    pub(crate) fn check(
+        bundle: &'a [Vec<u8>],
+        leaf: &'a [u8],
+        roots: &Roots,
+        known: &mut Intermediates,
+    ) -> Result<Self, VerifyError> {
         let root_der = bundle.first().map_or(&[][..], Vec::as_slice);
         let root = roots
             .kind_of(root_der)
@@ -31,7 +38,7 @@ impl<'a> Chain<'a> {
             certificates.push(Certificate::parse(der).map_err(refuse)?);
         }
 
-        let mut issuer: Option<(&Certificate<'_>, VerifyingKey)> = None;
+        let mut issuer: Option<(&Certificate<'_>, Key)> = None;
         for (index, certificate) in certificates.iter().enumerate() {
             let refuse = |cause| VerifyError::Certificate { position: position(index, length), cause };
             check_role(certificate, index, length).map_err(refuse)?;
@@ -40,7 +47,13 @@ impl<'a> Chain<'a> {
                 if certificate.issuer != issuer.subject {
                     return Err(refuse(CertificateError::IssuerName));
                 }
-                certificate.check_signature(issuer_key).map_err(refuse)?;
+                let link = Link { issuer: issuer.sha256, certificate: certificate.sha256 };
+                if !known.know(&link) {
+                    certificate.check_signature(issuer_key).map_err(refuse)?;
+                }
+                if position(index, length) != Position::Leaf {
+                    known.remember(link);
+                }
             }
             issuer = Some((certificate, key));
         }

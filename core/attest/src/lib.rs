@@ -29,14 +29,17 @@ mod certificate;
 mod chain;
 mod error;
 mod evidence;
+mod intermediates;
 mod policy;
 mod roots;
+mod signature;
 mod time;
 mod verified;
 
 pub use certificate::CertificateSummary;
 pub use error::{Blame, CertificateError, Malformed, Mismatch, Mismatches, Position, RootError, VerifyError};
 pub use evidence::{Evidence, Unverified, UnverifiedFields, limits};
+pub use intermediates::Intermediates;
 pub use policy::{Archived, Checked, DebugPolicy, Expected, Live};
 pub use roots::{AWS_ROOT_G1_SHA256, RootKind, Roots};
 pub use time::UnixMillis;

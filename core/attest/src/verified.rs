@@ -2,14 +2,14 @@
 
 use crate::chain::Chain;
 use crate::error::{Mismatch, Mismatches};
+use crate::intermediates::Intermediates;
+use crate::signature::Signature;
 use crate::{
     Archived, CertificateSummary, Checked, DebugPolicy, Evidence, Expected, Live, RootKind, Roots,
     UnixMillis, Unverified, UnverifiedFields, VerifyError,
 };
 use alloc::vec::Vec;
 use caution_measure::{ImagePcrs, Measurements, Pcr, PcrIndex};
-use p384::ecdsa::Signature;
-use p384::ecdsa::signature::Verifier as _;
 use subtle::ConstantTimeEq as _;
 
 /// A document that a trusted root vouches for and that answers the questions.
@@ -39,13 +39,7 @@ impl Evidence<Unverified> {
         live: &Live<'_>,
         expected: &Expected<'_>,
     ) -> Result<Verified, VerifyError> {
-        let question = Question {
-            checked: Checked::Live(live.now),
-            nonce: Some(live.nonce),
-            max_age_ms: Some(live.max_age_ms),
-            expected,
-        };
-        self.check(roots, &question)
+        self.check(roots, &Question::live(live, expected), &mut Intermediates::new(0))
     }
 
     /// The same for a document that was kept: at its own time, or at a given one, and of any age.
@@ -58,22 +52,24 @@ impl Evidence<Unverified> {
         archived: &Archived<'_>,
         expected: &Expected<'_>,
     ) -> Result<Verified, VerifyError> {
-        // The document's own time is believed once its signature is checked, by a certificate valid then.
-        let at = archived.at.unwrap_or(self.fields.timestamp);
-        let question =
-            Question { checked: Checked::Archived(at), nonce: archived.nonce, max_age_ms: None, expected };
-        self.check(roots, &question)
+        let question = Question::archived(&self, archived, expected);
+        self.check(roots, &question, &mut Intermediates::new(0))
     }
 
-    fn check(self, roots: &Roots, question: &Question<'_>) -> Result<Verified, VerifyError> {
+    pub(crate) fn check(
+        self,
+        roots: &Roots,
+        question: &Question<'_>,
+        known: &mut Intermediates,
+    ) -> Result<Verified, VerifyError> {
         question.check()?;
-        self.check_headers()?;
+        let signature = self.check_headers()?;
         let Self { fields, state } = self;
 
-        let chain = Chain::check(&fields.cabundle, &fields.certificate, roots)?;
-        Signature::from_slice(&state.signature)
-            .and_then(|signature| chain.leaf_key.verify(&signature_structure(&state.payload), &signature))
-            .map_err(|_| VerifyError::DocumentSignature)?;
+        let chain = Chain::check(&fields.cabundle, &fields.certificate, roots, known)?;
+        if !chain.leaf_key.signed(&signature_structure(&state.payload), &signature) {
+            return Err(VerifyError::DocumentSignature);
+        }
         chain.check_validity(question.checked.at())?;
 
         let measurements = check_content(&fields, &chain)?;
@@ -86,8 +82,8 @@ impl Evidence<Unverified> {
         Ok(Evidence { fields, state })
     }
 
-    /// Whether headers say that the signature is one of ES384.
-    fn check_headers(&self) -> Result<(), VerifyError> {
+    /// The signature, when headers say that it is one of ES384.
+    fn check_headers(&self) -> Result<Signature, VerifyError> {
         let Unverified { protected, signature, .. } = &self.state;
         if protected == PROTECTED_QEMU && *signature == [0; 64] {
             return Err(VerifyError::UnsignedQemuDocument);
@@ -95,10 +91,8 @@ impl Evidence<Unverified> {
         if protected != PROTECTED_ES384 {
             return Err(VerifyError::ProtectedHeader { found: protected.clone() });
         }
-        if signature.len() != 96 {
-            return Err(VerifyError::SignatureLength { found: signature.len() });
-        }
-        Ok(())
+        let found = signature.len();
+        signature.as_slice().try_into().map_err(|_| VerifyError::SignatureLength { found })
     }
 }
 
@@ -186,14 +180,29 @@ impl Verified {
 }
 
 /// What both calls have in common.
-struct Question<'a> {
+pub(crate) struct Question<'a> {
     checked: Checked,
     nonce: Option<&'a [u8]>,
     max_age_ms: Option<u64>,
     expected: &'a Expected<'a>,
 }
 
-impl Question<'_> {
+impl<'a> Question<'a> {
+    pub(crate) fn live(live: &Live<'a>, expected: &'a Expected<'a>) -> Self {
+        let checked = Checked::Live(live.now);
+        Self { checked, nonce: Some(live.nonce), max_age_ms: Some(live.max_age_ms), expected }
+    }
+
+    pub(crate) fn archived(
+        evidence: &Evidence<Unverified>,
+        archived: &Archived<'a>,
+        expected: &'a Expected<'a>,
+    ) -> Self {
+        // The document's own time is believed once its signature is checked, by a certificate valid then.
+        let checked = Checked::Archived(archived.at.unwrap_or(evidence.fields.timestamp));
+        Self { checked, nonce: archived.nonce, max_age_ms: None, expected }
+    }
+
     /// Whether it asks what an honest enclave could answer.
     fn check(&self) -> Result<(), VerifyError> {
         check_expectation(self.expected)?;
