@@ -18,8 +18,11 @@ target := $(abspath $(or $(CARGO_TARGET_DIR),target))
 export CAUTION_BIN := $(target)/release/caution
 # The AWS crate's reader, which ours is measured beside.
 export AWS_DESCRIBE_BIN := $(target)/oracle-eif/release/describe
-# Programs that tools/install builds.
-tools := $${CAUTION_WORKDIR:-$${XDG_CACHE_HOME:-$$HOME/.cache}/caution}/tools/bin
+# Ours and other verifiers beside each other.
+export ATTEST_BENCH_BIN := $(target)/oracle-attest/release/bench-attest
+# What tools/install makes.
+tools_folder := $${CAUTION_WORKDIR:-$${XDG_CACHE_HOME:-$$HOME/.cache}/caution}/tools
+tools := $(tools_folder)/bin
 
 .PHONY: help demo test test-long fuzz bench check build install install-test install-long install-bench install-fuzz \
 	enclaveos base-images docker-engine clean
@@ -39,7 +42,7 @@ test-long: install-long build enclaveos base-images docker-engine ## every test,
 	@$(run_fuzz)
 	@tools/stage "Rust and TypeScript agree" tools/fuzz-agreement 60
 
-# Crates, the examples, the AWS image tools as a judge of ours, then the whole system. What stands
+# Crates, the examples, the AWS image tools and other verifiers as judges of ours, then the whole system. What stands
 # outside the workspace has its own lock file, and its own folder below the shared one.
 define run_tests
 tests() { \
@@ -53,6 +56,8 @@ tests() { \
 	tools/stage "examples/notes" python3 -B -m unittest discover --start-directory examples/notes; \
 	tools/stage "AWS image tools" cargo test --locked --manifest-path tests/oracle-eif/Cargo.toml \
 		--target-dir $(target)/oracle-eif "$$@"; \
+	ATTEST_PYTHON="$(tools_folder)/python-verifier/bin/python" tools/stage "other verifiers" cargo test --locked --release \
+		--manifest-path tests/oracle-attest/Cargo.toml --target-dir $(target)/oracle-attest "$$@"; \
 	cargo test --locked --package caution-system-tests "$$@"; \
 }; tests
 endef
@@ -65,6 +70,8 @@ run_fuzz = PATH="$(tools):$$PATH" tools/stage "fuzz targets" tools/fuzz $(or $(S
 bench: install-bench build enclaveos base-images ## measure what SPECIFICATION.md promises: a table, and target/bench.jsonl
 	@tools/stage "AWS image reader" cargo build --locked --release --manifest-path tests/oracle-eif/Cargo.toml \
 		--target-dir $(target)/oracle-eif --bin describe
+	@tools/stage "other verifiers" cargo build --locked --release --manifest-path tests/oracle-attest/Cargo.toml \
+		--target-dir $(target)/oracle-attest
 	@PATH="$(tools):$$PATH" cargo xtask bench
 
 check: ## format, lints and layers, as CI checks them first

@@ -1,6 +1,7 @@
 //! Measures the promises that have a number, by driving the release `caution` program the way a
 //! user does, and writes `target/bench.jsonl`.
 
+mod attest;
 mod browser;
 mod caution;
 mod compression;
@@ -79,6 +80,7 @@ pub(crate) fn run(root: &Path) -> Result<(), BenchError> {
     let caution = Caution::find(root);
     let app = App::copy_of_hello(root)?;
     let mut measured = vec![platform_size(&caution, root)?, browser::measure(root)?];
+    measured.extend(attest::measure(root)?);
 
     let first = app.build(&caution)?;
     measured.push(rebuild(&caution, &app)?);

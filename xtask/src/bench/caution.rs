@@ -32,11 +32,7 @@ impl Caution {
     /// Runs it with `--json`.
     pub(crate) fn json(&self, folder: &Path, arguments: &[&str]) -> Result<Answer, BenchError> {
         let text = run(folder, &self.0, &[arguments, &["--json"]].concat())?;
-        let command = format!("caution {}", arguments.join(" "));
-        match serde_json::from_str(&text) {
-            Ok(json) => Ok(Answer { command, json }),
-            Err(_) => Err(BenchError::Answer { command, field: "JSON" }),
-        }
+        Answer::parse(format!("caution {}", arguments.join(" ")), &text)
     }
 
     /// Runs it for its effect; a failure shows in what comes next.
@@ -46,6 +42,14 @@ impl Caution {
 }
 
 impl Answer {
+    /// Reads what `command` wrote.
+    pub(crate) fn parse(command: String, text: &str) -> Result<Self, BenchError> {
+        match serde_json::from_str(text) {
+            Ok(json) => Ok(Self { command, json }),
+            Err(_) => Err(BenchError::Answer { command, field: "JSON" }),
+        }
+    }
+
     /// The number at a JSON pointer.
     pub(crate) fn number(&self, pointer: &'static str) -> Result<f64, BenchError> {
         let value = self.json.pointer(pointer).and_then(serde_json::Value::as_f64);
@@ -72,6 +76,13 @@ impl Answer {
 pub(crate) fn peer(root: &Path) -> PathBuf {
     let named = std::env::var_os("AWS_DESCRIBE_BIN").map(PathBuf::from);
     named.unwrap_or_else(|| root.join("target/oracle-eif/release/describe"))
+}
+
+/// The program of `tests/oracle-attest` that measures verifiers: `ATTEST_BENCH_BIN`, else where the Makefile builds it.
+#[expect(clippy::disallowed_methods, reason = "the Makefile says here where it built the program")]
+pub(crate) fn verifiers(root: &Path) -> PathBuf {
+    let named = std::env::var_os("ATTEST_BENCH_BIN").map(PathBuf::from);
+    named.unwrap_or_else(|| root.join("target/oracle-attest/release/bench-attest"))
 }
 
 /// Runs a program; its stdout.
