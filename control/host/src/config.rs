@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Dirs {
-    /// Survives reboots: the development root and logs; for example `~/.local/state/caution`.
+    /// Survives reboots: the development root and logs, and the images of live enclaves; for example
+    /// `~/.local/state/caution`.
     pub state: PathBuf,
     /// Sockets and records of live enclaves; short, because a Unix socket's path has at most 107
     /// bytes. For example `$XDG_RUNTIME_DIR/caution`. Created with mode 0700.
@@ -25,6 +26,11 @@ impl Dirs {
     /// Where event logs lie.
     pub(crate) fn logs(&self) -> PathBuf {
         self.state.join("logs")
+    }
+
+    /// Where the images of live enclaves lie.
+    pub(crate) fn deployed(&self) -> PathBuf {
+        self.state.join("deployed")
     }
 
     /// The folder of one live enclave.

@@ -133,6 +133,15 @@ pub enum HostError {
         /// Free for this user.
         available_mib: u64,
     },
+    /// An enclave runs whose image is not kept: somebody removed it, or an older version started it.
+    #[error("The image that {name} runs is not kept on this machine.")]
+    NoDeployedImage {
+        /// The enclave's name.
+        name: String,
+        /// What the system says.
+        #[source]
+        cause: io::Error,
+    },
     /// A port on 127.0.0.1 is taken.
     #[error("Port {host} on 127.0.0.1 is taken.")]
     PortTaken {
@@ -260,6 +269,9 @@ impl HostError {
                 if source.kind() == io::ErrorKind::StorageFull =>
             {
                 format!("make room on the file system of {}", path.display())
+            }
+            Self::NoDeployedImage { name, .. } => {
+                format!("caution apps stop {name}      (then run it again: its image is kept while it runs)")
             }
             Self::RuntimePath { .. } => "set XDG_RUNTIME_DIR to a short path".to_owned(),
             Self::Supervisor { advice, .. } => return advice.clone(),

@@ -1,11 +1,12 @@
 //! The image, measured and taken apart in one pass: what boots is what was measured.
 //!
-//! The file is read once. Its kernel and ramdisks go into unnamed files of our own while they are
+//! The file is copied once, and the copy is read once. Its kernel and ramdisks go into unnamed files of our own while they are
 //! measured, and QEMU is given those; replacing or changing the file in between changes nothing.
 //! Unnamed files vanish with this process, whatever happens to it.
 
 use crate::admission::{self, ImageSize, UnpackedSize};
 use crate::config::Dirs;
+use crate::deployed::Shelf;
 use crate::error::HostError;
 use caution_eif::{Limits, SectionInfo, SectionKind};
 use caution_measure::{ImagePcrs, Sha256Digest};
@@ -30,14 +31,16 @@ pub(crate) struct BootImage {
 }
 
 impl BootImage {
-    /// Reads, measures and copies the image at `path`; counts unpacked bytes up to `memory_mib`.
-    pub(crate) fn read(path: &Path, dirs: &Dirs, memory_mib: u32) -> Result<Self, HostError> {
+    /// Keeps the image at `path` on the run's shelf, measures what is there and copies its parts; counts
+    /// unpacked bytes up to `memory_mib`.
+    pub(crate) fn read(path: &Path, shelf: &Shelf, dirs: &Dirs, memory_mib: u32) -> Result<Self, HostError> {
         let file_error = |doing, path: &Path| {
             let path = path.to_owned();
             move |cause| HostError::File { doing, path, cause }
         };
         let file = File::open(path).map_err(file_error("Opening", path))?;
         let length = file.metadata().map_err(file_error("Reading", path))?.len();
+        let incoming = shelf.take_in(&file, length)?;
         std::fs::create_dir_all(&dirs.cache).map_err(file_error("Creating", &dirs.cache))?;
         admission::disk(&dirs.cache, length)?;
         let private = || tempfile::tempfile_in(&dirs.cache).map_err(file_error("Writing to", &dirs.cache));
@@ -49,12 +52,14 @@ impl BootImage {
             ramdisk: None,
             limit,
         };
-        let image =
-            caution_eif::read_with(file, &Limits::default(), |section, bytes| parts.add(section, bytes))
-                .map_err(|cause| HostError::Image { path: path.to_owned(), cause })?;
+        let image = caution_eif::read_with(&incoming.file, &Limits::default(), |section, bytes| {
+            parts.add(section, bytes)
+        })
+        .map_err(|cause| HostError::Image { path: path.to_owned(), cause })?;
         let signature =
             image.signature().map_err(|cause| HostError::Signature { path: path.to_owned(), cause })?;
         let pcr8 = signature.map(|certificate| certificate.pcr8);
+        incoming.keep(&image.sha256)?;
         parts.end_ramdisk();
         parts.size.half_is_kept_free = admission::unpacks_into_tmpfs(&image.cmdline);
         Ok(Self {
@@ -127,6 +132,7 @@ impl Parts {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::runtime::RunDir;
     use caution_eif::{HeaderOptions, Metadata, SignatureError, Signer, Writer};
 
     fn signed() -> (Vec<u8>, Signer) {
@@ -160,13 +166,14 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let at = |name: &str| root.path().join(name);
         let dirs = Dirs { state: at("s"), runtime: at("r"), cache: at("c") };
+        let run = RunDir::create(&dirs).unwrap();
         let (image, signer) = signed();
         std::fs::write(at("x.eif"), &image).unwrap();
-        let booted = BootImage::read(&at("x.eif"), &dirs, 64).unwrap();
+        let booted = BootImage::read(&at("x.eif"), run.shelf(), &dirs, 64).unwrap();
         assert_eq!(booted.pcrs.pcr8, Some(signer.certificate().pcr8));
 
         std::fs::write(at("x.eif"), changed(image)).unwrap();
-        let refused = BootImage::read(&at("x.eif"), &dirs, 64).unwrap_err();
+        let refused = BootImage::read(&at("x.eif"), run.shelf(), &dirs, 64).unwrap_err();
         let HostError::Signature { cause, .. } = refused else { panic!("{refused}") };
         assert!(matches!(cause, SignatureError::OtherImage { .. }), "{cause}");
     }

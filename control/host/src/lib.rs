@@ -5,6 +5,7 @@ mod admission;
 mod boot;
 mod config;
 mod control;
+mod deployed;
 mod detached;
 mod error;
 mod event;
@@ -22,6 +23,7 @@ mod vsock;
 mod watcher;
 
 pub use config::{Agent, Dirs, PublishedPort, RunConfig};
+pub use deployed::deployed_image;
 pub use detached::run_detached;
 pub use error::HostError;
 pub use event::{Accelerator, Ending, HostEvent, LogEntry, Progress};

@@ -132,7 +132,7 @@ fn ask_to_stop(socket: &Path) -> io::Result<Option<Ending>> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::runtime::RunDir;
     use caution_measure::Pcr;

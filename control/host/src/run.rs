@@ -187,7 +187,7 @@ impl Run<'_> {
         let (config, run) = (self.config, self.home.dir.path());
         let listeners = Listeners::open(config)?;
         admission::host_memory(config.memory_mib)?;
-        let image = BootImage::read(&config.eif, self.dirs, config.memory_mib)?;
+        let image = BootImage::read(&config.eif, self.home.dir.shelf(), self.dirs, config.memory_mib)?;
         tell(HostEvent::Measured(image.pcrs.measurements));
         admission::enclave_memory(&image.size, config.memory_mib)?;
         let accelerator = accelerator::choose(self.dirs, &image, run)?;

@@ -6,9 +6,11 @@
 //! <runtime>/<id>/record    what `list` shows, JSON
 //! <runtime>/<id>/agent     Unix socket: a connection is a request to stop
 //! <runtime>/<id>/vsock     Unix socket between QEMU and the vsock device
+//! <runtime>/<id>/deployed  link to where its image is kept
 //! ```
 
 use crate::config::Dirs;
+use crate::deployed::{self, Shelf};
 use crate::error::HostError;
 use crate::process;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
@@ -24,6 +26,7 @@ const MAX_SOCKET_PATH: usize = 107;
 pub(crate) struct RunDir {
     id: String,
     path: PathBuf,
+    shelf: Shelf,
     /// Held until the end; the kernel lets go of it when the agent dies in any way.
     _lock: File,
     root: PathBuf,
@@ -47,7 +50,12 @@ impl RunDir {
             }
             let lock = open_lock(&path.join("lock"))?;
             lock.try_lock().map_err(|e| lock_error(e, &path))?;
-            return Ok(Self { id, path, _lock: lock, root: dirs.runtime.clone() });
+            let made = Shelf::create(dirs, &id, &path).inspect_err(|_| drop(fs::remove_dir_all(&path)))?;
+            let Some(shelf) = made else {
+                let _ = fs::remove_dir_all(&path);
+                continue;
+            };
+            return Ok(Self { id, path, shelf, _lock: lock, root: dirs.runtime.clone() });
         }
     }
 
@@ -60,6 +68,11 @@ impl RunDir {
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
+
+    /// Where its image is kept.
+    pub(crate) fn shelf(&self) -> &Shelf {
+        &self.shelf
+    }
 }
 
 impl Drop for RunDir {
@@ -67,8 +80,14 @@ impl Drop for RunDir {
         process::kill_marked(&self.path);
         let _guard = lock_root(&self.root);
         // Nothing to do about a failure here: the janitor and the next `list` try again.
-        let _ = fs::remove_dir_all(&self.path);
+        remove(&self.path);
     }
+}
+
+/// Removes a run's folder and what it keeps elsewhere. Returns whether the folder is gone.
+fn remove(run: &Path) -> bool {
+    deployed::remove(run);
+    fs::remove_dir_all(run).is_ok()
 }
 
 /// The folders of living agents, after everything nobody owns any more was removed.
@@ -112,7 +131,7 @@ fn sweep_locked(run: &Path) -> bool {
         // Folders are made with their lock under the root's lock: without one it is a half-removed
         // folder, or not ours when it is not even a folder of that shape.
         Err(e) if e.kind() == io::ErrorKind::NotFound && is_run_name(run) => {
-            return fs::remove_dir_all(run).is_ok();
+            return remove(run);
         }
         Err(_) => return false,
     };
@@ -120,7 +139,7 @@ fn sweep_locked(run: &Path) -> bool {
         return false;
     }
     process::kill_marked(run);
-    fs::remove_dir_all(run).is_ok()
+    remove(run)
 }
 
 fn is_run_name(run: &Path) -> bool {

@@ -7,8 +7,8 @@ use crate::{Running, agent};
 use caution_abi::control::Exit;
 use caution_abi::seal::{self, Seal};
 use caution_host::{
-    Ending, HostError, HostEvent, LogEntry, Options, Progress, Record, RunConfig, StopHandle, find, list,
-    logs, run_detached, run_with, stop,
+    Ending, HostError, HostEvent, LogEntry, Options, Progress, Record, RunConfig, StopHandle, deployed_image,
+    find, list, logs, run_detached, run_with, stop,
 };
 use std::io::Write as _;
 use std::path::Path;
@@ -55,6 +55,8 @@ fn a_detached_enclave_is_listed_stopped_and_its_log_stays() {
     let record = detach(&place, image(&release));
     assert_eq!(list(&place.dirs).unwrap(), std::slice::from_ref(&record));
     assert_eq!(find(&place.dirs, &record.id).unwrap(), record);
+    let deployed = deployed_image(&place.dirs, &record).unwrap();
+    assert_eq!(std::fs::read(deployed).unwrap(), std::fs::read(image(&release)).unwrap());
     assert_eq!(stop(&place.dirs, &record.id).unwrap(), Ending::Stopped);
     assert_eq!(list(&place.dirs).unwrap(), []);
     assert_eq!(last_event(&place), HostEvent::Ended(Ending::Stopped));

@@ -44,6 +44,11 @@ impl Place {
         names.filter(|name| name != ".lock").collect()
     }
 
+    /// What is kept for running enclaves.
+    fn left_on_shelves(&self) -> usize {
+        std::fs::read_dir(self.dirs.state.join("deployed")).map_or(0, Iterator::count)
+    }
+
     /// Processes that belong to runs of this place, by what marks them.
     pub(crate) fn processes(&self) -> Vec<(i32, String)> {
         let wanted = format!("CAUTION_ENCLAVE_RUN={}/", self.dirs.runtime.display());
@@ -62,7 +67,7 @@ impl Place {
     /// Nothing of any run is left, now or within seconds.
     pub(crate) fn assert_clean(&self) {
         eventually("everything is cleaned up", || {
-            self.left_in_runtime().is_empty() && self.processes().is_empty()
+            self.left_in_runtime().is_empty() && self.processes().is_empty() && self.left_on_shelves() == 0
         });
     }
 }
