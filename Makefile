@@ -47,7 +47,7 @@ test-long: install-long build enclaveos base-images docker-engine ## every test,
 define run_tests
 tests() { \
 	tools/stage "crates" cargo test --locked --workspace --exclude caution-system-tests "$$@"; \
-	tools/stage "verifier in pure Rust" cargo test --locked --package caution-attest "$$@"; \
+	tools/stage "verifier with AWS-LC" cargo test --locked --package caution-attest --features aws-lc "$$@"; \
 	tools/stage "TypeScript verifier" tools/sdk-js test; \
 	tools/stage "examples/hello" cargo test --locked --manifest-path examples/hello/Cargo.toml \
 		--target-dir $(target)/hello "$$@"; \

@@ -1,4 +1,4 @@
-//! One real document, by `core/attest` as `caution` uses it, beside two verifiers that others published.
+//! One real document, by `core/attest` with AWS-LC, beside two verifiers that others published.
 
 use super::BenchError;
 use super::caution::{Answer, run, verifiers};
