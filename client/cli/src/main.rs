@@ -2,6 +2,7 @@
 
 mod commands;
 mod config;
+mod deployed;
 mod error;
 mod own_folder;
 mod releases;

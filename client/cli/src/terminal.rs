@@ -80,8 +80,13 @@ impl Terminal {
 
     /// Says that a step began; replaced by [`Terminal::step`] when somebody watches.
     pub(crate) fn begin(self, name: &str) {
+        self.progress(name, "…");
+    }
+
+    /// Says how far a step is, to who watches.
+    pub(crate) fn progress(self, name: &str, detail: &str) {
         if self.moving {
-            advice(&format!("{CLEAR_LINE}  {name:<11} …"));
+            advice(&format!("{CLEAR_LINE}  {name:<11} {}", plain(detail)));
         }
     }
 

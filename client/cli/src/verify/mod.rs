@@ -2,6 +2,7 @@
 //! evidence, then claims against the reviewed source, then the platform, then the rebuild.
 
 mod compare;
+pub(crate) mod confirm;
 mod evidence;
 pub(crate) mod fetch;
 mod kept;

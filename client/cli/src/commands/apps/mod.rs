@@ -3,6 +3,7 @@
 pub(crate) mod build;
 mod check;
 mod describe;
+mod download_eif;
 mod logs;
 mod migrate_procfile;
 mod pin;
@@ -34,6 +35,8 @@ pub(crate) enum Command {
     Logs(logs::Args),
     /// Stop an enclave on this machine.
     Stop(stop::Args),
+    /// Fetch the image that a running app was deployed with, and check that it is that one.
+    DownloadEif(download_eif::Args),
     /// Write caution.hcl from a Procfile, with the same meaning.
     MigrateProcfile(migrate_procfile::Args),
 }
@@ -48,6 +51,7 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<u8, CliError> {
         Command::Ps => ps::run(context).map(|()| 0),
         Command::Logs(args) => logs::run(context, &args).map(|()| 0),
         Command::Stop(args) => stop::run(context, &args).map(|()| 0),
+        Command::DownloadEif(args) => download_eif::run(context, &args).map(|()| 0),
         Command::MigrateProcfile(args) => migrate_procfile::run(context, &args).map(|()| 0),
     }
 }
