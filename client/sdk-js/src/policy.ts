@@ -124,6 +124,10 @@ function readProfile(profile: ImagePcrs): Registers {
 }
 
 function readRegisters(registers: Readonly<Record<number, string>>): Registers {
+  // A `Map` or a number has no entries, and would ask nothing.
+  if (Object.prototype.toString.call(registers) !== "[object Object]") {
+    throw new TypeError("`registers` is no object of PCR numbers and values.");
+  }
   return Object.entries(registers).map(([text, value]) => {
     const register = Number(text);
     if (/^\d{1,2}$/.test(text) && String(register) === text && register < 32) return [register, pcr(register, value)];

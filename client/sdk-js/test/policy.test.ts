@@ -30,6 +30,8 @@ test("a question that is none is refused before anything is read", async () => {
     [{ registers: { 32: "a0".repeat(48) } }, /`32` is not a PCR number/],
     [{ registers: { "08": "a0".repeat(48) } }, /`08` is not a PCR number/],
     [{ registers: { 8: "a0" } }, /PCR8 is not 96 hex digits/],
+    [{ registers: new Map([[8, "a0".repeat(48)]]) }, /`registers` is no object/],
+    [{ registers: 8 }, /`registers` is no object/],
   ];
   for (const [slip, said] of slips) {
     await refusesTheQuestion(verify(new Uint8Array(), { ...live, ...slip } as Live), said);
