@@ -110,7 +110,7 @@ pub(crate) fn verify(context: &Context, request: &Request) -> Result<Outcome, Cl
         if request.pcrs.is_empty() {
             rebuilt = against_source(context, request, &asked, authenticated, &mut verdict)?;
         } else {
-            against_pcrs(&asked.target.name, &request.pcrs, authenticated, &mut verdict);
+            against_pcrs(&asked.subject(), &request.pcrs, authenticated, &mut verdict);
         }
     }
     Ok(Outcome { verdict, asked, is_authentic: authenticated.is_some(), rebuilt })
@@ -134,6 +134,20 @@ impl Asked {
         let roots = target::named_roots(context, request.trust.as_ref())?;
         let target = target::Target { url: bundle.url.clone(), name: bundle.name.clone(), roots };
         Ok(Self { target, answer: bundle.answer()?, recorded: Some(bundle) })
+    }
+
+    /// What the verdict is about, to begin a sentence with. Anybody can have written a bundle's name, as words of ours
+    /// too, so it is said that the bundle calls it that.
+    fn subject(&self) -> String {
+        let name = &self.target.name;
+        let is_name_char = |c: char| c.is_ascii_alphanumeric() || "-._:[]".contains(c);
+        match &self.recorded {
+            None => name.clone(),
+            Some(_) if (1..=255).contains(&name.len()) && name.chars().all(is_name_char) => {
+                format!("{name} (so the bundle calls it)")
+            }
+            Some(_) => "The enclave of the bundle".to_owned(),
+        }
     }
 }
 
@@ -167,7 +181,7 @@ fn against_source(
     enclave: &Authenticated,
     verdict: &mut Verdict,
 ) -> Result<Option<Rebuilt>, CliError> {
-    let name = &asked.target.name;
+    let name = &asked.subject();
     let Some(manifest) = enclave.bound_manifest(verdict) else { return Ok(None) };
     let reviewed = match source::review(context, &request.source, manifest.as_ref(), verdict) {
         Ok(Some(reviewed)) => reviewed,
@@ -176,7 +190,7 @@ fn against_source(
         Err(cause) if verdict.mode == Mode::Archived => {
             cannot_compare(cause, CheckName::Source, verdict);
             verdict
-                .conclude(format!("{name}'s evidence is authentic; it was not compared with source here."));
+                .conclude(format!("{name} gave authentic evidence; it was not compared with source here."));
             return Ok(None);
         }
         Err(cause) => return Err(cause),
@@ -193,8 +207,9 @@ fn against_source(
         }
         Err(cause) => {
             cannot_compare(cause, CheckName::Platform, verdict);
-            verdict
-                .conclude(format!("Which EnclaveOS release {name} runs on cannot be told on this machine."));
+            verdict.conclude(format!(
+                "{name}: which EnclaveOS release it runs on cannot be told on this machine."
+            ));
             return Ok(None);
         }
     };

@@ -224,8 +224,8 @@ impl Verdict {
         self.warnings.push(Warning { kind, message: printable(&message.into()), lines });
     }
 
-    /// Words of a manifest or document reach the verdict inside details and lines: none of them may
-    /// steer a terminal.
+    /// Words of a manifest, document or bundle reach the verdict inside headline, details and lines: none
+    /// of them may steer a terminal.
     fn push(&mut self, name: CheckName, status: Status, detail: &str, lines: &[String]) {
         let lines = lines.iter().map(|line| printable(line)).collect();
         self.checks.push(Check { name, status, detail: printable(detail), lines });
@@ -241,7 +241,7 @@ impl Verdict {
         }
         self.verified = self.failure.is_none();
         self.exit_code = self.failure.map_or(0, Exit::code);
-        self.headline = headline.into();
+        self.headline = printable(&headline.into());
     }
 
     /// Prints it, as one screen or as JSON.
@@ -356,5 +356,7 @@ mod tests {
         verdict.failed(Exit::SourceMismatch, CheckName::Source, "version `\u{202e}`", &[line]);
         assert_eq!(verdict.checks[0].detail, r"version `\u{202e}`");
         assert_eq!(verdict.checks[0].lines, [r"claimed \u{1b}[2J"]);
+        verdict.conclude("\u{1b}[2JVERIFIED\n  ✓ evidence");
+        assert_eq!(verdict.headline, r"\u{1b}[2JVERIFIED\u{a}  ✓ evidence");
     }
 }
