@@ -103,10 +103,23 @@ pub(super) fn is_loopback(url: &str) -> bool {
         || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
+/// A URL of [`attestation_url`]'s form without what may be a secret in it: what stands before `@`, and the query.
+/// Bundles and webhooks carry it to others.
+pub(super) fn shown(url: &str) -> String {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+    let (address, hidden) = match rest.find(['?', '#']) {
+        Some(at) => (&rest[..at], "?…"),
+        None => (rest, ""),
+    };
+    let (authority, path) = address.split_at(address.find('/').unwrap_or(address.len()));
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    format!("{scheme}://{host}{path}{hidden}")
+}
+
 fn unreachable(url: &str, cause: &str) -> CliError {
     CliError {
         exit: Exit::Unreachable,
-        message: format!("No evidence could be fetched from {url}."),
+        message: format!("No evidence could be fetched from {}.", shown(url)),
         causes: vec![cause.to_owned()],
         hint: Some("see whether the application runs: caution apps ps".into()),
     }
@@ -115,7 +128,7 @@ fn unreachable(url: &str, cause: &str) -> CliError {
 fn malformed(url: &str, cause: &str) -> CliError {
     CliError {
         exit: Exit::EvidenceInvalid,
-        message: format!("The answer of {url} is not an attestation response."),
+        message: format!("The answer of {} is not an attestation response.", shown(url)),
         causes: vec![excerpt(cause, MAX_SHOWN)],
         hint: Some("is this the application's /attestation address?".into()),
     }
@@ -132,6 +145,19 @@ mod tests {
         assert_eq!(attestation_url("https://a.b/x").unwrap(), "https://a.b/x");
         for bad in ["a.b", "ftp://a.b", "https://"] {
             assert_eq!(attestation_url(bad).unwrap_err().exit, Exit::Usage);
+        }
+    }
+
+    #[test]
+    fn passwords_and_tokens_of_an_address_are_not_repeated() {
+        for (url, safe) in [
+            ("https://me:secret@a.b:8443/attestation", "https://a.b:8443/attestation"),
+            ("https://a.b/x?token=secret/@c", "https://a.b/x?…"),
+            ("https://secret@c@a.b/@x#y", "https://a.b/@x?…"),
+            ("http://[::1]:49502/attestation", "http://[::1]:49502/attestation"),
+        ] {
+            assert_eq!(shown(url), safe);
+            assert!(!unreachable(url, "").message.contains("secret"), "{url}");
         }
     }
 

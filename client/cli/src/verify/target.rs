@@ -2,7 +2,7 @@
 
 use crate::Context;
 use crate::error::{CliError, Exit};
-use crate::verify::fetch::attestation_url;
+use crate::verify::fetch::{attestation_url, shown};
 use caution_attest::Roots;
 use caution_build::git::{GitError, Repository};
 use caution_host::Record;
@@ -10,7 +10,7 @@ use std::path::Path;
 
 /// An enclave to verify.
 pub(crate) struct Target {
-    /// Where `/attestation` answers.
+    /// Where `/attestation` answers. It may hold a password: others are told what [`shown`] leaves of it.
     pub url: String,
     /// What people call it.
     pub name: String,
@@ -63,7 +63,7 @@ pub(crate) fn resolve(
         (None, Some(_)) => dev_roots(context)?,
         (named, _) => named_roots(context, named)?,
     };
-    let name = local.map_or_else(|| host_of(&url).to_owned(), |record| record.name);
+    let name = local.map_or_else(|| host_of(&shown(&url)).to_owned(), |record| record.name);
     Ok(Target { url, name, roots })
 }
 

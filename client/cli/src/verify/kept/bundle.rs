@@ -4,7 +4,7 @@
 //! document vouches for; everything else is a record of what this program said then.
 
 use super::super::Asked;
-use super::super::fetch::{Fetched, MAX_SHOWN};
+use super::super::fetch::{Fetched, MAX_SHOWN, shown};
 use super::super::verdict::{Recorded, Verdict};
 use crate::commands::read_limited;
 use crate::error::{CliError, Exit};
@@ -71,7 +71,7 @@ impl Bundle {
             schema: SCHEMA.to_owned(),
             checked_at,
             tool: concat!("caution ", env!("CARGO_PKG_VERSION")).to_owned(),
-            url: asked.target.url.clone(),
+            url: shown(&asked.target.url),
             name: asked.target.name.clone(),
             nonce: answer.nonce,
             document: BASE64.encode(&answer.document),

@@ -67,7 +67,7 @@ impl<'a> Remote<'a> {
             full if full.starts_with("refs/") => vec![full.to_owned()],
             short => vec![format!("refs/heads/{short}"), format!("refs/tags/{short}")],
         };
-        let mut arguments = vec!["--quiet".to_owned(), "--".to_owned(), self.url.to_string()];
+        let mut arguments = vec!["--quiet".to_owned(), "--".to_owned(), self.url.as_str().to_owned()];
         arguments.extend(names.iter().flat_map(|name| [name.clone(), format!("{name}^{{}}")]));
         let answer = self.run(self.folder, "ls-remote", &arguments)?;
         let listed: Vec<(&str, &str)> = answer.lines().filter_map(|line| line.split_once('\t')).collect();
@@ -89,13 +89,13 @@ impl<'a> Remote<'a> {
     /// Fetches one commit with all its files; nothing before it where the server gives commits by their id.
     pub fn fetch_commit(&self, commit: &CommitId) -> Result<Repository, RemoteError> {
         let folder = self.fresh(commit)?;
-        let one = ["--depth=1".to_owned(), "--".to_owned(), self.url.to_string(), commit.to_string()];
+        let one = ["--depth=1".to_owned(), "--".to_owned(), self.url.as_str().to_owned(), commit.to_string()];
         match self.fetch(&folder, &one) {
             Ok(()) => {}
             // Such a server says no, or that it cannot do this, and may still have the commit under a name.
             Err(RemoteError::NoCommit { .. } | RemoteError::Failed { .. }) => {
                 let all = ["+refs/heads/*:refs/source/heads/*", "+refs/tags/*:refs/source/tags/*"];
-                let mut arguments = vec!["--".to_owned(), self.url.to_string()];
+                let mut arguments = vec!["--".to_owned(), self.url.as_str().to_owned()];
                 arguments.extend(all.map(str::to_owned));
                 self.fetch(&folder, &arguments)?;
             }
@@ -108,7 +108,7 @@ impl<'a> Remote<'a> {
     pub fn fetch_history(&self, tip: &Tip) -> Result<(Repository, CommitId), RemoteError> {
         let folder = self.fresh(&tip.commit)?;
         let what = format!("+{}:refs/source/tip", tip.name);
-        self.fetch(&folder, &["--".to_owned(), self.url.to_string(), what])?;
+        self.fetch(&folder, &["--".to_owned(), self.url.as_str().to_owned(), what])?;
         let repository = Repository::discover(&folder)?;
         let commit = repository.resolve("refs/source/tip")?;
         Ok((repository, commit))

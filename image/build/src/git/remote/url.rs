@@ -23,9 +23,13 @@ impl SourceUrl {
     }
 }
 
+/// For people and records: without the query, which may be a secret.
 impl fmt::Display for SourceUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
+        match self.text.split_once('?') {
+            Some((address, _)) => write!(f, "{address}?…"),
+            None => f.write_str(&self.text),
+        }
     }
 }
 
@@ -33,7 +37,14 @@ impl std::str::FromStr for SourceUrl {
     type Err = RemoteError;
 
     fn from_str(text: &str) -> Result<Self, RemoteError> {
-        let refused = |fault| RemoteError::Url { url: excerpt(text, MAX_SHOWN), fault };
+        let refused = |fault| {
+            let hidden = text.split_once("://").zip(text.split_once('@'));
+            let url = match (fault, hidden) {
+                (UrlFault::Password, Some(((scheme, _), (_, host)))) => format!("{scheme}://…@{host}"),
+                _ => text.to_owned(),
+            };
+            RemoteError::Url { url: excerpt(&url, MAX_SHOWN), fault }
+        };
         if text.len() > MAX_BYTES || text.chars().any(|c| c.is_whitespace() || c.is_control()) {
             return Err(refused(UrlFault::Malformed));
         }
@@ -156,6 +167,7 @@ mod tests {
         ] {
             let url: SourceUrl = text.parse().expect(text);
             assert_eq!((url.is_archive(), url.as_str()), (is_archive, text));
+            assert!(!url.to_string().contains("token"));
         }
     }
 
@@ -189,6 +201,7 @@ mod tests {
                 matches!(error, RemoteError::Url { fault, .. } if fault == expected),
                 "{text}: {error:?}"
             );
+            assert!(!error.to_string().contains("secret"), "{error}");
             assert!(error.fix().is_some());
         }
         assert!(format!("https://a/{}", "b".repeat(3000)).parse::<SourceUrl>().is_err());
