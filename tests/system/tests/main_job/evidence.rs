@@ -87,6 +87,18 @@ fn rollback(running: &Running, bundle: &Path, root: &Path) {
     assert_eq!(verdict["warnings"][0]["kind"], "rollback", "a warning does not make itself the reference");
     let stated = running.machine.caution(root, &["verify", "--json", "--commit", &runs]).expect(0).json();
     assert_eq!(stated["warnings"], Json::Array(vec![]));
+
+    // An enclave that was given no manifest claims no commit: what it was compared with then counts all the same.
+    json["verdict"]["commit"] = newer.trim().into();
+    json["manifest"] = Json::Null;
+    fs::write(&later, json.to_string()).unwrap();
+    let verdict = running.machine.caution(root, &["verify", "--json"]).expect(0).json();
+    assert_eq!(verdict["warnings"][0]["kind"], "rollback");
+    // Nor is a warning got rid of by a history that lost the commit.
+    json["verdict"]["commit"] = "f".repeat(40).into();
+    fs::write(&later, json.to_string()).unwrap();
+    let verdict = running.machine.caution(root, &["verify", "--json"]).expect(0).json();
+    assert_eq!(verdict["warnings"][0]["kind"], "other_history");
     fs::remove_file(later).unwrap();
 }
 

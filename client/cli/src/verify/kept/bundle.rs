@@ -12,18 +12,19 @@ use crate::own_folder::{self, Found};
 use caution_abi::manifest::Manifest;
 use caution_appspec::excerpt;
 use caution_attest::limits;
+use caution_build::git::CommitId;
 use caution_measure::{Nonce, Sha256Digest};
 use data_encoding::BASE64;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// The schema's name and version.
 const SCHEMA: &str = "caution.evidence/1";
 /// Inside `.caution/`.
 const FOLDER: &str = "evidence";
-/// How many names of the folder are looked at, and how many of the newest are read.
-const MAX_NAMES: usize = 10_000;
-const MAX_READ: usize = 100;
+/// How many bundles of the folder are looked at, the newest.
+const MAX_LOOKED_AT: usize = 10_000;
 
 /// What was asked, answered and concluded.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -127,10 +128,11 @@ impl Bundle {
         }
     }
 
-    /// The commit that its manifest claims.
-    pub(super) fn claimed_commit(&self) -> Option<String> {
-        let manifest = Manifest::from_bytes(self.manifest.as_deref()?.as_bytes()).ok()?;
-        Some(manifest.app_source?.commit)
+    /// The commit that its manifest claims; of an enclave that claimed none, the one that it was compared with.
+    pub(super) fn commit(&self) -> Option<CommitId> {
+        let manifest = self.manifest.as_deref().and_then(|text| Manifest::from_bytes(text.as_bytes()).ok());
+        let claimed = manifest.and_then(|manifest| manifest.app_source).map(|source| source.commit);
+        claimed.as_deref().or_else(|| self.verdict["commit"].as_str())?.parse().ok()
     }
 
     /// Whether the verdict then was "verified", without a warning.
@@ -155,16 +157,20 @@ impl Bundle {
 
     /// The newest bundle of a checkout about an enclave of this name that was verified, without a warning.
     ///
-    /// Files that are something else are passed over: a checkout can hold anything.
+    /// Files that are something else are passed over: a checkout can hold anything. Each run with a warning leaves a
+    /// bundle as well, so the one that is looked for can lie far below.
     pub(super) fn last_verified(checkout: &Path, name: &str) -> Option<Self> {
         let folder = own_folder::existing_below(checkout, FOLDER)?;
-        let mut names: Vec<PathBuf> =
-            std::fs::read_dir(folder).ok()?.take(MAX_NAMES).flatten().map(|entry| entry.path()).collect();
-        names.sort_unstable();
+        let mut names = BTreeSet::new();
+        for entry in std::fs::read_dir(folder).ok()?.flatten() {
+            names.insert(entry.path());
+            if names.len() > MAX_LOOKED_AT {
+                names.pop_first();
+            }
+        }
         names
             .iter()
             .rev()
-            .take(MAX_READ)
             .filter_map(|path| match own_folder::read(path) {
                 Ok(Found::File(bytes)) => Self::from_bytes(&bytes).ok(),
                 _ => None,
@@ -236,5 +242,24 @@ mod tests {
         std::fs::write(dir.path().join(".caution/evidence/zzz"), "something else").unwrap();
         let last = Bundle::last_verified(dir.path(), "here").unwrap();
         assert_eq!(last.checked_at.to_string(), "2026-11-20T10:00:00Z");
+
+        // However often somebody looks at a warning, it does not go away by itself.
+        let warned = json!({"verified": true, "warnings": [{}]});
+        for second in 0..300 {
+            let time = format!("2026-11-21T00:{:02}:{:02}Z", second / 60, second % 60);
+            bundle(&time, "here", warned.clone()).save(dir.path()).unwrap();
+        }
+        let last = Bundle::last_verified(dir.path(), "here").unwrap();
+        assert_eq!(last.checked_at.to_string(), "2026-11-20T10:00:00Z");
+    }
+
+    /// A host need not hand over a manifest: what it was compared with then is remembered all the same.
+    #[test]
+    fn the_commit_of_a_bundle_is_known_without_a_manifest() {
+        let id = "c0".repeat(20);
+        let none = bundle("2026-11-20T09:00:00Z", "here", json!({"verified": true, "commit": id}));
+        assert_eq!(none.commit().unwrap().as_str(), id);
+        let odd = bundle("2026-11-20T09:00:00Z", "here", json!({"verified": true, "commit": "--all"}));
+        assert!(odd.commit().is_none());
     }
 }

@@ -10,7 +10,7 @@ use crate::Context;
 use crate::error::{CliError, Exit};
 use crate::own_folder;
 pub(super) use bundle::{Bundle, RebuiltDigests};
-use caution_build::git::{Between, CommitId, Repository};
+use caution_build::git::{Between, Repository};
 use std::path::Path;
 
 /// Commits listed between the one that runs and the one that was verified last.
@@ -70,16 +70,15 @@ pub(super) fn warn_of_rollback(
     let Some(last) = Bundle::last_verified(checkout, &asked.target.name).filter(|_| !stated) else {
         return Ok(());
     };
-    // A bundle comes from a folder that anybody may have filled: its commit is an id of this repository, or nothing.
-    let Some(before) = last.claimed_commit().and_then(|claimed| claimed.parse::<CommitId>().ok()) else {
-        return Ok(());
-    };
-    if before == *runs || !repo.contains(&before)? || repo.is_ancestor(&before, runs)? {
+    let Some(before) = last.commit() else { return Ok(()) };
+    // A rewritten history loses commits altogether.
+    let is_here = repo.contains(&before)?;
+    if before == *runs || (is_here && repo.is_ancestor(&before, runs)?) {
         return Ok(());
     }
     let (then, short, fix) =
         (last.checked_at, before.short(), format!("fix: state what you expect: --commit {}", runs.short()));
-    if repo.is_ancestor(runs, &before)? {
+    if is_here && repo.is_ancestor(runs, &before)? {
         let Between { count, mut newest } = repo.between(runs, &before, SHOWN)?;
         if count > newest.len() {
             newest.push(format!("… and {} more", count - newest.len()));
