@@ -10,9 +10,7 @@ use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 
 /// Forges send from an address to another one of theirs, over https still.
 const MAX_REDIRECTS: u32 = 5;
-/// For connecting, and for the whole: half an hour, in which a gibibyte comes at 5 Mbit/s.
 const CONNECT: Duration = Duration::from_mins(1);
-const WHOLE: Duration = Duration::from_mins(30);
 
 /// Fetches the archive into a file of `folder`, which it returns. Nobody is told who asks: there is no name or
 /// password for archives.
@@ -33,7 +31,7 @@ pub(super) fn download(
         .https_only(true)
         .max_redirects(MAX_REDIRECTS)
         .timeout_connect(Some(CONNECT))
-        .timeout_global(Some(WHOLE))
+        .timeout_global(Some(remote.time_left()))
         .tls_config(tls)
         .http_status_as_error(false)
         .build()

@@ -10,6 +10,7 @@ use caution_appspec::excerpt;
 use caution_build::git::{CommitId, Remote, RemoteError, RemoteLimits, Repository, SourceUrl, Tip};
 use std::io::IsTerminal as _;
 use std::path::Path;
+use std::time::Instant;
 
 /// Source from `--app-source-url`.
 pub(super) fn named_by_caller(
@@ -19,13 +20,15 @@ pub(super) fn named_by_caller(
     claimed: Option<&AppSource>,
 ) -> Result<Found, Stop> {
     let claimed = claimed_commit(claimed)?;
-    fetch(context, wish, url, claimed.as_ref(), &format!("from {url}")).map_err(|failed| match failed {
+    let address = Address { url, from: &format!("from {url}"), limits: RemoteLimits::of(wish.max_bytes) };
+    fetch(context, wish, &address, claimed.as_ref()).map_err(|failed| match failed {
         Failed::Stop(stop) => stop,
         Failed::Remote(error) => refused(&error).into(),
     })
 }
 
-/// Source from the first address of the manifest that has it.
+/// Source from the first address of the manifest that has it. All of them together get the time of one: whoever runs
+/// the enclave chose them, and a verifier that waits tells nobody of a change.
 pub(super) fn named_by_enclave(
     context: &Context,
     wish: &Wish,
@@ -33,16 +36,20 @@ pub(super) fn named_by_enclave(
     claimed: Option<&AppSource>,
 ) -> Result<Found, Stop> {
     let claimed = claimed_commit(claimed)?;
-    let (mut failures, mut all_lack_it) = (Vec::new(), true);
-    for text in urls {
+    let (mut failures, mut all_lack_it) = (Vec::new(), urls.len() <= MAX_ADDRESSES);
+    let (limits, started) = (RemoteLimits::of(wish.max_bytes), Instant::now());
+    for text in urls.iter().take(MAX_ADDRESSES) {
+        let limits = RemoteLimits { whole: limits.whole.saturating_sub(started.elapsed()), ..limits };
+        if limits.whole.is_zero() {
+            break;
+        }
         let from = format!(
             "from {}, an address that only the enclave named: review what is there",
             excerpt(text, MAX_SHOWN)
         );
-        let fetched = text
-            .parse::<SourceUrl>()
-            .map_err(Failed::Remote)
-            .and_then(|url| fetch(context, wish, &url, claimed.as_ref(), &from));
+        let fetched = text.parse::<SourceUrl>().map_err(Failed::Remote).and_then(|url| {
+            fetch(context, wish, &Address { url: &url, from: &from, limits }, claimed.as_ref())
+        });
         match fetched {
             Ok(found) => return Ok(found),
             Err(Failed::Stop(Stop::Refused(refusal))) if refusal.exit == Exit::CannotReproduce => {
@@ -57,6 +64,9 @@ pub(super) fn named_by_enclave(
         }
         context.terminal.note(failures.last().map_or("", String::as_str));
     }
+    if let Some(more @ 1..) = urls.len().checked_sub(MAX_ADDRESSES) {
+        failures.push(format!("{more} more addresses were not asked"));
+    }
     failures.push(
         "fix: cd into a checkout of the application's source, or name its address with --app-source-url URL"
             .into(),
@@ -68,6 +78,17 @@ pub(super) fn named_by_enclave(
         headline: "The source could not be fetched, so there is nothing to compare with.".into(),
     }
     .into())
+}
+
+/// How many addresses of a manifest are asked.
+const MAX_ADDRESSES: usize = 16;
+
+/// An address to ask.
+struct Address<'a> {
+    url: &'a SourceUrl,
+    /// What the verdict says about where the source is from.
+    from: &'a str,
+    limits: RemoteLimits,
 }
 
 /// Why an address gave no source: a reason to try the next one, or the end.
@@ -91,12 +112,11 @@ impl<E: Into<Stop>> From<E> for Failed {
 fn fetch(
     context: &Context,
     wish: &Wish,
-    url: &SourceUrl,
+    address: &Address<'_>,
     claimed: Option<&CommitId>,
-    from: &str,
 ) -> Result<Found, Failed> {
+    let Address { url, from, limits } = *address;
     let scratch = Scratch::new(&context.config.cache)?;
-    let limits = RemoteLimits { bytes: wish.max_bytes, ..RemoteLimits::default() };
     let may_ask = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
     let remote = Remote::new(url, scratch.path(), limits, may_ask);
     context.terminal.note(&format!("fetching the source from {url}"));

@@ -91,6 +91,14 @@ pub enum RemoteError {
         /// The limit in seconds.
         seconds: u64,
     },
+    /// The server kept talking, and was not done in time.
+    #[error("{url} was not done after {seconds} seconds.")]
+    TooSlow {
+        /// The address.
+        url: String,
+        /// The limit in seconds.
+        seconds: u64,
+    },
     /// git found objects that are not what they should be.
     #[error("What {url} sends is no sound git repository: {said}.")]
     Damaged {
@@ -144,7 +152,7 @@ impl RemoteError {
             Self::NoRef { url, .. } => format!("see what there is: git ls-remote {url}"),
             Self::Ambiguous { name, .. } => format!("say refs/heads/{name} or refs/tags/{name}"),
             Self::TooLarge { url, .. } => format!("git clone {url}, then verify in the clone"),
-            Self::Stalled { .. } => "try again, or clone it another way and verify in the clone".into(),
+            Self::Stalled { .. } | Self::TooSlow { .. } => "try again, or clone it another way and verify in the clone".into(),
             Self::Damaged { .. } => "ask whoever keeps it to run `git fsck`".into(),
             Self::Git(error) => return error.fix(),
             _ => return None,

@@ -16,7 +16,7 @@ use super::{CommitId, GitError, Repository};
 use crate::process::{command, find_program};
 use caution_appspec::excerpt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How much is fetched, and how long is waited for it.
 #[derive(Debug, Clone, Copy)]
@@ -25,11 +25,26 @@ pub struct RemoteLimits {
     pub bytes: u64,
     /// How long a server may send nothing: ten minutes.
     pub silence: Duration,
+    /// How long everything that is asked of one [`Remote`] may take: half an hour for each gibibyte, which then
+    /// comes at 5 Mbit/s.
+    pub whole: Duration,
+}
+
+impl RemoteLimits {
+    /// For so many bytes at most.
+    pub fn of(bytes: u64) -> Self {
+        let gibibytes = u32::try_from(bytes.div_ceil(1 << 30)).unwrap_or(u32::MAX);
+        Self {
+            bytes,
+            silence: Duration::from_mins(10),
+            whole: Duration::from_mins(30).saturating_mul(gibibytes),
+        }
+    }
 }
 
 impl Default for RemoteLimits {
     fn default() -> Self {
-        Self { bytes: 1 << 30, silence: Duration::from_mins(10) }
+        Self::of(1 << 30)
     }
 }
 
@@ -49,14 +64,15 @@ pub struct Remote<'a> {
     /// Where everything that is fetched goes; private to the caller.
     folder: &'a Path,
     limits: RemoteLimits,
+    started: Instant,
     /// Whether somebody is there to answer questions for names and passwords.
     may_ask: bool,
 }
 
 impl<'a> Remote<'a> {
     /// A repository to be fetched into the existing folder, of which nothing is asked yet.
-    pub const fn new(url: &'a SourceUrl, folder: &'a Path, limits: RemoteLimits, may_ask: bool) -> Self {
-        Self { url, folder, limits, may_ask }
+    pub fn new(url: &'a SourceUrl, folder: &'a Path, limits: RemoteLimits, may_ask: bool) -> Self {
+        Self { url, folder, limits, started: Instant::now(), may_ask }
     }
 
     /// What a branch, a tag or `HEAD` of the repository is now.
@@ -114,6 +130,11 @@ impl<'a> Remote<'a> {
         Ok((repository, commit))
     }
 
+    /// How long fetching may still take.
+    pub fn time_left(&self) -> Duration {
+        self.limits.whole.saturating_sub(self.started.elapsed())
+    }
+
     /// The file of certificates that git trusts for this address, where the user named one.
     pub fn authorities(&self) -> Result<Option<PathBuf>, RemoteError> {
         let arguments = ["--type=path", "--get-urlmatch", "http.sslCAInfo", self.url.as_str()];
@@ -168,12 +189,16 @@ impl<'a> Remote<'a> {
     fn run(&self, folder: &Path, subcommand: &str, arguments: &[String]) -> Result<String, RemoteError> {
         let mut git = self.git(folder, subcommand)?;
         git.args(arguments);
-        let output = run::run(&git, self.folder, self.limits, self.may_ask)?;
+        let limits = RemoteLimits { whole: self.time_left(), ..self.limits };
+        let output = run::run(&git, self.folder, limits, self.may_ask)?;
         let url = || self.url.to_string();
         match output {
             run::Outcome::Done(text) => Ok(text),
             run::Outcome::Stalled => {
                 Err(RemoteError::Stalled { url: url(), seconds: self.limits.silence.as_secs() })
+            }
+            run::Outcome::TooSlow => {
+                Err(RemoteError::TooSlow { url: url(), seconds: self.limits.whole.as_secs() })
             }
             run::Outcome::Failed(said) => Err(self.failure(&said, arguments)),
         }

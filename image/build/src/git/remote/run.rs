@@ -1,4 +1,4 @@
-//! Running git where a stranger decides what it gets: bounded in bytes and in silence.
+//! Running git where a stranger decides what it gets: bounded in bytes, in silence and in time.
 
 use super::{GitError, RemoteError, RemoteLimits};
 use nix::sys::signal::{Signal, kill, killpg};
@@ -9,6 +9,7 @@ use std::io::Read as _;
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::time::Instant;
 
 /// How it went.
 pub(super) enum Outcome {
@@ -18,6 +19,8 @@ pub(super) enum Outcome {
     Failed(String),
     /// It wrote nothing for as long as that may be.
     Stalled,
+    /// It wrote, and was not done in the time that the whole may take.
+    TooSlow,
 }
 
 /// Runs git to its end. It writes into files of `folder`, not into pipes: a helper that outlives it, as a
@@ -41,13 +44,19 @@ pub(super) fn run(
         // Nobody listens any more when the other side has failed.
         let _ = ended.send(());
     });
-    let mut seen = 0;
-    let mut stalled = false;
-    while let Err(RecvTimeoutError::Timeout) = wait.recv_timeout(limits.silence) {
+    let started = Instant::now();
+    let (mut seen, mut end) = (0, None);
+    loop {
+        let left = limits.whole.saturating_sub(started.elapsed());
+        let Err(RecvTimeoutError::Timeout) = wait.recv_timeout(left.min(limits.silence)) else { break };
         let written = length(&out) + length(&err);
-        stalled = written == seen;
+        if started.elapsed() >= limits.whole {
+            end = Some(Outcome::TooSlow);
+        } else if written == seen {
+            end = Some(Outcome::Stalled);
+        }
         seen = written;
-        if stalled {
+        if end.is_some() {
             // One that may ask shares its group with us, and takes its helpers along when asked to end.
             let _ = if may_ask { kill(pid, Signal::SIGTERM) } else { killpg(pid, Signal::SIGKILL) };
             break;
@@ -55,7 +64,7 @@ pub(super) fn run(
     }
     let status = child.wait().map_err(GitError::Process)?;
     let _ = watch.join();
-    if stalled { Ok(Outcome::Stalled) } else { outcome(status, &out, &err) }
+    end.map_or_else(|| outcome(status, &out, &err), Ok)
 }
 
 fn outcome(status: ExitStatus, out: &Path, err: &Path) -> Result<Outcome, RemoteError> {

@@ -33,6 +33,18 @@ fn nobody_listening_is_named() {
     assert!(matches!(error, RemoteError::Unreachable { .. }), "{error:?}");
 }
 
+/// A word now and then is no silence.
+#[test]
+fn a_server_that_only_keeps_talking_is_left() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", "while :; do echo remote: soon >&2; sleep 0.1; done"]).env("PATH", "/usr/bin:/bin");
+    let limits = RemoteLimits { whole: Duration::from_secs(2), ..limits(1) };
+    let outcome = run::run(&command, folder.path(), limits, false).expect("runs");
+    assert!(matches!(outcome, run::Outcome::TooSlow));
+    assert!(RemoteLimits::of(u64::MAX).whole > RemoteLimits::default().whole);
+}
+
 #[test]
 fn no_file_grows_beyond_the_limit() {
     let folder = tempfile::tempdir().expect("a temporary folder");
