@@ -3,7 +3,7 @@
 //! Members go straight into `git fast-import`: nothing is extracted, so no link is followed and no filter runs,
 //! and files keep their bytes. What git itself never archives is refused by name.
 
-use super::export::{MAX_FILES, MAX_FOLDERS, MAX_TOTAL_BYTES, check_path};
+use super::export::{MAX_ALL_PATHS, MAX_FILES, MAX_FOLDERS, MAX_TOTAL_BYTES, check_path};
 use super::plumbing::Git;
 use super::{CommitId, GitError, Repository};
 use caution_appspec::excerpt;
@@ -169,6 +169,7 @@ struct Entries {
     leaves: BTreeMap<Vec<u8>, Entry>,
     folders: BTreeSet<Vec<u8>>,
     bytes: u64,
+    path_bytes: u64,
 }
 
 impl Entries {
@@ -181,6 +182,8 @@ impl Entries {
             return Ok(Content::None);
         }
         check_path(Path::new(OsStr::from_bytes(path))).map_err(|why| bad_path(path, why))?;
+        self.path_bytes += path.len() as u64;
+        limit("bytes in all paths", self.path_bytes, MAX_ALL_PATHS)?;
         let (mode, content) = match kind {
             MemberKind::Directory => {
                 self.folders.insert(path.to_vec());
@@ -212,14 +215,13 @@ impl Entries {
 
     /// The leaves, without the one folder around them, if there is one.
     fn finish(mut self) -> Result<BTreeMap<Vec<u8>, Entry>, ArchiveError> {
-        let parents: BTreeSet<&[u8]> = self.leaves.keys().flat_map(|path| parents(path)).collect();
+        let parents = folders(self.leaves.keys())?;
         if let Some(both) = self.leaves.keys().find(|path| parents.contains(&path[..])) {
             return Err(bad_path(both, "it is both a file and a folder"));
         }
         if let Some(empty) = self.folders.iter().find(|folder| !parents.contains(&folder[..])) {
             return Err(ArchiveError::EmptyFolder(shown(empty)));
         }
-        limit("folders", parents.len() as u64, MAX_FOLDERS)?;
         let first = self.leaves.keys().next().ok_or(ArchiveError::Empty)?;
         let top = first.iter().position(|b| *b == b'/').map(|end| first[..=end].to_vec());
         if let Some(top) = top.filter(|top| self.leaves.keys().all(|path| path.starts_with(top))) {
@@ -230,9 +232,20 @@ impl Entries {
     }
 }
 
-/// Every folder above a path.
-fn parents(path: &[u8]) -> impl Iterator<Item = &[u8]> {
-    path.iter().enumerate().filter(|(_, b)| **b == b'/').map(|(at, _)| &path[..at])
+/// Every folder above these paths. A path of some thousand bytes can name a thousand, so they are counted as they come.
+fn folders<'p>(paths: impl Iterator<Item = &'p Vec<u8>>) -> Result<BTreeSet<&'p [u8]>, ArchiveError> {
+    let mut found = BTreeSet::new();
+    for path in paths {
+        let ends = path.iter().enumerate().filter(|(_, b)| **b == b'/').map(|(at, _)| at);
+        // The deepest first: above one that was found before there is nothing new.
+        for end in ends.rev() {
+            if !found.insert(&path[..end]) {
+                break;
+            }
+        }
+        limit("folders", found.len() as u64, MAX_FOLDERS)?;
+    }
+    Ok(found)
 }
 
 fn limit(what: &'static str, found: u64, limit: u64) -> Result<(), ArchiveError> {

@@ -19,6 +19,8 @@ pub(super) const MAX_FILES: u64 = 500_000;
 pub(super) const MAX_FOLDERS: u64 = 100_000;
 /// Most bytes all files together may have.
 pub(super) const MAX_TOTAL_BYTES: u64 = 16 << 30;
+/// Most bytes all paths together may have: 500,000 of 268 bytes each.
+pub(super) const MAX_ALL_PATHS: u64 = 128 << 20;
 /// Longest path, in bytes (Linux `PATH_MAX`, with room for where the export lies).
 const MAX_PATH_BYTES: usize = 3_500;
 /// Modification time of everything: 1980-01-02T00:00:00Z, the earliest that zip archives hold in
@@ -83,7 +85,7 @@ fn list(objects: &mut Objects, commit: &CommitId) -> Result<Vec<TreeEntry>, GitE
     let mut leaves = Vec::new();
     let mut folders = vec![(PathBuf::new(), objects.tree_of(commit)?.ok_or_else(missing)?)];
     // Small trees can name each other so that they unfold to more folders than there are atoms.
-    let mut unfolded = 0u64;
+    let (mut unfolded, mut path_bytes) = (0u64, 0u64);
     while let Some((prefix, id)) = folders.pop() {
         unfolded += 1;
         if unfolded + folders.len() as u64 > MAX_FOLDERS {
@@ -93,6 +95,10 @@ fn list(objects: &mut Objects, commit: &CommitId) -> Result<Vec<TreeEntry>, GitE
             let path = prefix.join(&entry.path);
             if path.as_os_str().len() > MAX_PATH_BYTES {
                 return Err(too_much("bytes in one path", MAX_PATH_BYTES as u64));
+            }
+            path_bytes += path.as_os_str().len() as u64;
+            if path_bytes > MAX_ALL_PATHS {
+                return Err(too_much("bytes in all paths", MAX_ALL_PATHS));
             }
             if entry.kind == Kind::Tree {
                 folders.push((path, entry.id));

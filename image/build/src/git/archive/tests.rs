@@ -131,6 +131,21 @@ fn one_folder_around_everything_is_left_out_and_two_are_not() {
     assert_eq!(names(&[member(b'5', "./", "", 0o755), file("./a")]), ["a"]);
 }
 
+/// Paths compress to next to nothing, and each of these is held in memory.
+#[test]
+fn paths_that_fill_the_memory_are_refused() {
+    let file = MemberKind::File { size: 0, holes: None };
+    let refused = |count: u64, rest: &str, what: &str| {
+        let mut entries = Entries::default();
+        let path = |number: u64| format!("{number}/{rest}").into_bytes();
+        let added = (0..count).try_for_each(|number| entries.add(&path(number), &file, 0o644).map(drop));
+        let error = added.and_then(|()| entries.finish().map(drop)).expect_err(what);
+        assert!(matches!(error, ArchiveError::TooMuch { what: found, .. } if found == what), "{error:?}");
+    };
+    refused(42_000, &(("n".repeat(250) + "/").repeat(13) + "a"), "bytes in all paths");
+    refused(500, &("a/".repeat(999) + "b"), "folders");
+}
+
 #[test]
 fn an_archive_that_ends_early_leaves_no_source() {
     let whole = member(b'0', "a", &"x".repeat(4000), 0o644);
