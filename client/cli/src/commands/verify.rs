@@ -8,10 +8,15 @@ use crate::verify::origin::Wish;
 use crate::verify::target::{self, TrustRoot};
 use crate::verify::watch::{Watch, Webhook, watch};
 use crate::verify::{Request, fetch, verify};
+use caution_appspec::excerpt;
 use caution_attest::Evidence;
 use caution_build::EngineName;
 use caution_build::git::{RemoteError, SourceUrl};
 use caution_measure::{ImagePcrs, Measurements, Pcr, PcrIndex};
+use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
+use serde_json::value::RawValue;
+use std::collections::BTreeMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -221,26 +226,62 @@ fn parse_release(text: &str) -> Result<Pcr, String> {
 }
 
 /// `{"pcr0", "pcr1", "pcr2", …}`, as `trusted_hashes.json` has it, or `{"Measurements": {"PCR0", …}}`, as nitro-cli
-/// and `eif_build` print it; and PCR8 where the signer is to be the same too. More keys are fine.
+/// and `eif_build` print it; and PCR8 where the signer is to be the same too. More keys are fine, other than a second value
+/// for one of these registers, which would be passed over.
 fn pcrs_from_json(text: &str) -> Result<ImagePcrs, String> {
-    let json: serde_json::Value = serde_json::from_str(text).map_err(|e| e.to_string())?;
-    let (json, upper) = match &json["Measurements"] {
-        serde_json::Value::Object(_) => (&json["Measurements"], true),
-        _ => (&json, false),
+    let outer: Members = serde_json::from_str(text).map_err(|e| e.to_string())?;
+    let inner = outer.0.get("Measurements").map(|value| value.get()).filter(|text| text.starts_with('{'));
+    let inner: Option<Members> =
+        inner.map(serde_json::from_str).transpose().map_err(|e| format!("`Measurements`: {e}"))?;
+    let (members, prefix) = inner.as_ref().map_or((&outer, "pcr"), |inner| (inner, "PCR"));
+    let compared = [0, 1, 2, 8].map(|number| format!("{prefix}{number}"));
+    let is_one = |name: &str| compared.iter().any(|register| register.eq_ignore_ascii_case(name));
+    let outside = if inner.is_some() { &outer.0 } else { &BTreeMap::new() };
+    let mut odd = members.0.keys().filter(|name| !compared.contains(name)).chain(outside.keys());
+    if let Some(name) = odd.find(|name| is_one(name)) {
+        return Err(format!("`{name}` would be passed over beside `{prefix}0`"));
+    }
+    let pcr = |name: &str| match members.0.get(name).map(|value| value.get()) {
+        None | Some("null") => Err(format!("`{name}` is missing")),
+        Some(value) => serde_json::from_str::<String>(value)
+            .map_err(|_| format!("`{name}` is not text"))?
+            .parse::<Pcr>()
+            .map_err(|e| format!("`{name}`: {e}")),
     };
-    let pcr = |name: &str| {
-        let name = &if upper { name.to_uppercase() } else { name.to_owned() };
-        let text = match &json[name] {
-            serde_json::Value::String(text) => text,
-            serde_json::Value::Null => return Err(format!("`{name}` is missing")),
-            _ => return Err(format!("`{name}` is not text")),
-        };
-        text.parse().map_err(|e| format!("`{name}`: {e}"))
-    };
+    let [pcr0, pcr1, pcr2, pcr8] = &compared;
+    let has_signer = members.0.get(pcr8).is_some_and(|value| value.get() != "null");
     Ok(ImagePcrs {
-        measurements: Measurements { pcr0: pcr("pcr0")?, pcr1: pcr("pcr1")?, pcr2: pcr("pcr2")? },
-        pcr8: if json[if upper { "PCR8" } else { "pcr8" }].is_null() { None } else { Some(pcr("pcr8")?) },
+        measurements: Measurements { pcr0: pcr(pcr0)?, pcr1: pcr(pcr1)?, pcr2: pcr(pcr2)? },
+        pcr8: has_signer.then(|| pcr(pcr8)).transpose()?,
     })
+}
+
+/// A JSON object whose names stand once each. Of two values `serde_json::Value` keeps the last, and people read the first.
+struct Members(BTreeMap<String, Box<RawValue>>);
+
+impl<'de> Deserialize<'de> for Members {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Object;
+        impl<'de> Visitor<'de> for Object {
+            type Value = Members;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
+                let mut members = BTreeMap::new();
+                while let Some((name, value)) = map.next_entry::<String, Box<RawValue>>()? {
+                    if members.contains_key(&name) {
+                        return Err(A::Error::custom(format_args!("`{}` stands twice", excerpt(&name, 60))));
+                    }
+                    members.insert(name, value);
+                }
+                Ok(Members(members))
+            }
+        }
+        deserializer.deserialize_map(Object)
+    }
 }
 
 #[cfg(test)]
@@ -270,6 +311,34 @@ mod tests {
         ] {
             std::fs::write(&file, &text).unwrap();
             assert_eq!(read_pcrs(&file).map_err(|e| e.exit).is_ok(), ok, "{text}");
+        }
+    }
+
+    #[test]
+    fn no_register_stands_twice_or_is_passed_over() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("pcrs");
+        let (one, two) = ("11".repeat(48), "22".repeat(48));
+        let flat = format!(r#""pcr0":"{one}","pcr1":"{one}","pcr2":"{one}""#);
+        let nested = format!(r#""Measurements":{{{}}}"#, flat.to_uppercase());
+        for (text, said) in [
+            (format!(r#"{{{flat},"pcr2":"{two}"}}"#), "`pcr2` stands twice"),
+            (format!(r#"{{{flat},"PCR8":"{two}"}}"#), "`PCR8` would be passed over"),
+            (format!("{{{flat},{nested}}}"), "`pcr0` would be passed over"),
+            (format!(r#"{{{nested},"PCR2":"{two}"}}"#), "`PCR2` would be passed over"),
+            (format!("{{{nested},{nested}}}"), "`Measurements` stands twice"),
+            (format!(r#"{{"Measurements":{{{}}}}}"#, flat.replace('p', "P")), "`Pcr0` would be passed over"),
+            (format!("{{{flat}}} {{}}"), "trailing characters"),
+        ] {
+            std::fs::write(&file, &text).unwrap();
+            let causes = read_pcrs(&file).unwrap_err().causes;
+            assert!(causes[0].contains(said), "{causes:?}, expected {said}");
+        }
+        for text in
+            [format!(r#"{{{flat},"Measurements":null,"pcr3":"{two}"}}"#), format!("{{{nested},\"x\":1}}")]
+        {
+            std::fs::write(&file, &text).unwrap();
+            assert_eq!(read_pcrs(&file).unwrap().measurements.pcr2.to_string(), one);
         }
     }
 
