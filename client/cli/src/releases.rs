@@ -6,7 +6,7 @@ use crate::own_folder::{self, Found};
 use caution_enclaveos::{KnownError, KnownReleases, ListKeys, MAX_LIST};
 use data_encoding::BASE64;
 use std::ffi::OsString;
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 /// The list that counts, and where it comes from.
@@ -72,10 +72,15 @@ impl Lists {
         let signature = crate::commands::read_limited(Path::new(&signature_file), MAX_SIGNATURE)?;
         let list = self.keys.open(&bytes, &signature)?;
         let place = self.place.clone();
-        self.known()?.list.check_follows(&list)?;
         let folder = place.parent().unwrap_or(Path::new("."));
         fs::create_dir_all(folder)
             .map_err(|e| CliError::io("The state folder cannot be created", folder, &e))?;
+        // Between the look at what is known and the new file nobody else puts a newer one there, which would go.
+        let lock = place.with_extension("lock");
+        let _turn = File::create(&lock)
+            .and_then(|file| file.lock().map(|()| file))
+            .map_err(|e| CliError::io("The list of EnclaveOS releases cannot be locked", &lock, &e))?;
+        self.known()?.list.check_follows(&list)?;
         let line = BASE64.encode(&signature) + "\n";
         own_folder::write(&place, &[line.as_bytes(), &bytes].concat())?;
         Ok(Known { list, update: Some(place) })

@@ -56,6 +56,26 @@ fn a_newer_list_counts_when_it_is_signed_and_stays() {
     assert_eq!((known.list.serial(), known.update), (9, None));
 }
 
+/// Whoever comes later must not bring the older list back.
+#[test]
+fn of_updates_at_the_same_time_the_newest_stays() {
+    let dir = tempfile::tempdir().unwrap();
+    let files: Vec<PathBuf> = (3..19)
+        .map(|serial| {
+            let folder = dir.path().join(serial.to_string());
+            fs::create_dir(&folder).unwrap();
+            publish(&folder, &list(serial), 1)
+        })
+        .collect();
+    std::thread::scope(|scope| {
+        for file in &files {
+            // Refused where a newer one was faster.
+            scope.spawn(|| lists(dir.path(), &list(2)).update(file).ok());
+        }
+    });
+    assert_eq!(lists(dir.path(), &list(2)).known().unwrap().list.serial(), 18);
+}
+
 #[test]
 fn a_kept_update_is_verified_again_each_time() {
     let dir = tempfile::tempdir().unwrap();
