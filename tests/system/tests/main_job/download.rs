@@ -2,6 +2,8 @@
 
 use super::{HELLO, Running, text};
 use caution_eif::{EifError, Image, Limits};
+use caution_system_tests::command::free_port;
+use caution_system_tests::http;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -137,15 +139,36 @@ fn an_image_that_is_not_the_deployed_one_never_gets_its_name() {
 }
 
 #[test]
-fn an_image_that_runs_in_debug_mode_is_downloaded_and_said_to_be_unattested() {
+fn an_image_that_nothing_attests_is_downloaded_and_that_is_said() {
     let hello = &*HELLO;
     let running = Running::start(&hello.repository.root, &hello.eif, &hello.manifest, &["--debug"]);
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("app.eif");
-    let args = ["apps", "download-eif", "hello", "--json", "-o", text(&file)];
-    let downloaded = running.machine.caution(folder.path(), &args).expect(0).json();
+    let download = |code| {
+        let args = ["apps", "download-eif", "hello", "--json", "-f", "-o", text(&file)];
+        running.machine.caution(folder.path(), &args).expect(code).json()
+    };
+    // In debug mode; where nobody answers.
+    let downloaded = download(0);
     assert_eq!(downloaded["attested_root"], serde_json::Value::Null);
-    let because = downloaded["not_attested_because"].as_str().unwrap();
-    assert!(because.contains("debug mode"), "{because}");
+    assert!(downloaded["not_attested_because"].to_string().contains("debug mode"), "{downloaded}");
+    let mut record = record(&running);
+    let mut ask_at = |port: u16| {
+        record["attestation_url"] = format!("http://127.0.0.1:{port}/attestation").into();
+        let path = running.machine.runtime().join(record["id"].as_str().unwrap()).join("record");
+        fs::write(path, record.to_string()).unwrap();
+    };
+    ask_at(free_port());
+    let downloaded = download(0);
+    assert!(downloaded["not_attested_because"].to_string().contains("could be fetched"), "{downloaded}");
     assert!(fs::read(&file).unwrap() == fs::read(&hello.eif).unwrap());
+
+    // Where something else answers, it proves nothing: the download waits under its other name.
+    fs::remove_file(&file).unwrap();
+    ask_at(http::serve(|_| br#"{"document":"AAAA"}"#.to_vec()));
+    assert_eq!(download(10)["error"]["kind"], "evidence_invalid");
+    assert_eq!(names(folder.path()), ["app.eif.part", "app.eif.part.json"]);
+    ask_at(running.attestation_port);
+    assert_eq!(download(0)["resumed_at"], hello.built["size"]);
+    assert_eq!(names(folder.path()), ["app.eif"]);
 }
