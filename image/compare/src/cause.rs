@@ -1,5 +1,7 @@
 //! Why two builds of the same source differ: the closed list of causes, each with its way out.
 
+use serde::{Serialize, Serializer};
+
 /// A class of reasons. What fits none of them has no cause: nothing is guessed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
@@ -47,7 +49,7 @@ pub enum Cause {
 }
 
 /// A cause, with what shows it and what ends it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Attribution {
     /// The class.
     pub cause: Cause,
@@ -159,6 +161,12 @@ impl Cause {
 impl std::fmt::Display for Cause {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.name())
+    }
+}
+
+impl Serialize for Cause {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
     }
 }
 

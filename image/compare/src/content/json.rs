@@ -1,0 +1,124 @@
+//! JSON by its values: the order of keys apart from what they hold.
+
+use super::findings::Findings;
+use super::judge::{Context, judge};
+use super::{order, text};
+use crate::cause::Cause;
+use serde_json::Value;
+
+/// Compares two documents.
+pub(super) fn compare(path: &str, left: &[u8], right: &[u8], findings: &mut Findings) {
+    // serde_json reads 128 levels at most, so recursion below ends.
+    let (Ok(l), Ok(r)) = (serde_json::from_slice::<Value>(left), serde_json::from_slice::<Value>(right))
+    else {
+        text::compare(path, left, right, findings);
+        return;
+    };
+    if l != r {
+        compare_values("", "", &l, &r, findings);
+    }
+    let (l, r) = (keys(left), keys(right));
+    if l != r && order::same_things(&l, &r) {
+        let (first, other) = l.iter().zip(&r).find(|(l, r)| l != r).unwrap_or((&"", &""));
+        let evidence = format!("the same {} keys in another order, first {first} → {other}", l.len());
+        findings.change("keys", &evidence);
+        findings.shows_with_fix(
+            Cause::FileOrder,
+            "keys",
+            evidence,
+            Some("sort the keys as they are written: `sort_keys=True`, `jq -S`"),
+        );
+    }
+}
+
+fn compare_values(place: &str, key: &str, left: &Value, right: &Value, findings: &mut Findings) {
+    if left == right {
+        return;
+    }
+    match (left, right) {
+        (Value::Object(l), Value::Object(r)) => {
+            for (key, l_value) in l {
+                match r.get(key) {
+                    Some(r_value) => {
+                        compare_values(&format!("{place}.{key}"), key, l_value, r_value, findings);
+                    }
+                    None => findings.unexplained(&format!("{place}.{key}"), "only on the left"),
+                }
+            }
+            for key in r.keys().filter(|key| !l.contains_key(*key)) {
+                findings.unexplained(&format!("{place}.{key}"), "only on the right");
+            }
+        }
+        (Value::Array(l), Value::Array(r)) => compare_arrays(place, key, l, r, findings),
+        _ => {
+            let written = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            let (l, r) = (written(left), written(right));
+            let lower = spaced(key);
+            let place = place.trim_start_matches('.');
+            findings.change(place, format!("{l} → {r}"));
+            let verdict = judge(&l, &r, &Context { key: &lower, ..Context::default() });
+            for (cause, evidence) in verdict.shown {
+                findings.shows(cause, place, evidence);
+            }
+            if !verdict.complete {
+                findings.leave_open();
+            }
+        }
+    }
+}
+
+fn compare_arrays(place: &str, key: &str, left: &[Value], right: &[Value], findings: &mut Findings) {
+    if left.len() != right.len() {
+        findings
+            .unexplained(place.trim_start_matches('.'), format!("{} → {} elements", left.len(), right.len()));
+        return;
+    }
+    let written = |values: &[Value]| -> Vec<String> { values.iter().map(Value::to_string).collect() };
+    let (l, r) = (written(left), written(right));
+    if l.len() > 2 && order::same_things(&l, &r) {
+        let (first, other) = l.iter().zip(&r).find(|(l, r)| l != r).unwrap_or((&l[0], &r[0]));
+        let evidence = format!("the same {} elements in another order, first {first} → {other}", l.len());
+        let place = place.trim_start_matches('.');
+        findings.change(place, &evidence);
+        findings.shows(Cause::FileOrder, place, evidence);
+        return;
+    }
+    for (index, (l, r)) in left.iter().zip(right).enumerate() {
+        compare_values(&format!("{place}[{index}]"), key, l, r, findings);
+    }
+}
+
+/// `buildTime` as `build time`.
+fn spaced(key: &str) -> String {
+    let mut text = String::new();
+    let mut lower = false;
+    for c in key.chars() {
+        if c.is_uppercase() && lower {
+            text.push(' ');
+        }
+        lower = c.is_lowercase();
+        text.extend(c.to_lowercase());
+    }
+    text
+}
+
+/// Strings that are followed by a colon, in the order of the file.
+fn keys(document: &[u8]) -> Vec<&str> {
+    let mut keys = Vec::new();
+    let mut at = 0;
+    while let Some(start) = document.get(at..).and_then(|rest| rest.iter().position(|b| *b == b'"')) {
+        let start = at + start + 1;
+        let mut end = start;
+        while end < document.len() && document[end] != b'"' {
+            end += if document[end] == b'\\' { 2 } else { 1 };
+        }
+        at = end + 1;
+        let colon = document.get(at..).and_then(|rest| rest.iter().find(|b| !b.is_ascii_whitespace()));
+        if colon == Some(&b':')
+            && let Some(Ok(key)) = document.get(start..end).map(std::str::from_utf8)
+        {
+            keys.push(key);
+        }
+    }
+    keys
+}

@@ -1,0 +1,117 @@
+use super::compare;
+use crate::cause::Cause;
+use proptest::prelude::*;
+use std::io::Write as _;
+
+fn causes(path: &str, left: &[u8], right: &[u8]) -> Vec<Cause> {
+    compare(path.as_bytes(), left, right).attributions.into_iter().map(|found| found.cause).collect()
+}
+
+#[test]
+fn private_keys_and_passwords_are_never_shown() {
+    let key = |body: &str| format!("-----BEGIN PRIVATE KEY-----\n{body}\n-----END PRIVATE KEY-----\n");
+    let told = compare(b"k", key("AAAAsecretAAAA==").as_bytes(), key("BBBBsecretBBBB==").as_bytes());
+    assert!(!serde_json::to_string(&told).unwrap().contains("secret"));
+    assert_eq!(told.attributions[0].cause, Cause::Randomness);
+    let told = compare(b"etc/shadow", b"a:$6$salt$one:19000:0\n", b"a:$6$salt$two:19001:0\n");
+    assert!(!serde_json::to_string(&told).unwrap().contains("salt$"));
+}
+
+#[test]
+fn json_names_causes_as_documents_do() {
+    let told = compare(b"etc/hostname", b"one\n", b"two\n");
+    let json = serde_json::to_value(told).unwrap();
+    assert_eq!(json["attributions"][0]["cause"], "host-name");
+    assert_eq!(json["attributions"][0]["evidence"], "one → two");
+    assert_eq!(json["complete"], true);
+}
+
+#[test]
+fn archives_in_archives_end_where_nobody_looks_on() {
+    let wrap = |mut content: Vec<u8>| {
+        for _ in 0..50 {
+            let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+            gzip.write_all(&content).unwrap();
+            content = gzip.finish().unwrap();
+        }
+        content
+    };
+    let told = compare(b"a.gz", &wrap(b"one".to_vec()), &wrap(b"two".to_vec()));
+    assert!(!told.complete);
+    assert!(told.attributions.is_empty());
+    assert!(told.changes[0].what.contains("deeper than is looked"), "{told:?}");
+}
+
+#[test]
+fn what_unfolds_without_end_is_not_unfolded() {
+    let bomb = |byte: u8| {
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        let block = vec![byte; 1 << 20];
+        (0..200).for_each(|_| gzip.write_all(&block).unwrap());
+        gzip.finish().unwrap()
+    };
+    let told = compare(b"a.gz", &bomb(0), &bomb(1));
+    assert!(told.changes[0].what.contains("too large to look at"), "{told:?}");
+}
+
+#[test]
+fn many_changes_are_counted_not_listed() {
+    let lines = |word: &str| (0..1000).map(|n| format!("{word} {n}\nsame {n}\n")).collect::<String>();
+    let told = compare(b"a.txt", lines("one").as_bytes(), lines("two").as_bytes());
+    assert_eq!((told.changes.len(), told.more_changes), (40, 960));
+}
+
+#[test]
+fn terminals_are_safe_from_contents() {
+    let told = compare(b"a.txt", b"\x1b[2Jone\n", "\u{202e}two\n".as_bytes());
+    assert!(!told.changes[0].what.contains(['\u{1b}', '\u{202e}']), "{told:?}");
+}
+
+#[test]
+fn a_file_that_became_another_kind_says_so() {
+    let told = compare(b"a", b"text\n", b"\x7fELF\x02\x01\x01");
+    assert_eq!(told.kind, "ELF file or text");
+    assert!(told.attributions.is_empty() && !told.complete);
+}
+
+#[test]
+fn a_long_list_of_unlike_lines_takes_no_time() {
+    let lines = |seed: u64| {
+        let mut state = seed;
+        let mut next = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            state >> 33
+        };
+        (0..100_000).map(|_| format!("{}\n", next() % 50_000)).collect::<String>()
+    };
+    assert!(causes("a.txt", lines(1).as_bytes(), lines(2).as_bytes()).is_empty());
+}
+
+proptest! {
+    #[test]
+    fn any_two_contents_are_compared_and_mirrored(
+        path in "(etc/shadow|a\\.pyc|a\\.py|a\\.gz|var/cache/ldconfig/aux-cache|a|etc/os-release|var/lib/dpkg/status)",
+        magic in prop::sample::select(vec![
+            &b""[..], b"\x7fELF\x02\x01\x01", b"PK\x03\x04", b"\x1f\x8b\x08\x08", b"!<arch>\n", b"{", b"070701",
+            b"-----BEGIN X-----", b"glibc-ld.so.auxcache-1.0\x01\0\0\0", b"\xcb\r\r\n\0\0\0\0", b"\xca\xfe\xba\xbe",
+        ]),
+        left in prop::collection::vec(any::<u8>(), 0..400),
+        right in prop::collection::vec(any::<u8>(), 0..400),
+    ) {
+        let (left, right) = ([magic, &left].concat(), [magic, &right].concat());
+        let there = compare(path.as_bytes(), &left, &right);
+        prop_assert_eq!(there.attributions.len(), causes(&path, &right, &left).len());
+        prop_assert_eq!(there.changes.is_empty(), left == right);
+    }
+
+    #[test]
+    fn any_two_texts_are_compared_and_mirrored(
+        left in "([ a-c/@:{}',0-9T-]|2026-11-2[0-9] 08:01:5[0-9]|/tmp/[ab]/x\\.c|\n){0,60}",
+        right in "([ a-c/@:{}',0-9T-]|2026-11-2[0-9] 08:01:5[0-9]|/tmp/[ab]/x\\.c|\n){0,60}",
+    ) {
+        prop_assert_eq!(
+            causes("a.txt", left.as_bytes(), right.as_bytes()),
+            causes("a.txt", right.as_bytes(), left.as_bytes())
+        );
+    }
+}

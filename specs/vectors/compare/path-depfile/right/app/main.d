@@ -1,0 +1,2 @@
+/tmp/compare-corpus/two/deep/main.o: /tmp/compare-corpus/two/deep/main.c \
+ /usr/include/stdc-predef.h
