@@ -112,17 +112,6 @@ impl Verified {
         self.fields.pcrs.iter().map(|(register, pcr)| (*register, pcr))
     }
 
-    /// Compares registers that became known after the document was authenticated.
-    ///
-    /// # Errors
-    /// - [`VerifyError::ZeroExpectation`] when an expected register is zero;
-    /// - [`VerifyError::PcrMismatch`] with every register that differs.
-    pub fn compare(&self, profiles: &[ImagePcrs]) -> Result<(), VerifyError> {
-        let expected = Expected { profiles, ..Expected::default() };
-        check_expectation(&expected)?;
-        compare(&self.fields, &expected)
-    }
-
     /// What the enclave's program has to say, at most 1024 bytes.
     pub fn user_data(&self) -> Option<&[u8]> {
         self.fields.user_data.as_deref()
