@@ -72,7 +72,7 @@ export interface RefusalValues {
   TooOld: { ageMs: number; limitMs: number };
   DebugMode: object;
   PartlyZero: { register: number };
-  /** Of several images the differences to the closest; `profiles`: how many were expected. */
+  /** Of several images the differences to the closest; `profiles`: how many were expected, 0 where it is one of them. */
   PcrMismatch: { registers: readonly Mismatch[]; profiles: number };
 }
 

@@ -89,7 +89,8 @@ export function compare(pcrs: ReadonlyMap<number, string>, { profiles, registers
   const fewest = Math.min(...differences.map((one) => one.length));
   const closest = differences.find((one) => one.length === fewest) ?? [];
   const all = [...closest, ...differing(pcrs, registers)];
-  if (all.length > 0) throw refusal("PcrMismatch", { registers: all, profiles: profiles.length });
+  const expected = closest.length === 0 ? 0 : profiles.length;
+  if (all.length > 0) throw refusal("PcrMismatch", { registers: all, profiles: expected });
 }
 
 /** Goes through what is expected, never through what is there: a register that is absent differs. */

@@ -55,6 +55,9 @@ test("registers are compared whatever the case of their digits", async () => {
   const signed = { ...image, pcr8: "a8".repeat(48) };
   await assert.rejects(verify(document, { ...live, profiles: [signed] }), { name: "PcrMismatch" });
   await verify(document, { ...live, profiles: [signed, image] });
+  // Where it is one of the images, nothing says that it is none of them.
+  const message = `PCR8 is ${"00".repeat(48)}, expected ${"a0".repeat(48)}`;
+  await assert.rejects(verify(document, { ...live, profiles: [signed, image], registers }), { message });
 });
 
 test("a nonce that changes while it is asked for is not looked at again", async () => {

@@ -229,7 +229,7 @@ pub enum VerifyError {
     PcrMismatch {
         /// Which, what they are and what they should be; of several images those of the closest.
         registers: Mismatches,
-        /// How many images were expected.
+        /// How many images were expected; 0 where it is one of them, or where any may be.
         profiles: usize,
     },
 }

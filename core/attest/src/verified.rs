@@ -270,11 +270,12 @@ fn compare(fields: &UnverifiedFields, expected: &Expected<'_>) -> Result<(), Ver
         // The first of several that differ in as many registers.
         .min_by_key(Vec::len)
         .unwrap_or_default();
+    let profiles = if closest.is_empty() { 0 } else { expected.profiles.len() };
     let registers = [closest, besides].concat();
     if registers.is_empty() {
         return Ok(());
     }
-    Err(VerifyError::PcrMismatch { registers: Mismatches(registers), profiles: expected.profiles.len() })
+    Err(VerifyError::PcrMismatch { registers: Mismatches(registers), profiles })
 }
 
 /// Goes through what is expected, never through what is there: a register that is absent differs.

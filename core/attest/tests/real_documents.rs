@@ -228,6 +228,12 @@ fn registers_of_a_real_document_are_compared() {
     let refusal = ask(Expected { registers: &[(pcr31, Pcr::EMPTY)], ..Expected::default() }).unwrap_err();
     assert_eq!(refusal.to_string(), format!("PCR31 is absent, expected {}", Pcr::EMPTY));
     assert_eq!(refusal.kind(), Blame::Mismatch);
+    let besides = Expected {
+        profiles: &[image(wrong), image(right)],
+        registers: &[(pcr31, Pcr::EMPTY)],
+        ..Expected::default()
+    };
+    assert_eq!(ask(besides).err(), Some(refusal), "it is one of the images");
     let zero = Expected { registers: &[(pcr31, Pcr::ZERO)], ..Expected::default() };
     assert_eq!(ask(zero).err(), Some(VerifyError::ZeroExpectation { register: pcr31 }));
 }
