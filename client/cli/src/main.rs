@@ -25,17 +25,20 @@ struct Cli {
     command: commands::Command,
 
     /// Print the result as JSON on stdout, errors included.
-    #[arg(long, global = true)]
+    #[arg(long, global = true, display_order = COMMON)]
     json: bool,
 
     /// Show what the tools underneath say.
-    #[arg(short, long, global = true)]
+    #[arg(short, long, global = true, display_order = COMMON)]
     verbose: bool,
 
     /// Where rebuildable data is kept: tools, kernels, releases, reproductions.
-    #[arg(long, global = true, value_name = "DIR", env = config::WORKDIR_VAR)]
+    #[arg(long, global = true, display_order = COMMON, value_name = "DIR", env = config::WORKDIR_VAR)]
     workdir: Option<PathBuf>,
 }
+
+/// Options that every command has stand below its own in `--help`.
+const COMMON: usize = 900;
 
 /// What every command gets.
 #[derive(Debug, Clone)]
