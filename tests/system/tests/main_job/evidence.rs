@@ -44,6 +44,15 @@ fn kept_evidence_is_checked_again_without_the_enclave() {
     let verdict = again(elsewhere.path(), &bundle, &[&dev[..], &["--pcrs", text(&pcrs)]].concat(), 0);
     assert_eq!(check(&verdict, "source")["status"], "not_checked");
 
+    // A copy is as good, whatever the verdict, and takes no other file's place.
+    let copy = elsewhere.path().join("copy.json");
+    let saving = [&dev[..], &["--save-evidence", text(&copy)]].concat();
+    let verdict = again(elsewhere.path(), &bundle, &saving, 16);
+    assert_eq!((&verdict["saved_evidence"], &verdict["saved"]), (&text(&copy).into(), &Json::Null));
+    assert_eq!(read(&copy)["document"], read(&bundle)["document"]);
+    again(root, &copy, &dev, 0);
+    again(elsewhere.path(), &bundle, &saving, 2);
+
     // Whose root, at which time, and every part of the bundle count.
     again(root, &bundle, &[], 10);
     again(root, &bundle, &[&dev[..], &["--at", "2031-01-01T00:00:00Z"]].concat(), 10);
