@@ -7,7 +7,7 @@ use crate::commands::unix_millis;
 use crate::error::Exit;
 use caution_abi::evidence::UserData;
 use caution_abi::manifest::Manifest;
-use caution_attest::{Archived, Blame, Evidence, Expected, Live, RootKind, Roots, Verified, VerifyError};
+use caution_attest::{Archived, Blame, Evidence, Expected, Live, Roots, Verified, VerifyError};
 use caution_measure::{ImagePcrs, Pcr, PcrIndex, Sha256Digest};
 
 /// How a document is asked.
@@ -45,10 +45,11 @@ pub(super) fn authenticate(
         }
     };
     let until = verified.leaf_valid_until();
-    let (root, signer) = match verified.root() {
-        RootKind::Aws => (Root::AwsNitro, "signed by AWS Nitro (chain to Root-G1"),
-        RootKind::Dev => (Root::Development, "signed by this machine's development root (no hardware"),
-        RootKind::Other => (Root::Other, "signed under the root you named (no known hardware"),
+    let root = Root::from(verified.root());
+    let signer = match root {
+        Root::AwsNitro => "signed by AWS Nitro (chain to Root-G1",
+        Root::Development => "signed by this machine's development root (no hardware",
+        Root::Other => "signed under the root you named (no known hardware",
     };
     verdict.root = Some(root);
     verdict.evidence_time = Some(verified.timestamp().to_string());

@@ -3,6 +3,7 @@
 use crate::error::Exit;
 use crate::terminal::{Look, Terminal};
 use caution_appspec::printable;
+use caution_attest::RootKind;
 use caution_measure::{Measurements, Sha256Digest};
 use serde::Serialize;
 use std::fmt::Write as _;
@@ -126,6 +127,16 @@ pub(crate) enum Root {
     Development,
     /// A root the caller named.
     Other,
+}
+
+impl From<RootKind> for Root {
+    fn from(kind: RootKind) -> Self {
+        match kind {
+            RootKind::Aws => Self::AwsNitro,
+            RootKind::Dev => Self::Development,
+            RootKind::Other => Self::Other,
+        }
+    }
 }
 
 /// One line of the verdict.

@@ -1,6 +1,6 @@
 //! `caution attestation inspect`: what a document says, with nothing verified.
 
-use super::read_document;
+use super::{hex, pcrs_json, read_document};
 use crate::Context;
 use crate::error::{CliError, Exit};
 use caution_attest::{Evidence, Unverified};
@@ -26,20 +26,17 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<(), CliError> {
     Ok(())
 }
 
-/// The payload's fields; byte strings in hex, certificates as SHA-256 of their DER.
+/// The payload's fields without its certificates; byte strings in hex.
 pub(crate) fn payload_json(evidence: &Evidence<Unverified>) -> serde_json::Value {
     let fields = evidence.unverified_fields();
-    let hex = |bytes: &Option<Vec<u8>>| bytes.as_deref().map(|b| data_encoding::HEXLOWER.encode(b));
-    let pcrs: serde_json::Map<String, serde_json::Value> =
-        fields.pcrs.iter().map(|(index, pcr)| (index.get().to_string(), pcr.to_string().into())).collect();
     serde_json::json!({
         "module_id": fields.module_id,
         "digest": fields.digest,
         "timestamp": fields.timestamp.to_string(),
         "timestamp_ms": fields.timestamp.0,
-        "pcrs": pcrs,
-        "user_data": hex(&fields.user_data),
-        "public_key": hex(&fields.public_key),
-        "nonce": hex(&fields.nonce),
+        "pcrs": pcrs_json(fields.pcrs.iter().map(|(register, pcr)| (*register, pcr))),
+        "user_data": hex(fields.user_data.as_deref()),
+        "public_key": hex(fields.public_key.as_deref()),
+        "nonce": hex(fields.nonce.as_deref()),
     })
 }

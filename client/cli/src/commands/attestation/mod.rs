@@ -6,6 +6,7 @@ mod verify;
 use crate::Context;
 use crate::commands::read_stream_limited;
 use crate::error::{CliError, Exit};
+use caution_measure::{Pcr, PcrIndex};
 use std::fs::File;
 use std::path::Path;
 
@@ -61,6 +62,15 @@ fn decode(bytes: Vec<u8>) -> Vec<u8> {
         .or_else(|_| data_encoding::BASE64URL.decode(&text))
         .or_else(|_| data_encoding::BASE64URL_NOPAD.decode(&text))
         .unwrap_or(bytes)
+}
+
+/// Registers by number, in hex.
+fn pcrs_json<'p>(pcrs: impl Iterator<Item = (PcrIndex, &'p Pcr)>) -> serde_json::Value {
+    pcrs.map(|(register, pcr)| (register.get().to_string(), serde_json::json!(pcr))).collect()
+}
+
+fn hex(bytes: Option<&[u8]>) -> Option<String> {
+    bytes.map(|bytes| data_encoding::HEXLOWER.encode(bytes))
 }
 
 #[cfg(test)]

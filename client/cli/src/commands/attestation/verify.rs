@@ -1,12 +1,13 @@
 //! `caution attestation verify`: is this document genuine, at a given time?
 
-use super::read_document;
+use super::{hex, pcrs_json, read_document};
 use crate::Context;
 use crate::commands::unix_millis;
 use crate::commands::verify::read_pcrs;
 use crate::error::{CliError, Exit};
 use crate::terminal::Look;
 use crate::verify::target::roots_from_file;
+use crate::verify::verdict::Root;
 use caution_appspec::printable;
 use caution_attest::{Archived, Blame, Evidence, Expected, RootKind, Roots, Verified, VerifyError};
 use caution_measure::ImagePcrs;
@@ -119,23 +120,16 @@ fn to_text(args: &Args, verified: &Verified, expected: Option<&ImagePcrs>, word:
 }
 
 fn to_json(args: &Args, verified: &Verified, expected: Option<&ImagePcrs>) -> serde_json::Value {
-    let hex = |bytes: Option<&[u8]>| bytes.map(|b| data_encoding::HEXLOWER.encode(b));
-    let pcrs: serde_json::Map<String, serde_json::Value> =
-        verified.pcrs().map(|(index, pcr)| (index.get().to_string(), pcr.to_string().into())).collect();
     serde_json::json!({
         "authentic": true,
-        "root": match verified.root() {
-            RootKind::Aws => "aws_nitro",
-            RootKind::Dev => "development",
-            RootKind::Other => "other",
-        },
+        "root": Root::from(verified.root()),
         "nonce_checked": args.nonce.is_some(),
         "pcrs_checked": expected.is_some(),
         "module_id": verified.module_id(),
         "timestamp": verified.timestamp().to_string(),
         "timestamp_ms": verified.timestamp().0,
         "leaf_valid_until": verified.leaf_valid_until().to_string(),
-        "pcrs": pcrs,
+        "pcrs": pcrs_json(verified.pcrs()),
         "user_data": hex(verified.user_data()),
         "public_key": hex(verified.public_key()),
         "nonce": hex(verified.nonce()),
