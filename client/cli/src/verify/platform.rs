@@ -52,7 +52,8 @@ pub(super) fn platform(
     allowed: &[Pcr],
     verdict: &mut Verdict,
 ) -> Result<Option<Platform>, CliError> {
-    let Some(attested) = verdict.attested.map(|attested| attested.pcr1) else { return Ok(None) };
+    // Leaving here without a failed check would conclude that everything held.
+    let attested = verdict.attested.expect("registers are noted as soon as the evidence is authentic").pcr1;
     if let Some(claim) = manifest.map(|m| &m.enclaveos).filter(|claim| claim.pcr1 != attested) {
         let detail = "the manifest names another EnclaveOS release than the one that runs";
         let line = format!("claimed {}  running {attested}", claim.pcr1);
