@@ -22,34 +22,33 @@ const TIMEOUT: Duration = Duration::from_mins(1);
 /// The longest text of a stranger that is repeated to the user, in characters.
 pub(super) const MAX_SHOWN: usize = 300;
 
-/// Requests evidence from `url`, following no redirects, reading at most 1 MiB.
+/// Requests evidence from an address of [`attestation_url`]'s form, following no redirects, reading at most 1 MiB.
 pub(crate) fn fetch(url: &str) -> Result<Fetched, CliError> {
-    let url = attestation_url(url)?;
     let nonce = fresh_nonce()?;
-    let body = serde_json::to_string(&Request::new(&nonce)).map_err(|e| malformed(&url, &e.to_string()))?;
-    let mut answer = agent(&url, TIMEOUT)
-        .post(&url)
+    let body = serde_json::to_string(&Request::new(&nonce)).map_err(|e| malformed(url, &e.to_string()))?;
+    let mut answer = agent(url, TIMEOUT)
+        .post(url)
         .header("Content-Type", "application/json")
         .header("Accept", "application/json")
         .send(body)
-        .map_err(|cause| unreachable(&url, &cause.to_string()))?;
+        .map_err(|cause| unreachable(url, &cause.to_string()))?;
     let status = answer.status().as_u16();
     let bytes = answer
         .body_mut()
         .with_config()
         .limit(MAX_RESPONSE as u64)
         .read_to_vec()
-        .map_err(|cause| unreachable(&url, &cause.to_string()))?;
+        .map_err(|cause| unreachable(url, &cause.to_string()))?;
     if status != 200 {
         let said = serde_json::from_slice::<ErrorResponse>(&bytes)
             .map_or_else(|_| "no explanation".to_owned(), |e| e.errors.join(" "));
-        return Err(unreachable(&url, &format!("it answered HTTP {status}: {}", excerpt(&said, MAX_SHOWN))));
+        return Err(unreachable(url, &format!("it answered HTTP {status}: {}", excerpt(&said, MAX_SHOWN))));
     }
     let response: Response =
-        serde_json::from_slice(&bytes).map_err(|cause| malformed(&url, &cause.to_string()))?;
+        serde_json::from_slice(&bytes).map_err(|cause| malformed(url, &cause.to_string()))?;
     let document = BASE64
         .decode(response.document.as_bytes())
-        .map_err(|cause| malformed(&url, &format!("`document` is not base64: {cause}")))?;
+        .map_err(|cause| malformed(url, &format!("`document` is not base64: {cause}")))?;
     Ok(Fetched { nonce, document, manifest: response.manifest.map(|raw| raw.get().to_owned()) })
 }
 
@@ -78,7 +77,7 @@ fn fresh_nonce() -> Result<Nonce, CliError> {
 }
 
 /// The URL to ask: `http` or `https`; a bare host gets the standard path.
-pub(crate) fn attestation_url(url: &str) -> Result<String, CliError> {
+pub(super) fn attestation_url(url: &str) -> Result<String, CliError> {
     let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
     let Some(rest) = rest.filter(|rest| !rest.is_empty()) else {
         return Err(CliError::new(Exit::Usage, format!("`{url}` is not an http or https URL."))
