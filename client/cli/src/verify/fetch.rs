@@ -116,11 +116,16 @@ pub(super) fn shown(url: &str) -> String {
 }
 
 fn unreachable(url: &str, cause: &str) -> CliError {
+    let hint = if is_loopback(url) {
+        "see whether the application runs: caution apps ps"
+    } else {
+        "ask whoever runs the application whether it is up, and whether this is its address"
+    };
     CliError {
         exit: Exit::Unreachable,
         message: format!("No evidence could be fetched from {}.", shown(url)),
         causes: vec![cause.to_owned()],
-        hint: Some("see whether the application runs: caution apps ps".into()),
+        hint: Some(hint.into()),
     }
 }
 
@@ -158,6 +163,13 @@ mod tests {
             assert_eq!(shown(url), safe);
             assert!(!unreachable(url, "").message.contains("secret"), "{url}");
         }
+    }
+
+    #[test]
+    fn what_runs_here_is_listed_and_what_runs_elsewhere_is_asked_about() {
+        let hint = |url| unreachable(url, "").hint.unwrap();
+        assert!(hint("http://127.0.0.1:49502/attestation").ends_with("caution apps ps"));
+        assert!(!hint("https://a.b/attestation").contains("caution"));
     }
 
     #[test]
