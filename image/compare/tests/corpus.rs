@@ -1,7 +1,7 @@
 //! Pairs of files as two builds leave them, made by real tools (`tools/compare-corpus`): is the cause named?
 #![expect(clippy::unwrap_used, reason = "a damaged corpus is a failed test")]
 
-use caution_compare::{Cause, compare};
+use caution_compare::{Cause, compare_contents};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs;
@@ -49,8 +49,8 @@ fn nine_of_ten_causes_are_named_and_none_is_wrong() {
 fn exchanging_the_sides_exchanges_nothing_else() {
     for folder in pairs() {
         let (path, left, right) = contents(&folder);
-        let there = compare(path.as_bytes(), &left, &right);
-        let back = compare(path.as_bytes(), &right, &left);
+        let there = compare_contents(path.as_bytes(), &left, &right);
+        let back = compare_contents(path.as_bytes(), &right, &left);
         let causes = |explanation: &caution_compare::Explanation| -> Vec<Cause> {
             explanation.attributions.iter().map(|attribution| attribution.cause).collect()
         };
@@ -66,7 +66,7 @@ fn exchanging_the_sides_exchanges_nothing_else() {
 fn a_content_has_no_difference_from_itself() {
     for folder in pairs() {
         let (path, left, _) = contents(&folder);
-        let same = compare(path.as_bytes(), &left, &left);
+        let same = compare_contents(path.as_bytes(), &left, &left);
         assert!(
             same.changes.is_empty() && same.attributions.is_empty() && same.complete,
             "{}",
@@ -79,7 +79,7 @@ fn a_content_has_no_difference_from_itself() {
 fn every_attribution_has_values_and_a_way_out() {
     for folder in pairs() {
         let (path, left, right) = contents(&folder);
-        for attribution in compare(path.as_bytes(), &left, &right).attributions {
+        for attribution in compare_contents(path.as_bytes(), &left, &right).attributions {
             assert!(attribution.evidence.contains('→'), "{}: {}", folder.display(), attribution.evidence);
             assert!(!attribution.fix.is_empty());
         }
@@ -96,8 +96,8 @@ fn damaged_files_are_survived() {
             for at in (step..damaged.len()).step_by(step * 13) {
                 damaged[at] ^= 0x55;
             }
-            let _ = compare(path.as_bytes(), &left, &damaged);
-            let _ = compare(path.as_bytes(), &left, &right[..right.len() * step / 512]);
+            let _ = compare_contents(path.as_bytes(), &left, &damaged);
+            let _ = compare_contents(path.as_bytes(), &left, &right[..right.len() * step / 512]);
         }
     }
 }
@@ -107,7 +107,7 @@ fn answer(folder: &Path) -> Answer {
     let expected =
         expect["causes"].as_array().unwrap().iter().map(|cause| cause.as_str().unwrap().to_owned()).collect();
     let (path, left, right) = contents(folder);
-    let explanation = compare(path.as_bytes(), &left, &right);
+    let explanation = compare_contents(path.as_bytes(), &left, &right);
     assert!(!explanation.changes.is_empty(), "{} has no change", folder.display());
     let found = explanation.attributions.iter().map(|found| found.cause.name().to_owned()).collect();
     if std::env::args().any(|argument| argument == "--show-output") {

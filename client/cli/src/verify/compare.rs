@@ -18,13 +18,13 @@ fn differing(expected: &ImagePcrs, attested: &ImagePcrs) -> Vec<(PcrIndex, Pcr, 
         .collect()
 }
 
-/// All expected registers, and which layer differs. `attested` has them all.
-pub(super) fn build(expected: &ImagePcrs, attested: &ImagePcrs, how: &str, verdict: &mut Verdict) {
+/// All expected registers, and which layer differs; whether none does. `attested` has them all.
+pub(super) fn build(expected: &ImagePcrs, attested: &ImagePcrs, how: &str, verdict: &mut Verdict) -> bool {
     let differing = differing(expected, attested);
     if differing.is_empty() {
         let signer = if expected.pcr8.is_some() { " and PCR8" } else { "" };
         verdict.ok(CheckName::Build, format!("{how}, PCR0–2{signer} equal"));
-        return;
+        return true;
     }
     let has = |number: u8| differing.iter().any(|(index, ..)| index.get() == number);
     let layer = match (has(1), has(2)) {
@@ -41,6 +41,7 @@ pub(super) fn build(expected: &ImagePcrs, attested: &ImagePcrs, how: &str, verdi
         })
         .collect();
     verdict.failed(Exit::MeasurementMismatch, CheckName::Build, layer, &lines);
+    false
 }
 
 /// Nothing ties the connection to the enclave yet, and the verdict says so.

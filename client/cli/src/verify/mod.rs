@@ -4,11 +4,12 @@
 mod compare;
 pub(crate) mod confirm;
 mod evidence;
+mod explain;
 pub(crate) mod fetch;
 mod kept;
 pub(crate) mod origin;
 mod platform;
-mod rebuild;
+pub(crate) mod rebuild;
 mod source;
 pub(crate) mod target;
 pub(crate) mod verdict;
@@ -21,6 +22,7 @@ use caution_measure::{ImagePcrs, Pcr, PcrIndex};
 use evidence::{Authenticated, Question};
 use fetch::Fetched;
 use kept::{Bundle, RebuiltDigests};
+use rebuild::Reproduction;
 use std::path::{Path, PathBuf};
 use verdict::{CheckName, Mode, Verdict};
 
@@ -132,7 +134,8 @@ impl Asked {
         };
         let bundle = Bundle::read(path)?;
         let roots = target::named_roots(context, request.trust.as_ref())?;
-        let target = target::Target { url: bundle.url.clone(), name: bundle.name.clone(), roots };
+        let target =
+            target::Target { url: bundle.url.clone(), name: bundle.name.clone(), roots, record: None };
         Ok(Self { target, answer: bundle.answer()?, recorded: Some(bundle) })
     }
 
@@ -214,9 +217,12 @@ fn against_source(
         }
     };
     let attested = &enclave.pcrs.measurements;
-    let rebuilt = platform
-        .release()
-        .and_then(|release| rebuild::rebuild(context, &reviewed, &release, attested, request));
+    let rebuilt = platform.release().and_then(|release| {
+        let origin::Found { repo, commit, .. } = &reviewed.source;
+        let (engine, no_cache, limits) = (request.engine, request.no_cache, request.limits);
+        let reproduction = Reproduction { repo, commit, release: &release, engine, no_cache, limits };
+        reproduction.confirm(context, what, attested)
+    });
     let rebuilt = match rebuilt {
         Ok(rebuilt) => rebuilt,
         Err(cause) => {
@@ -232,7 +238,9 @@ fn against_source(
         return Ok(kept);
     }
     let expected = ImagePcrs { measurements: rebuilt.measurements, pcr8: None };
-    compare::build(&expected, &enclave.pcrs, &rebuilt.how, verdict);
+    if !compare::build(&expected, &enclave.pcrs, &rebuilt.how, verdict) {
+        explain::explain(context, &asked.target, &request.limits, &rebuilt.eif, verdict);
+    }
     compare::note_channel(verdict);
     let (runs, is) = if verdict.mode == Mode::Live {
         ("runs", "running application is")

@@ -5,24 +5,24 @@
 //! A kept image can confirm an enclave and never accuse it: it may come from a builder of the same
 //! version with other code, so a mismatch is told only after a fresh build.
 
-use super::Request;
-use super::origin::Found;
-use super::source::Reviewed;
 use crate::Context;
 use crate::commands::apps::build::{Job, build_commit};
 use crate::error::CliError;
 use crate::terminal::Terminal;
 use caution_abi::boot_plan::BootPlan;
 use caution_build::git::{CommitId, Repository};
+use caution_build::{EngineName, Limits};
 use caution_enclaveos::Release;
 use caution_measure::{Measurements, Sha256Digest};
 use std::fs::{self, File, TryLockError};
 use std::io::BufReader;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 /// What the reviewed source builds.
 pub(super) struct Rebuilt {
+    /// The image, in the cache.
+    pub eif: PathBuf,
     /// Of the image's bytes.
     pub measurements: Measurements,
     /// The plan inside the image.
@@ -33,46 +33,91 @@ pub(super) struct Rebuilt {
     pub how: String,
 }
 
-/// Rebuilds the reviewed commit on this release, unless an earlier rebuild of the same inputs left the image that is
-/// attested.
-pub(super) fn rebuild(
-    context: &Context,
-    reviewed: &Reviewed,
-    release: &Release,
-    attested: &Measurements,
-    request: &Request,
-) -> Result<Rebuilt, CliError> {
-    let (engine, no_cache) = (request.engine, request.no_cache);
-    let Reviewed { source: Found { repo, commit, .. }, .. } = reviewed;
-    let folder = context.config.cache.join("reproductions/local").join(key(repo, commit, release)?);
-    let parent = folder.parent().unwrap_or(&folder);
-    fs::create_dir_all(parent).map_err(|e| CliError::io("The cache folder cannot be created", parent, &e))?;
-    let _turn = turn(context.terminal, &folder.with_extension("lock"))?;
-    if !no_cache && let Some(kept) = cached(&folder).filter(|kept| kept.measurements == *attested) {
-        return Ok(kept);
+/// A commit, and what decides the bytes that it builds.
+pub(crate) struct Reproduction<'a> {
+    pub(crate) repo: &'a Repository,
+    pub(crate) commit: &'a CommitId,
+    pub(crate) release: &'a Release,
+    /// The engine that builds; the first that works when absent.
+    pub(crate) engine: Option<EngineName>,
+    /// Whether an earlier reproduction does not count.
+    pub(crate) no_cache: bool,
+    pub(crate) limits: Limits,
+}
+
+impl Reproduction<'_> {
+    /// Builds the commit, unless an earlier build of the same inputs left the image that is attested.
+    pub(super) fn confirm(
+        &self,
+        context: &Context,
+        what: &str,
+        attested: &Measurements,
+    ) -> Result<Rebuilt, CliError> {
+        self.make(context, what, |kept| kept.measurements == *attested)
     }
-    context.terminal.note(&format!("rebuilding {} here", reviewed.source.what));
-    let started = Instant::now();
-    // Its registers decide; a signature would enter none of those that are compared.
-    let job = Job {
-        repo,
-        commit,
-        release,
-        image: None,
-        engine,
-        signer: None,
-        output: &folder,
-        no_cache,
-        strict: false,
-        limits: request.limits,
-    };
-    let built = build_commit(context, &job)?;
-    Ok(Rebuilt {
-        measurements: built.measurements,
-        boot_plan: built.boot_plan,
-        sha256: built.sha256,
-        how: format!("rebuilt here in {} s", started.elapsed().as_secs_f64().ceil()),
-    })
+
+    /// The image that the commit builds, as an earlier build left it or as it is built now.
+    pub(crate) fn image(&self, context: &Context) -> Result<PathBuf, CliError> {
+        let what = format!("commit {}", self.commit.short());
+        Ok(self.make(context, &what, |_| true)?.eif)
+    }
+
+    /// `suffices` says whether what an earlier build left is enough.
+    fn make(
+        &self,
+        context: &Context,
+        what: &str,
+        suffices: impl Fn(&Rebuilt) -> bool,
+    ) -> Result<Rebuilt, CliError> {
+        let folder = context.config.cache.join("reproductions/local").join(self.key()?);
+        let parent = folder.parent().unwrap_or(&folder);
+        fs::create_dir_all(parent)
+            .map_err(|e| CliError::io("The cache folder cannot be created", parent, &e))?;
+        let _turn = turn(context.terminal, &folder.with_extension("lock"))?;
+        let eif = folder.join("output/enclave.eif");
+        if !self.no_cache
+            && let Some(kept) = cached(&eif).filter(|kept| suffices(kept))
+        {
+            return Ok(kept);
+        }
+        context.terminal.note(&format!("rebuilding {what} here"));
+        let started = Instant::now();
+        // Its registers decide; a signature would enter none of those that are compared.
+        let job = Job {
+            repo: self.repo,
+            commit: self.commit,
+            release: self.release,
+            image: None,
+            engine: self.engine,
+            signer: None,
+            output: &folder,
+            no_cache: self.no_cache,
+            strict: false,
+            limits: self.limits,
+        };
+        let built = build_commit(context, &job)?;
+        Ok(Rebuilt {
+            eif,
+            measurements: built.measurements,
+            boot_plan: built.boot_plan,
+            sha256: built.sha256,
+            how: format!("rebuilt here in {} s", started.elapsed().as_secs_f64().ceil()),
+        })
+    }
+
+    /// Names the inputs: the source tree, the EnclaveOS release, and this very program as the builder.
+    fn key(&self) -> Result<String, CliError> {
+        let program = Path::new("/proc/self/exe");
+        let program =
+            fs::read(program).map_err(|e| CliError::io("This program cannot be read", program, &e))?;
+        let inputs = format!(
+            "caution reproduction 1\ntree {}\nenclaveos {}\nbuilder {}\n",
+            self.repo.tree_id(self.commit)?,
+            self.release.id(),
+            Sha256Digest::of(&program),
+        );
+        Ok(Sha256Digest::of(inputs.as_bytes()).to_string())
+    }
 }
 
 /// The right to use a folder of the cache: whoever verifies the same commit at the same time waits
@@ -89,28 +134,15 @@ fn turn(terminal: Terminal, path: &Path) -> Result<File, CliError> {
     Ok(file)
 }
 
-/// Names the inputs: the source tree, the EnclaveOS release, and this very program as the builder.
-fn key(repo: &Repository, commit: &CommitId, release: &Release) -> Result<String, CliError> {
-    let program = Path::new("/proc/self/exe");
-    let program = fs::read(program).map_err(|e| CliError::io("This program cannot be read", program, &e))?;
-    let inputs = format!(
-        "caution reproduction 1\ntree {}\nenclaveos {}\nbuilder {}\n",
-        repo.tree_id(commit)?,
-        release.id(),
-        Sha256Digest::of(&program),
-    );
-    Ok(Sha256Digest::of(inputs.as_bytes()).to_string())
-}
-
 /// Reads a complete earlier result, the image and nothing beside it; anything unreadable counts as
 /// absent and is built again.
-fn cached(folder: &Path) -> Option<Rebuilt> {
-    let path = folder.join("output/enclave.eif");
-    let file = File::open(&path).ok()?;
+fn cached(eif: &Path) -> Option<Rebuilt> {
+    let file = File::open(eif).ok()?;
     let image = caution_eif::read(BufReader::new(file), &caution_eif::Limits::default()).ok()?;
     Some(Rebuilt {
+        eif: eif.to_owned(),
         measurements: image.measurements,
-        boot_plan: caution_build::boot_plan_of(&path).ok()?,
+        boot_plan: caution_build::boot_plan_of(eif).ok()?,
         sha256: image.sha256,
         how: "rebuilt here earlier, measured again".to_owned(),
     })

@@ -16,6 +16,8 @@ pub(crate) struct Target {
     pub name: String,
     /// The roots evidence may come from.
     pub roots: Roots,
+    /// What this machine's host agent knows of it, where it runs here.
+    pub record: Option<Record>,
 }
 
 /// `--trust-root`.
@@ -63,8 +65,8 @@ pub(crate) fn resolve(
         (None, Some(_)) => dev_roots(context)?,
         (named, _) => named_roots(context, named)?,
     };
-    let name = local.map_or_else(|| host_of(&shown(&url)).to_owned(), |record| record.name);
-    Ok(Target { url, name, roots })
+    let name = local.as_ref().map_or_else(|| host_of(&shown(&url)).to_owned(), |record| record.name.clone());
+    Ok(Target { url, name, roots, record: local })
 }
 
 /// The roots that were named; AWS's when none was.

@@ -1,5 +1,6 @@
 //! What `caution verify` concludes, as one screen and as stable JSON (`specs/verdict.md`).
 
+use super::explain::Differences;
 use crate::error::Exit;
 use crate::terminal::{Look, Terminal};
 use caution_appspec::printable;
@@ -42,6 +43,8 @@ pub(crate) struct Verdict {
     pub expected: Option<Measurements>,
     /// What the enclave attested.
     pub attested: Option<Measurements>,
+    /// Where the registers differ and the deployed image can be had: which files do (left: rebuilt, right: running).
+    pub differences: Option<Differences>,
     /// When the evidence was made, RFC 3339.
     pub evidence_time: Option<String>,
     /// Until when its leaf certificate is valid, RFC 3339.
@@ -198,6 +201,7 @@ impl Verdict {
             commit: None,
             enclaveos: None,
             expected: None,
+            differences: None,
             attested: None,
             evidence_time: None,
             evidence_valid_until: None,
@@ -300,6 +304,13 @@ impl Verdict {
             for line in &check.lines {
                 let _ = writeln!(text, "              {line}");
             }
+        }
+        if let Some(Differences { text: files, .. }) = &self.differences {
+            let _ = writeln!(
+                text,
+                "\n{}\n\n  whole report: caution apps diff --html report.html",
+                files.trim_matches('\n')
+            );
         }
         let saved: Vec<&str> =
             [&self.saved, &self.saved_evidence].into_iter().flatten().map(String::as_str).collect();

@@ -14,7 +14,7 @@ use std::path::PathBuf;
 #[non_exhaustive]
 pub enum SideError {
     /// A file or folder cannot be read.
-    #[error("{} cannot be read.", .path.display())]
+    #[error("`{}` cannot be read.", .path.display())]
     Read {
         /// The file or folder.
         path: PathBuf,
@@ -22,19 +22,19 @@ pub enum SideError {
         source: io::Error,
     },
     /// A device, a pipe, a socket.
-    #[error("{} is neither a file nor a folder.", .path.display())]
+    #[error("`{}` is neither a file nor a folder.", .path.display())]
     NotAFile {
         /// What was named.
         path: PathBuf,
     },
     /// A file that begins like none of the known kinds.
-    #[error("{} cannot be looked into: it is no enclave image (`.eif`), no ramdisk (cpio, plain or compressed) and no archive of a container image (tar).", .path.display())]
+    #[error("`{}` cannot be looked into: it is no enclave image (`.eif`), no ramdisk (cpio, plain or compressed) and no archive of a container image (tar).", .path.display())]
     Unrecognised {
         /// The file.
         path: PathBuf,
     },
     /// It begins like an enclave image.
-    #[error("{} is no sound enclave image.", .path.display())]
+    #[error("`{}` is no sound enclave image.", .path.display())]
     Eif {
         /// The file.
         path: PathBuf,
@@ -42,7 +42,7 @@ pub enum SideError {
         source: EifError,
     },
     /// It looks like a container image.
-    #[error("{} cannot be read as a container image.", .path.display())]
+    #[error("`{}` cannot be read as a container image.", .path.display())]
     Container {
         /// The file or folder.
         path: PathBuf,
@@ -53,7 +53,7 @@ pub enum SideError {
     #[error("The container image's layers cannot be put together.")]
     Layers(#[from] RootfsError),
     /// It begins like a ramdisk, compressed perhaps.
-    #[error("{} is no ramdisk.", .path.display())]
+    #[error("`{}` is no ramdisk.", .path.display())]
     NotARamdisk {
         /// The file.
         path: PathBuf,
@@ -79,8 +79,16 @@ pub enum SideError {
     /// A folder with more than is read.
     #[error("The folder has more than is read.")]
     Folder(#[source] RamdiskError),
+    /// What was read cannot be kept for comparing.
+    #[error("There is no room for what is compared in {}.", .path.display())]
+    Scratch {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// An entry that was listed is not there any more.
-    #[error("{} has changed while it was read.", .path.display())]
+    #[error("`{}` has changed while it was read.", .path.display())]
     Changed {
         /// The file or folder.
         path: PathBuf,

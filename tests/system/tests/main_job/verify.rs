@@ -85,6 +85,33 @@ fn one_changed_byte_of_source_is_caught() {
     let layer = check(&verdict, "build");
     assert_eq!(layer["status"], "failed");
     assert!(layer["detail"].as_str().unwrap().starts_with("PCR2 differs: the application layer"), "{layer}");
+
+    // The file is named, in the verdict and by the command that the verdict names.
+    assert_eq!(verdict["differences"]["told"][0]["path"], "/app/hello", "{verdict}");
+    let ran = running.machine.caution(&hello.repository.root, &["verify"]).expect(12);
+    assert!(
+        ran.stdout.contains("/app/hello  content") && ran.stdout.contains("caution apps diff"),
+        "{}",
+        ran.stdout
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let page = folder.path().join("report.html");
+    let args = ["apps", "diff", "--json", "--html", page.to_str().unwrap()];
+    let report = running.machine.caution(&hello.repository.root, &args).expect(1).json();
+    assert_eq!(report["right"], "the deployed image of hello");
+    let paths: Vec<&str> = report["comparison"]["differences"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|difference| difference["path"].as_str().unwrap())
+        .collect();
+    assert_eq!(paths, ["/app/hello"]);
+    let registers = report["comparison"]["registers"].as_array().unwrap();
+    assert_eq!(registers.iter().map(|one| one["register"].as_u64().unwrap()).collect::<Vec<_>>(), [0, 2]);
+    assert!(std::fs::read_to_string(&page).unwrap().contains("/app/hello"));
+    let same = ["apps", "diff", "commit:HEAD", hello.eif.to_str().unwrap()];
+    let ran = running.machine.caution(&hello.repository.root, &same).expect(0);
+    assert!(ran.stdout.contains("nothing differs"), "{}", ran.stdout);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 pub(crate) mod build;
 mod check;
 mod describe;
+pub(crate) mod diff;
 mod download_eif;
 mod logs;
 mod migrate_procfile;
@@ -27,6 +28,8 @@ pub(crate) enum Command {
     Check(check::Args),
     /// Show what is in an enclave image file, whoever made it, with its registers.
     Describe(describe::Args),
+    /// Show which files of two images differ, and why.
+    Diff(diff::Args),
     /// Boot an enclave image on this machine.
     Run(run::Args),
     /// List the enclaves that run on this machine.
@@ -47,6 +50,7 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<u8, CliError> {
         Command::Pin(args) => pin::run(context, &args).map(|()| 0),
         Command::Check(args) => check::run(context, &args),
         Command::Describe(args) => describe::run(context, &args).map(|()| 0),
+        Command::Diff(args) => diff::run(context, &args),
         Command::Run(args) => run::run(context, &args),
         Command::Ps => ps::run(context).map(|()| 0),
         Command::Logs(args) => logs::run(context, &args).map(|()| 0),

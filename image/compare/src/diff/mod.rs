@@ -1,0 +1,434 @@
+//! Two sides, entry by entry: what was added, removed or changed, and why.
+
+mod attributes;
+mod config;
+mod packages;
+mod pair;
+mod sections;
+mod spool;
+#[cfg(test)]
+mod tests;
+
+use crate::cause::{Attribution, Cause};
+use crate::content::{self, Explanation};
+use crate::entry::{Entry, Kind};
+use crate::side::{LayerName, Listed, Listing, Side, SideError};
+use caution_measure::Pcr;
+use pair::{Pair, Paired};
+use serde::Serialize;
+use spool::Spool;
+use std::path::Path;
+
+/// What differs between two sides. Exchanging them exchanges left and right in it and nothing else.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Comparison {
+    /// Registers that differ; `None` where a side is no enclave image.
+    pub registers: Option<Vec<RegisterDifference>>,
+    /// What was compared with what.
+    pub layers: Vec<LayerComparison>,
+    /// Packages of which the sides have different versions, or only one has any.
+    pub packages: Vec<PackageDifference>,
+    /// Everything that differs, the most telling first.
+    pub differences: Vec<Difference>,
+}
+
+/// A register with two values.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RegisterDifference {
+    /// Its number: 0, 1, 2, or 8 of signed images.
+    pub register: u8,
+    /// Its value on the left; `None` where the image does not decide it.
+    pub left: Option<Pcr>,
+    /// Its value on the right.
+    pub right: Option<Pcr>,
+}
+
+/// A layer of one side with its counterpart.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LayerComparison {
+    /// Its name on the left; `None` where the left has none like it.
+    pub left: Option<String>,
+    /// Its name on the right.
+    pub right: Option<String>,
+    /// How they compare.
+    pub outcome: LayerOutcome,
+    /// Why there may be more than was seen: a ramdisk that cannot be read to its end.
+    pub problems: Vec<String>,
+}
+
+/// How two layers compare.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum LayerOutcome {
+    /// The stored bytes are equal, so nothing was unpacked.
+    SameBytes,
+    /// Every entry is equal, though it may be stored otherwise.
+    SameEntries,
+    /// Something differs.
+    Differ,
+    /// The other side has nothing to compare it with.
+    NotCompared,
+}
+
+/// A package in two versions.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PackageDifference {
+    /// Who keeps the list: `dpkg`, `apk`, `pip`, `npm`.
+    pub manager: &'static str,
+    /// The package.
+    pub name: String,
+    /// Its version on the left; `None`: not installed.
+    pub left: Option<String>,
+    /// Its version on the right.
+    pub right: Option<String>,
+}
+
+/// Something that differs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Difference {
+    /// Which layer it is in, as users call it.
+    pub layer: String,
+    /// Path as users see it, unprintable bytes escaped; empty for a layer as a whole.
+    pub path: String,
+    /// What happened, seen from left to right.
+    pub status: Status,
+    /// What the left has.
+    pub left: Option<EntryFacts>,
+    /// What the right has.
+    pub right: Option<EntryFacts>,
+    /// In which respects they differ, where both have it.
+    pub aspects: Vec<Aspect>,
+    /// What differs inside.
+    pub content: Option<Explanation>,
+    /// Why nobody looked inside, though the content differs.
+    pub not_looked_into: Option<&'static str>,
+    /// Why it differs, as far as it can be shown.
+    pub attributions: Vec<Attribution>,
+    /// Whether something about it differs that no attribution explains.
+    pub unexplained: bool,
+}
+
+/// What happened to a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Status {
+    /// Both sides have it, and it is not the same.
+    Changed,
+    /// Only the right has it.
+    Added,
+    /// Only the left has it.
+    Removed,
+}
+
+/// A respect in which two entries of one path differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Aspect {
+    /// File, directory, link, …
+    Kind,
+    /// Content of a file.
+    Content,
+    /// Where a symbolic link points.
+    Target,
+    /// Device numbers.
+    Device,
+    /// Permission bits.
+    Mode,
+    /// User or group.
+    Owner,
+    /// Modification time as the archive has it.
+    Mtime,
+    /// Which other names lead to the same file.
+    Links,
+    /// The order in which the archive has its entries.
+    Order,
+}
+
+/// An entry in words.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct EntryFacts {
+    /// `file`, `directory`, `symbolic link`, `character device`, `block device`, `named pipe`; `section`.
+    pub kind: &'static str,
+    /// Length of the content in bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub size: Option<u64>,
+    /// SHA-256 of the content, hex.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+    /// Permission bits, octal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mode: Option<String>,
+    /// `user:group`, as numbers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    /// Target of a link, numbers of a device.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
+}
+
+/// How much content is looked into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DiffLimits {
+    /// Longest file, in bytes: 32 MiB.
+    pub file_bytes: u64,
+    /// All files of one side together, in bytes: 1 GiB.
+    pub total_bytes: u64,
+    /// Files: 5,000.
+    pub files: usize,
+}
+
+impl Default for DiffLimits {
+    fn default() -> Self {
+        Self { file_bytes: 32 << 20, total_bytes: 1 << 30, files: 5000 }
+    }
+}
+
+/// Compares two sides; contents that differ are kept in nameless files in `scratch`.
+///
+/// # Errors
+/// A [`SideError`] when a side cannot be read, or holds more than its limits allow.
+pub fn compare(
+    left: &Side,
+    right: &Side,
+    limits: &DiffLimits,
+    scratch: &Path,
+) -> Result<Comparison, SideError> {
+    let pairs = pair::layers(left.layers(), right.layers());
+    let wanted = |pick: fn(&Pair) -> Option<usize>| {
+        let wanted: Vec<usize> = pairs.iter().filter(|pair| pair.needs_listing()).filter_map(pick).collect();
+        move |layer: usize| wanted.contains(&layer)
+    };
+    let (lefts, rights) = (wanted(|pair| pair.left), wanted(|pair| pair.right));
+    let (left_listing, right_listing) = both(|| left.list_only(lefts), || right.list_only(rights))?;
+    let sides = [(left, &left_listing), (right, &right_listing)];
+    let looked_at = pair::Looks::of(&sides);
+
+    let mut found = Found::default();
+    for pair in &pairs {
+        found.layer(pair, &sides, &looked_at);
+    }
+    let spools = found.fetch(&sides, limits, scratch)?;
+    let packages = packages::Packages::find(&sides, &found.paired, &spools);
+    let mut differences = sections::differences(left, right);
+    for paired in &found.paired {
+        differences.push(explain(paired, &spools, &packages));
+    }
+    differences.extend(found.orders);
+    differences.sort_by(|a, b| telling(a).cmp(&telling(b)));
+    Ok(Comparison {
+        registers: sections::registers(left.facts(), right.facts()),
+        layers: found.layers,
+        packages: packages.differences(),
+        differences,
+    })
+}
+
+/// Runs both at once.
+fn both<T: Send>(
+    left: impl FnOnce() -> Result<T, SideError> + Send,
+    right: impl FnOnce() -> Result<T, SideError> + Send,
+) -> Result<(T, T), SideError> {
+    std::thread::scope(|scope| {
+        let left = scope.spawn(left);
+        let right = right();
+        // A panic over there is one here.
+        let left = left.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        Ok((left?, right?))
+    })
+}
+
+/// A side and what it holds.
+type Listed2<'s> = [(&'s Side, &'s Listing); 2];
+
+/// What pairing gave, before anything was looked into.
+#[derive(Default)]
+struct Found<'s> {
+    layers: Vec<LayerComparison>,
+    paired: Vec<Paired<'s>>,
+    orders: Vec<Difference>,
+}
+
+impl<'s> Found<'s> {
+    fn layer(&mut self, pair: &Pair, sides: &Listed2<'s>, looks: &pair::Looks) {
+        let layer =
+            |side: usize, index: Option<usize>| index.and_then(|index| sides[side].1.layers.get(index));
+        let (left, right) = (layer(0, pair.left), layer(1, pair.right));
+        let outcome = match (left, right) {
+            (Some(_), Some(_)) if pair.same_bytes => LayerOutcome::SameBytes,
+            (Some(left), Some(right)) => {
+                let before = self.paired.len() + self.orders.len();
+                self.paired.extend(pair::entries(left, right, looks));
+                self.orders.extend(pair::order(left, right, looks));
+                let same = before == self.paired.len() + self.orders.len();
+                if same { LayerOutcome::SameEntries } else { LayerOutcome::Differ }
+            }
+            _ => LayerOutcome::NotCompared,
+        };
+        let problem = |layer: Option<&crate::side::Layer>| Some(layer?.problem.as_ref()?.to_string());
+        self.layers.push(LayerComparison {
+            left: left.map(|layer| layer.name.to_string()),
+            right: right.map(|layer| layer.name.to_string()),
+            outcome,
+            problems: [problem(left), problem(right)].into_iter().flatten().collect(),
+        });
+    }
+
+    /// The contents that explaining needs: of both sides of a change, of the lists of packages.
+    fn fetch(
+        &self,
+        sides: &Listed2<'_>,
+        limits: &DiffLimits,
+        scratch: &Path,
+    ) -> Result<(Spool, Spool), SideError> {
+        let mut changed: Vec<(u64, [crate::side::Place; 2])> = self
+            .paired
+            .iter()
+            .filter(|paired| paired.aspects.contains(&Aspect::Content))
+            .filter_map(|paired| {
+                let (left, right) = (paired.left?.content?, paired.right?.content?);
+                Some((left.size.max(right.size), [left.place, right.place]))
+            })
+            .filter(|(size, _)| *size <= limits.file_bytes)
+            .collect();
+        // Many small ones before few large ones.
+        changed.sort_unstable();
+        let mut left_bytes = limits.total_bytes;
+        let affordable = changed.into_iter().take(limits.files).take_while(|(size, _)| {
+            let fits = left_bytes.checked_sub(*size);
+            left_bytes = fits.unwrap_or(0);
+            fits.is_some()
+        });
+        let mut places: [Vec<crate::side::Place>; 2] =
+            packages::lists(sides, &self.paired, limits.file_bytes);
+        for (_, [left, right]) in affordable {
+            places[0].push(left);
+            places[1].push(right);
+        }
+        both(|| Spool::fill(sides[0].0, &places[0], scratch), || Spool::fill(sides[1].0, &places[1], scratch))
+    }
+}
+
+/// All that is known of a pair that differs.
+fn explain(paired: &Paired<'_>, spools: &(Spool, Spool), packages: &packages::Packages) -> Difference {
+    let Paired { layer, left, right, aspects } = paired;
+    let path = left.or(*right).map_or(&[][..], |listed| &listed.entry.path);
+    let mut attributions: Vec<Attribution> = Vec::new();
+    let mut unexplained = false;
+    let (mut content, mut not_looked_into) = (None, None);
+    if aspects.contains(&Aspect::Content) {
+        let read = |spool: &Spool, listed: Option<&Listed>| spool.read(listed?.content?.place);
+        if let (Some(left), Some(right)) = (read(&spools.0, *left), read(&spools.1, *right)) {
+            let mut explanation = if path == caution_abi::boot_plan::PATH.as_bytes() {
+                config::compare(&left, &right)
+            } else {
+                content::compare(path, &left, &right)
+            };
+            unexplained |= !explanation.complete;
+            attributions.append(&mut explanation.attributions);
+            content = Some(explanation);
+        } else {
+            unexplained = true;
+            not_looked_into = Some("more content than is looked into");
+        }
+    }
+    attributions.extend(attributes::attributions(*left, *right, aspects));
+    unexplained |= attributes::are_unexplained(*left, *right, aspects);
+    let package = packages.that_changed(path);
+    if let Some(attribution) = package {
+        attributions.insert(0, attribution);
+        unexplained = false;
+    }
+    if *layer == LayerName::EnclaveOs.to_string() {
+        attributions.insert(0, Cause::EnclaveOs.shown_by("a file of EnclaveOS itself"));
+        unexplained = false;
+    }
+    // It counts the names beside it.
+    unexplained &= path != caution_abi::seal::PATH.as_bytes();
+    let status = match (left, right) {
+        (Some(_), Some(_)) => Status::Changed,
+        (None, _) => Status::Added,
+        (_, None) => Status::Removed,
+    };
+    Difference {
+        layer: layer.clone(),
+        path: shown(path),
+        status,
+        left: left.map(facts),
+        right: right.map(facts),
+        aspects: aspects.clone(),
+        content,
+        not_looked_into,
+        attributions,
+        unexplained,
+    }
+}
+
+/// The order in which differences tell most: what names its cause, what differs inside, the rest; then by path.
+fn telling(difference: &Difference) -> (u8, bool, &str) {
+    let follows = FOLLOWING.iter().any(|path| difference.path == *path);
+    let of_package =
+        difference.attributions.first().is_some_and(|first| first.cause == Cause::PackageVersion);
+    let has = |aspect| difference.aspects.contains(&aspect);
+    let rank = match difference {
+        _ if follows => 8,
+        Difference { path, .. } if path == caution_abi::boot_plan::PATH => 0,
+        _ if of_package => 6,
+        Difference { content: Some(_), attributions, .. } if !attributions.is_empty() => 1,
+        _ if has(Aspect::Content) || has(Aspect::Kind) => 2,
+        Difference { status: Status::Changed, aspects, .. } if *aspects == [Aspect::Mtime] => 7,
+        Difference { status: Status::Changed, .. } => 3,
+        _ => 4,
+    };
+    (rank, difference.attributions.is_empty(), &difference.path)
+}
+
+/// Files that are computed from others, which tell more.
+const FOLLOWING: [&str; 4] =
+    [caution_abi::seal::PATH, "/etc/ld.so.cache", "/var/lib/dpkg/status", "/lib/apk/db/installed"];
+
+/// An entry in words.
+fn facts(listed: &Listed) -> EntryFacts {
+    let Listed { entry: Entry { kind, mode, uid, gid, .. }, content } = listed;
+    let target = match kind {
+        Kind::Symlink(target) => Some(shown(target)),
+        Kind::CharDevice { major, minor } | Kind::BlockDevice { major, minor } => {
+            Some(format!("{major}:{minor}"))
+        }
+        _ => None,
+    };
+    EntryFacts {
+        kind: kind_name(kind),
+        size: content.map(|content| content.size),
+        sha256: content.map(|content| content.sha256.to_string()),
+        mode: Some(format!("{mode:04o}")),
+        owner: Some(format!("{uid}:{gid}")),
+        target,
+    }
+}
+
+const fn kind_name(kind: &Kind) -> &'static str {
+    match kind {
+        Kind::File { .. } => "file",
+        Kind::Directory => "directory",
+        Kind::Symlink(_) => "symbolic link",
+        Kind::CharDevice { .. } => "character device",
+        Kind::BlockDevice { .. } => "block device",
+        Kind::Fifo => "named pipe",
+    }
+}
+
+/// A path with what is not printable escaped: as much as a terminal, a page and JSON can take.
+pub(crate) fn shown(path: &[u8]) -> String {
+    let mut text = String::with_capacity(path.len());
+    for chunk in path.utf8_chunks() {
+        for c in chunk.valid().chars() {
+            let is_odd = c.is_control()
+                || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+            if is_odd { text.extend(c.escape_unicode()) } else { text.push(c) }
+        }
+        text.extend(chunk.invalid().iter().map(|byte| format!("\\x{byte:02x}")));
+    }
+    text
+}
