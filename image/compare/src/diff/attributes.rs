@@ -25,7 +25,9 @@ pub(super) fn attributions(
                 shown(left.mtime),
                 shown(right.mtime)
             );
-            Some(Cause::EmbeddedTime.shown_by(evidence))
+            let fix =
+                "give files a fixed time before they are packed: touch -d @$SOURCE_DATE_EPOCH, tar --mtime";
+            Some(Attribution { cause: Cause::EmbeddedTime, evidence, fix: fix.into() })
         }
         _ => None,
     };
