@@ -6,6 +6,7 @@ use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use tempfile::NamedTempFile;
 
 /// The longest file read, in bytes: an evidence bundle.
 pub(crate) const MAX_BYTES: usize = 256 * 1024;
@@ -66,14 +67,33 @@ pub(crate) fn read(path: &Path) -> Result<Found, CliError> {
 
 /// Writes a whole file of the folder, or nothing; a link under its name is replaced, not followed.
 pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
-    let io = |e: std::io::Error| CliError::io("The file cannot be written", path, &e);
+    let file = complete(path, bytes)?;
+    file.persist(path).map(drop).map_err(|e| unwritten(path, &e.error))
+}
+
+/// The same, where nothing stands under the name yet: `false` when something does.
+pub(crate) fn write_new(path: &Path, bytes: &[u8]) -> Result<bool, CliError> {
+    match complete(path, bytes)?.persist_noclobber(path) {
+        Ok(_) => Ok(true),
+        Err(e) if e.error.kind() == std::io::ErrorKind::AlreadyExists => Ok(false),
+        Err(e) => Err(unwritten(path, &e.error)),
+    }
+}
+
+/// A file without a name of its own yet, beside where it belongs.
+fn complete(path: &Path, bytes: &[u8]) -> Result<NamedTempFile, CliError> {
+    let io = |e: std::io::Error| unwritten(path, &e);
     let folder = path.parent().unwrap_or(Path::new("."));
     // 0666 less the umask, as every other file the user writes.
     let mode = fs::Permissions::from_mode(0o666);
     let mut file = tempfile::Builder::new().permissions(mode).tempfile_in(folder).map_err(io)?;
     file.write_all(bytes).map_err(io)?;
     file.as_file().sync_all().map_err(io)?;
-    file.persist(path).map(drop).map_err(|e| io(e.error))
+    Ok(file)
+}
+
+fn unwritten(path: &Path, cause: &std::io::Error) -> CliError {
+    CliError::io("The file cannot be written", path, cause)
 }
 
 /// A time as part of a file name: `2026-11-20T09:12:44Z` → `2026-11-20T09-12-44Z`.
@@ -104,6 +124,7 @@ mod tests {
             let name = folder.join("file");
             symlink(other.join(target), &name).unwrap();
             assert!(matches!(read(&name).unwrap(), Found::Other));
+            assert!(!write_new(&name, b"new").unwrap());
             write(&name, b"new").unwrap();
             assert!(matches!(read(&name).unwrap(), Found::File(bytes) if bytes == b"new"));
             fs::remove_file(&name).unwrap();

@@ -25,6 +25,10 @@ const SCHEMA: &str = "caution.evidence/1";
 const FOLDER: &str = "evidence";
 /// How many bundles of the folder are looked at, the newest.
 const MAX_LOOKED_AT: usize = 10_000;
+/// How many bundles of one second are kept.
+const MAX_A_SECOND: usize = 1000;
+/// The longest bundle, in bytes: an answer of 1 MiB whose every other character is escaped, and what was said about it.
+const MAX_BYTES: usize = 4 << 20;
 
 /// What was asked, answered and concluded.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -83,9 +87,9 @@ impl Bundle {
         })
     }
 
-    /// Reads a bundle; document, manifest and a verdict of many lines fit 256 KiB.
+    /// Reads a bundle of the caller's choice.
     pub(in crate::verify) fn read(path: &Path) -> Result<Self, CliError> {
-        Self::from_bytes(&read_limited(path, own_folder::MAX_BYTES)?).map_err(|cause| CliError {
+        Self::from_bytes(&read_limited(path, MAX_BYTES)?).map_err(|cause| CliError {
             exit: Exit::EvidenceInvalid,
             message: format!("{} is no evidence bundle.", path.display()),
             causes: vec![cause],
@@ -147,12 +151,20 @@ impl Bundle {
         Ok((text + "\n").into_bytes())
     }
 
-    /// Writes it below a checkout's `.caution/`; returns the path.
+    /// Writes it below a checkout's `.caution/`; returns the path. Others of the same second stay: several enclaves
+    /// can be verified from one checkout at once.
     pub(super) fn save(&self, checkout: &Path) -> Result<PathBuf, CliError> {
         let folder = own_folder::open_below(checkout, FOLDER)?;
-        let path = folder.join(format!("{}.json", own_folder::file_safe(&format!("{:.0}", self.checked_at))));
-        own_folder::write(&path, &self.to_bytes()?)?;
-        Ok(path)
+        let (time, bytes) = (own_folder::file_safe(&format!("{:.0}", self.checked_at)), self.to_bytes()?);
+        let names = (2..=MAX_A_SECOND).map(|number| format!("{time}-{number}.json"));
+        for name in std::iter::once(format!("{time}.json")).chain(names) {
+            let path = folder.join(name);
+            if own_folder::write_new(&path, &bytes)? {
+                return Ok(path);
+            }
+        }
+        let message = format!("{} has {MAX_A_SECOND} bundles of {time}.", folder.display());
+        Err(CliError::new(Exit::Other, message))
     }
 
     /// The newest bundle of a checkout about an enclave of this name that was verified, without a warning.
@@ -222,6 +234,16 @@ mod tests {
             assert_eq!(refusal.exit, Exit::EvidenceInvalid);
             assert!(refusal.causes[0].contains(said), "{:?}", refusal.causes);
         }
+        // Another enclave, verified at the same time: nothing that was kept is lost.
+        let other = Bundle { name: "there".into(), ..written.clone() };
+        let second = other.save(dir.path()).unwrap();
+        assert_eq!(second, dir.path().join(".caution/evidence/2026-11-20T09-12-44Z-2.json"));
+        assert_eq!(Bundle::read(&second).unwrap().name, "there");
+
+        // What a lying enclave may send can be kept, so it can be read again.
+        let manifest = Some("\"".repeat(1 << 20));
+        std::fs::write(&path, Bundle { manifest, ..written.clone() }.to_bytes().unwrap()).unwrap();
+        assert!(Bundle::read(&path).is_ok());
         let long = Bundle { document: "A".repeat(24_000), ..written };
         assert!(long.answer().err().unwrap().causes[0].contains("16384"));
     }

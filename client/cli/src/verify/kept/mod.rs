@@ -44,11 +44,10 @@ pub(super) fn save_as(
     rebuilt: Option<RebuiltDigests>,
     verdict: &mut Verdict,
 ) -> Result<(), CliError> {
-    if path.symlink_metadata().is_ok() {
+    if !own_folder::write_new(path, &Bundle::new(asked, rebuilt, verdict)?.to_bytes()?)? {
         return Err(CliError::new(Exit::Usage, format!("{} exists.", path.display()))
             .hint("--save-evidence with another name"));
     }
-    own_folder::write(path, &Bundle::new(asked, rebuilt, verdict)?.to_bytes()?)?;
     verdict.saved_evidence = Some(path.display().to_string());
     Ok(())
 }
