@@ -60,12 +60,17 @@ impl Terminal {
         paint(self.color_out, look, text)
     }
 
-    /// Writes a result to stdout.
-    #[expect(clippy::unused_self, reason = "every word of a command goes through its terminal")]
+    /// Writes a result to stdout. A closed pipe (`caution … | head`) is the reader's wish, not an error.
     pub(crate) fn result(self, text: &str) {
+        let _ = self.one_of_many(text);
+    }
+
+    /// Writes one of several results to stdout: `false` when nobody reads there any more.
+    #[expect(clippy::unused_self, reason = "every word of a command goes through its terminal")]
+    pub(crate) fn one_of_many(self, text: &str) -> bool {
         let mut out = std::io::stdout().lock();
-        // A closed pipe (`caution … | head`) is the reader's wish, not an error.
-        let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+        let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+        !written.is_err_and(|cause| cause.kind() == std::io::ErrorKind::BrokenPipe)
     }
 
     /// Writes a JSON result to stdout.
@@ -73,9 +78,9 @@ impl Terminal {
         self.result(&format!("{}\n", ascii_controls(&format!("{value:#}"))));
     }
 
-    /// Writes a JSON value to stdout, on one line.
-    pub(crate) fn json_line(self, value: &serde_json::Value) {
-        self.result(&format!("{}\n", ascii_controls(&value.to_string())));
+    /// Writes a JSON value to stdout, on one line: `false` when nobody reads there any more.
+    pub(crate) fn json_line(self, value: &serde_json::Value) -> bool {
+        self.one_of_many(&format!("{}\n", ascii_controls(&value.to_string())))
     }
 
     /// Says that a step began; replaced by [`Terminal::step`] when somebody watches.

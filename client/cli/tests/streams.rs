@@ -46,6 +46,19 @@ fn help_stays_text() {
     assert!(output.stdout.starts_with(b"Build, run and verify"));
 }
 
+/// Otherwise `caution verify --watch | head` would go on for ever.
+#[test]
+fn a_watch_that_nobody_reads_ends() {
+    for form in [&["--json"][..], &[]] {
+        let args = ["verify", "--attestation-url", "http://127.0.0.1:1", "--watch", "1"];
+        let output = caution(&[&args, form].concat(), |command| {
+            let (_, out) = pipe().unwrap();
+            command.stdout(out);
+        });
+        assert_eq!(output.status.code(), Some(15));
+    }
+}
+
 #[test]
 fn nobody_listening_changes_no_exit_code() {
     for args in [&["verify"][..], &["apps", "stop", "none"], &["apps", "build", "--nope"], &["apps", "ps"]] {

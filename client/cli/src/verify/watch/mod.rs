@@ -21,7 +21,7 @@ pub(crate) struct Watch {
     pub(crate) webhook: Option<Webhook>,
 }
 
-/// Verifies until somebody stops it, or until the outcome changes. The first verdict and every change are kept.
+/// Verifies until somebody stops it, until the outcome changes, or until nobody is told any more. The first verdict and every change are kept.
 pub(crate) fn watch(context: &Context, mut request: Request, watch: &Watch) -> Result<u8, CliError> {
     let mut before: Option<State> = None;
     let mut untold: Option<String> = None;
@@ -41,7 +41,7 @@ pub(crate) fn watch(context: &Context, mut request: Request, watch: &Watch) -> R
             outcome.keep(context);
         }
         let event = event(request.now, changed, &outcome);
-        show(context.terminal, &request, changed, &outcome, &event);
+        let is_read = show(context.terminal, &request, changed, &outcome, &event);
         // A bad beginning is news too.
         if changed || (before.is_none() && state.exit_code != 0) {
             untold = Some(event.to_string());
@@ -56,7 +56,8 @@ pub(crate) fn watch(context: &Context, mut request: Request, watch: &Watch) -> R
                 }
             }
         }
-        if changed && watch.exit_on_change {
+        let is_heard = is_read || watch.webhook.is_some() || watch.exit_on_change;
+        if (changed && watch.exit_on_change) || !is_heard {
             return Ok(state.exit_code);
         }
         before = Some(state);
@@ -101,26 +102,26 @@ fn event(now: jiff::Timestamp, changed: bool, outcome: &Result<Outcome, CliError
     event
 }
 
-/// The first verdict and every change as a whole; in between one line each.
+/// The first verdict and every change as a whole; in between one line each. `false` when nobody reads it.
 fn show(
     terminal: Terminal,
     request: &Request,
     changed: bool,
     outcome: &Result<Outcome, CliError>,
     event: &Value,
-) {
+) -> bool {
     if terminal.json {
         return terminal.json_line(event);
     }
     let when = format!("{:.0}", request.now);
     match outcome {
         Ok(outcome) if changed => {
-            terminal.result(&format!("{when}  CHANGED\n\n{}\n", outcome.verdict.to_text(terminal)));
+            terminal.one_of_many(&format!("{when}  CHANGED\n\n{}\n", outcome.verdict.to_text(terminal)))
         }
-        Ok(outcome) => terminal.result(&format!("{when}  {}\n", outcome.verdict.first_line(terminal))),
+        Ok(outcome) => terminal.one_of_many(&format!("{when}  {}\n", outcome.verdict.first_line(terminal))),
         Err(error) => {
             let word = if changed { "CHANGED  " } else { "" };
-            terminal.result(&format!("{when}  {word}NOT VERIFIED  {}\n", error.summary()));
+            terminal.one_of_many(&format!("{when}  {word}NOT VERIFIED  {}\n", error.summary()))
         }
     }
 }
