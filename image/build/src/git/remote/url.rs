@@ -128,7 +128,8 @@ fn check_scp_like(text: &str) -> Result<(), UrlFault> {
     let Some((before, after)) = text.split_once(':') else {
         return Err(if text.contains('/') { UrlFault::Local } else { UrlFault::Malformed });
     };
-    if text.contains("::") && !text.contains('[') {
+    // `git@[::1]:app` is an address; its brackets stand before the colons.
+    if text.split_once("::").is_some_and(|(before, _)| !before.contains('[')) {
         return Err(UrlFault::Helper);
     }
     if before.contains('/') {
@@ -181,6 +182,8 @@ mod tests {
             ("./a:b", UrlFault::Local),
             ("ext::sh -c true", UrlFault::Malformed),
             ("ext::sh", UrlFault::Helper),
+            ("ext::sh[", UrlFault::Helper),
+            ("https::127.0.0.1/[", UrlFault::Helper),
             ("fd::17", UrlFault::Helper),
             ("ftp://git.example.com/app.git", UrlFault::Scheme),
             ("HTTPS://git.example.com/app.git", UrlFault::Scheme),
