@@ -71,14 +71,18 @@ fn outcome(status: ExitStatus, out: &Path, err: &Path) -> Result<Outcome, Remote
     if status.success() { Ok(Outcome::Done(read(out)?)) } else { read(err).map(Outcome::Failed) }
 }
 
-/// The same command, for which no file may grow beyond the limit, and which ends when this program does.
+/// The same command, for which no file may grow beyond the limit nor its memory beyond [`memory`], and which ends when
+/// this program does.
 ///
 /// Without somebody to answer it has no terminal either: ssh and helpers would ask there, whatever stands in
 /// their standard input. `setsid` and `setpriv` belong to util-linux.
 fn bounded(git: &Command, limits: RemoteLimits, may_ask: bool) -> Command {
     let mut command = Command::new("/bin/sh");
-    let script = "umask 077 && ulimit -f \"$1\" && shift && exec \"$@\"";
+    // Where less memory is allowed already, that stays.
+    let script =
+        "umask 077 && ulimit -f \"$1\" && { ulimit -d \"$2\" 2>/dev/null || :; } && shift 2 && exec \"$@\"";
     command.args(["-c", script, "sh"]).arg((most(limits) / BLOCK).to_string());
+    command.arg((memory(limits) / 1024).to_string());
     if !may_ask {
         command.arg("setsid");
     }
@@ -91,6 +95,12 @@ fn bounded(git: &Command, limits: RemoteLimits, may_ask: bool) -> Command {
 /// The length that no file may exceed.
 pub(super) const fn most(limits: RemoteLimits) -> u64 {
     limits.bytes / BLOCK * BLOCK
+}
+
+/// Bytes of memory that a process may write to. A pack of some kilobytes can describe objects of any size as
+/// differences from others, and git makes each in memory to check it.
+const fn memory(limits: RemoteLimits) -> u64 {
+    limits.bytes.saturating_add(4 << 30)
 }
 
 fn create(path: &Path) -> Result<File, RemoteError> {

@@ -57,6 +57,60 @@ fn no_file_grows_beyond_the_limit() {
     assert_eq!(std::fs::metadata(&path).expect("was begun").len(), 1 << 20);
 }
 
+/// Each step says "the same 16 MiB again", four bytes for 16 MiB.
+#[test]
+fn a_pack_that_would_fill_the_memory_is_refused() {
+    use flate2::{Compression, write::ZlibEncoder};
+    use std::io::Write as _;
+    fn head(kind: u8, mut size: u64) -> Vec<u8> {
+        let mut bytes = vec![kind << 4 | (size & 15) as u8];
+        size >>= 4;
+        while size > 0 {
+            *bytes.last_mut().expect("has one") |= 0x80;
+            bytes.push((size & 0x7f) as u8);
+            size >>= 7;
+        }
+        bytes
+    }
+    fn number(mut value: u64) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        while value > 0x7f {
+            bytes.push(value.to_le_bytes()[0] | 0x80);
+            value >>= 7;
+        }
+        bytes.push(value.to_le_bytes()[0]);
+        bytes
+    }
+    let packed = |bytes: &[u8]| {
+        let mut encoder = ZlibEncoder::new(Vec::new(), Compression::best());
+        encoder.write_all(bytes).and_then(|()| encoder.finish()).expect("memory takes it")
+    };
+    let id = |bytes: &[u8]| {
+        let mut hasher = sha1_checked::Sha1::new();
+        sha1_checked::Digest::update(&mut hasher, bytes);
+        sha1_checked::Digest::finalize(hasher).to_vec()
+    };
+    let (size, times) = (0x00ff_ffff_u64, 300);
+    let base = vec![0; 0x00ff_ffff];
+    let steps = b"\xf0\xff\xff\xff".repeat(times);
+    let delta = [number(size), number(size * times as u64), steps].concat();
+    let mut pack = b"PACK\0\0\0\x02\0\0\0\x02".to_vec();
+    pack.extend([head(3, size), packed(&base)].concat());
+    let base_id = id(&[format!("blob {size}\0").as_bytes(), &base].concat());
+    pack.extend([head(7, delta.len() as u64), base_id, packed(&delta)].concat());
+    pack.extend(id(&pack.clone()));
+
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    std::fs::write(folder.path().join("bomb.pack"), pack).expect("writes");
+    let mut command = Command::new("git");
+    command.arg("-C").arg(folder.path()).args(["index-pack", "bomb.pack"]).env("PATH", "/usr/bin:/bin");
+    let limits = RemoteLimits { bytes: 64 << 20, ..limits(60) };
+    match run::run(&command, folder.path(), limits, false).expect("runs") {
+        run::Outcome::Failed(said) => assert!(said.contains("memory"), "{said}"),
+        _ => panic!("5 GB were written"),
+    }
+}
+
 #[test]
 fn names_that_git_would_take_for_something_else_are_refused() {
     let url: SourceUrl = "https://git.invalid/app.git".parse().expect("an address");
