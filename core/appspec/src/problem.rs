@@ -194,8 +194,9 @@ pub fn printable(text: &str) -> String {
     out
 }
 
-/// Characters that reorder or hide their neighbours: zero width, bidirectional controls, line
-/// separators, byte-order mark.
+/// Characters that reorder or hide their neighbours, or are there unseen: zero width, bidirectional controls, line
+/// separators, byte-order mark, soft hyphens, annotations, tags.
 fn is_invisible(c: char) -> bool {
-    matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+    matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }

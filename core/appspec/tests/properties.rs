@@ -245,6 +245,8 @@ fn hcl_with_too_many_values_is_refused() {
 fn values_in_messages_cannot_steer_a_terminal() {
     let errors = parse(ConfigFile::Procfile, "ports: \u{202e}8080\u{200b}\n").unwrap_err();
     assert!(errors.to_string().contains("`\\u{202e}8080\\u{200b}`"), "{errors}");
+    let errors = parse(ConfigFile::Procfile, "ports: 80\u{61c}80\u{ad}\u{e0041}\u{fff9}\n").unwrap_err();
+    assert!(errors.to_string().contains("`80\\u{61c}80\\u{ad}\\u{e0041}\\u{fff9}`"), "{errors}");
 }
 
 #[test]
