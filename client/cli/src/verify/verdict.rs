@@ -3,7 +3,7 @@
 use super::explain::Differences;
 use crate::error::Exit;
 use crate::terminal::{Look, Terminal};
-use caution_appspec::printable;
+use caution_appspec::{excerpt, printable};
 use caution_attest::RootKind;
 use caution_measure::{Measurements, Sha256Digest};
 use serde::Serialize;
@@ -11,6 +11,8 @@ use std::fmt::Write as _;
 
 /// The schema's name and version in the JSON form.
 pub(crate) const SCHEMA: &str = "caution.verdict/1";
+/// The longest headline, detail or line, in characters.
+const MAX_LINE: usize = 1000;
 
 /// A conclusion and everything it rests on.
 #[derive(Debug, Clone, Serialize)]
@@ -240,10 +242,10 @@ impl Verdict {
     }
 
     /// Words of a manifest, document or bundle reach the verdict inside headline, details and lines: none
-    /// of them may steer a terminal.
+    /// of them may steer a terminal, or fill it until a screen of theirs is what is left to see.
     fn push(&mut self, name: CheckName, status: Status, detail: &str, lines: &[String]) {
-        let lines = lines.iter().map(|line| printable(line)).collect();
-        self.checks.push(Check { name, status, detail: printable(detail), lines });
+        let lines = lines.iter().map(|line| excerpt(line, MAX_LINE)).collect();
+        self.checks.push(Check { name, status, detail: excerpt(detail, MAX_LINE), lines });
     }
 
     /// Draws the conclusion: verified when no check failed. Every path that could not make a check
@@ -256,7 +258,7 @@ impl Verdict {
         }
         self.verified = self.failure.is_none();
         self.exit_code = self.failure.map_or(0, Exit::code);
-        self.headline = printable(&headline.into());
+        self.headline = excerpt(&headline.into(), MAX_LINE);
     }
 
     /// Prints it, as one screen or as JSON.
@@ -378,6 +380,8 @@ mod tests {
         verdict.failed(Exit::SourceMismatch, CheckName::Source, "version `\u{202e}`", &[line]);
         assert_eq!(verdict.checks[0].detail, r"version `\u{202e}`");
         assert_eq!(verdict.checks[0].lines, [r"claimed \u{1b}[2J"]);
+        verdict.not_checked(CheckName::Build, format!("{}VERIFIED", " ".repeat(60_000)));
+        assert_eq!(verdict.checks[1].detail.trim_start(), "…");
         verdict.conclude("\u{1b}[2JVERIFIED\n  ✓ evidence");
         assert_eq!(verdict.headline, r"\u{1b}[2JVERIFIED\u{a}  ✓ evidence");
     }
