@@ -210,6 +210,7 @@ impl<'a> Build<'a> {
             image: container.image.digest,
             commit: self.request.commit.clone(),
             reuse,
+            networked_steps: self.origin.networked_steps(),
             timings: self.timings,
         })
     }

@@ -99,6 +99,16 @@ impl Origin {
         Ok(Container { image, digests: Vec::new(), detail })
     }
 
+    /// How many steps of the Containerfile could reach a network.
+    pub(crate) fn networked_steps(&self) -> usize {
+        match self {
+            Self::Containerfile(file, _) if !file.no_network => {
+                file.parsed.runs.iter().filter(|run| !run.is_offline()).count()
+            }
+            _ => 0,
+        }
+    }
+
     /// Refuses base images whose digest nobody knows.
     pub(crate) fn check_pinned(&self, container: &Container) -> Result<(), BuildError> {
         match self {
@@ -168,6 +178,7 @@ pub(crate) struct Chosen {
     /// Whether this is about the digests: then nobody needs to be told that there are none yet.
     pinning: bool,
     no_cache: bool,
+    no_network: bool,
 }
 
 impl Chosen {
@@ -186,6 +197,7 @@ impl Chosen {
                     fixed: vec![None; parsed.images.len()],
                     pinning: false,
                     no_cache: request.no_cache || spec.build.no_cache,
+                    no_network: request.no_network,
                     text,
                     parsed,
                 });
@@ -265,6 +277,7 @@ impl Chosen {
             containerfile: &containerfile,
             text: &text,
             no_cache: self.no_cache,
+            no_network: self.no_network,
             scratch: work,
         };
         let built = engine.build(&to_build, sink).map_err(|mut error| {

@@ -29,6 +29,8 @@ pub struct Request<'a> {
     pub engine: Option<EngineName>,
     /// Whether the engine's cache is to be ignored.
     pub no_cache: bool,
+    /// Whether no step of the Containerfile may have a network, whatever it says itself.
+    pub no_network: bool,
     /// Whether a base image without a digest is an error.
     pub strict: bool,
     /// How much an image may hold.
@@ -106,6 +108,8 @@ pub struct Built {
     pub commit: CommitId,
     /// What was found in the store and what was not; all zero without one.
     pub reuse: Reuse,
+    /// How many steps of the Containerfile could reach a network.
+    pub networked_steps: usize,
     /// How long each step took, in order.
     pub timings: Vec<(Step, Duration)>,
 }

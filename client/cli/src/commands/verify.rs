@@ -22,6 +22,7 @@ use std::time::Duration;
 
 /// Arguments of `caution verify`.
 #[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(crate) struct Args {
     /// Ask this address; the enclave that this checkout runs locally when absent.
     #[arg(long, value_name = "URL")]
@@ -80,6 +81,11 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NAME", conflicts_with = "pcrs")]
     engine: Option<EngineName>,
 
+    /// Rebuild without a network for any step of the Containerfile, whatever it says itself; base images are fetched
+    /// before.
+    #[arg(long, conflicts_with = "pcrs")]
+    no_network: bool,
+
     /// Rebuild even where an earlier rebuild of the same inputs is kept.
     #[arg(long)]
     no_cache: bool,
@@ -110,7 +116,7 @@ pub(crate) struct Args {
     limits: LimitArgs,
 
     /// Print what the enclave sends, as JSON, without verifying anything.
-    #[arg(long, conflicts_with_all = ["app_source_url", "from_tarball", "commit", "reference", "max_source", "pcrs", "registers", "allowed_releases", "evidence", "save_evidence", "watch", "engine", "no_cache", "settings", "trust_root"])]
+    #[arg(long, conflicts_with_all = ["app_source_url", "from_tarball", "commit", "reference", "max_source", "pcrs", "registers", "allowed_releases", "evidence", "save_evidence", "watch", "engine", "no_cache", "no_network", "settings", "trust_root"])]
     inspect_attestation: bool,
 }
 
@@ -137,6 +143,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<u8, CliError> {
         at: args.at,
         engine: args.engine,
         no_cache: args.no_cache,
+        no_network: args.no_network,
         limits: args.limits.limits(),
         now: jiff::Timestamp::now(),
     };

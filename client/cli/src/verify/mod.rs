@@ -48,6 +48,8 @@ pub(crate) struct Request {
     pub(crate) engine: Option<EngineName>,
     /// `--no-cache`.
     pub(crate) no_cache: bool,
+    /// `--no-network`.
+    pub(crate) no_network: bool,
     /// `--limit`: how much the rebuilt image may hold.
     pub(crate) limits: Limits,
     /// The clock.
@@ -219,8 +221,9 @@ fn against_source(
     let attested = &enclave.pcrs.measurements;
     let rebuilt = platform.release().and_then(|release| {
         let origin::Found { repo, commit, .. } = &reviewed.source;
-        let (engine, no_cache, limits) = (request.engine, request.no_cache, request.limits);
-        let reproduction = Reproduction { repo, commit, release: &release, engine, no_cache, limits };
+        let Request { engine, no_cache, no_network, limits, .. } = *request;
+        let reproduction =
+            Reproduction { repo, commit, release: &release, engine, no_cache, no_network, limits };
         reproduction.confirm(context, what, attested)
     });
     let rebuilt = match rebuilt {

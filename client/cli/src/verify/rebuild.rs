@@ -17,7 +17,7 @@ use caution_measure::{Measurements, Sha256Digest};
 use std::fs::{self, File, TryLockError};
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// What the reviewed source builds.
 pub(super) struct Rebuilt {
@@ -42,6 +42,8 @@ pub(crate) struct Reproduction<'a> {
     pub(crate) engine: Option<EngineName>,
     /// Whether an earlier reproduction does not count.
     pub(crate) no_cache: bool,
+    /// Whether no step of the Containerfile may have a network.
+    pub(crate) no_network: bool,
     pub(crate) limits: Limits,
 }
 
@@ -92,6 +94,7 @@ impl Reproduction<'_> {
             signer: None,
             output: &folder,
             no_cache: self.no_cache,
+            no_network: self.no_network,
             strict: false,
             limits: self.limits,
         };
@@ -101,7 +104,7 @@ impl Reproduction<'_> {
             measurements: built.measurements,
             boot_plan: built.boot_plan,
             sha256: built.sha256,
-            how: format!("rebuilt here in {} s", started.elapsed().as_secs_f64().ceil()),
+            how: how(started.elapsed(), built.networked_steps),
         })
     }
 
@@ -111,13 +114,23 @@ impl Reproduction<'_> {
         let program =
             fs::read(program).map_err(|e| CliError::io("This program cannot be read", program, &e))?;
         let inputs = format!(
-            "caution reproduction 1\ntree {}\nenclaveos {}\nbuilder {}\n",
+            "caution reproduction 1\ntree {}\nenclaveos {}\nbuilder {}\nno network {}\n",
             self.repo.tree_id(self.commit)?,
             self.release.id(),
             Sha256Digest::of(&program),
+            self.no_network,
         );
         Ok(Sha256Digest::of(inputs.as_bytes()).to_string())
     }
+}
+
+fn how(elapsed: Duration, networked_steps: usize) -> String {
+    let network = match networked_steps {
+        0 => String::new(),
+        1 => " (one step of it could reach the network)".to_owned(),
+        steps => format!(" ({steps} steps of it could reach the network)"),
+    };
+    format!("rebuilt here in {} s{network}", elapsed.as_secs_f64().ceil())
 }
 
 /// The right to use a folder of the cache: whoever verifies the same commit at the same time waits

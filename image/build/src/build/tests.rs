@@ -123,6 +123,7 @@ fn run_into(
         // Others are tried where they are installed on purpose; here their words would differ.
         engine: Some(EngineName::Buildah),
         no_cache: false,
+        no_network: false,
         strict: with.strict,
         limits: with.limits,
         signer: with.signer,

@@ -147,11 +147,12 @@ impl ContainerEngine for Buildah {
         let mut arguments = Vec::<OsString>::new();
         // chroot isolation needs neither a runtime nor privileges of the host.
         arguments.extend(["build", "--isolation", "chroot", "--layers", "--force-rm"].map(OsString::from));
-        if request.no_cache {
+        // What a step gave with a network is no answer to what it gives without.
+        if request.no_cache || request.no_network {
             arguments.push("--no-cache".into());
         }
         arguments.extend(["--iidfile".into(), id_file.clone().into_os_string(), "-f".into()]);
-        let offline = offline::applies(&parsed);
+        let offline = request.no_network || offline::applies(&parsed);
         if offline && !self.parser.has_run_network() {
             let stripped = request.scratch.join("Containerfile");
             std::fs::write(&stripped, offline::without_flags(request.text, &parsed))

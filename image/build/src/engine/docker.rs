@@ -106,8 +106,12 @@ impl ContainerEngine for Docker {
             command.env("DOCKER_BUILDKIT", "1").arg("build");
         }
         command.args(["--progress", "plain"]);
-        if request.no_cache {
+        // What a step gave with a network is no answer to what it gives without.
+        if request.no_cache || request.no_network {
             command.arg("--no-cache");
+        }
+        if request.no_network {
+            command.args(["--network", "none"]);
         }
         command.arg("--iidfile").arg(&id_file).args(["-f", request.containerfile, "."]);
         command.current_dir(request.context);

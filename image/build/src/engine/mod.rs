@@ -57,6 +57,8 @@ pub(crate) struct BuildRequest<'a> {
     pub(crate) text: &'a str,
     /// Whether cached layers and local base images are to be ignored.
     pub(crate) no_cache: bool,
+    /// Whether no step may have a network; base images are fetched all the same.
+    pub(crate) no_network: bool,
     /// A folder for the engine's own notes, outside the context.
     pub(crate) scratch: &'a Path,
 }

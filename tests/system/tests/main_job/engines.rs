@@ -69,6 +69,23 @@ fn podman_builds_the_same_image() {
     assert!(log.starts_with("podman "), "{log}");
 }
 
+/// A step that looks for a network finds one, unless nobody may have any.
+#[test]
+fn no_step_has_a_network_where_none_is_allowed() {
+    let clone = HELLO.repository.clone_of();
+    // Two lines of titles, and the loopback interface.
+    clone.edit("Containerfile", "RUN --network=none ", "RUN test \"$(wc -l </proc/net/dev)\" = 3 && ");
+    let run = |more: &[&str], code: i32| {
+        let arguments = [&["apps", "build", "--json"], more].concat();
+        Machine::new().caution(&clone.root, &arguments).expect(code).json()
+    };
+    run(&["--engine", "buildah"], 1);
+    for engine in ["buildah", "podman"] {
+        let built = run(&["--engine", engine, "--no-network"], 0);
+        assert_eq!(built["networked_steps"], 0);
+    }
+}
+
 #[test]
 fn buildah_alone_makes_the_same_image_of_an_odd_application() {
     assert_eq!(alone("buildah", &ODD.repository.clone_of()), ODD.sha256);

@@ -36,6 +36,10 @@ pub(crate) struct Args {
     #[arg(long)]
     no_cache: bool,
 
+    /// Give no step of the Containerfile a network, whatever it says itself; base images are fetched before.
+    #[arg(long, conflicts_with = "image")]
+    no_network: bool,
+
     /// Refuse base images that are named without a digest, before anything is built.
     #[arg(long)]
     strict: bool,
@@ -100,7 +104,7 @@ pub(crate) fn build_image(
     };
     let release = release(context, args.enclaveos.as_deref())?;
     let output = repo.root().join("eif-stage");
-    let Args { no_cache, strict, .. } = *args;
+    let Args { no_cache, no_network, strict, .. } = *args;
     let job = Job {
         repo,
         commit: &commit,
@@ -110,6 +114,7 @@ pub(crate) fn build_image(
         signer: signer.as_ref(),
         output: &output,
         no_cache,
+        no_network,
         strict,
         limits: args.limits.limits(),
     };
@@ -130,6 +135,8 @@ pub(crate) struct Job<'a> {
     /// The folder to fill, as `eif-stage/`.
     pub(crate) output: &'a Path,
     pub(crate) no_cache: bool,
+    /// Whether no step of the Containerfile may have a network.
+    pub(crate) no_network: bool,
     /// Whether a base image without a digest is an error.
     pub(crate) strict: bool,
     pub(crate) limits: Limits,
@@ -146,6 +153,7 @@ pub(crate) fn build_commit(context: &Context, job: &Job<'_>) -> Result<Built, Cl
         image: job.image,
         engine: job.engine,
         no_cache: job.no_cache,
+        no_network: job.no_network,
         strict: job.strict,
         limits: job.limits,
         signer: job.signer,
@@ -247,6 +255,7 @@ pub(crate) fn to_json(built: &Built, release: &Release) -> serde_json::Value {
         "image": format!("sha256:{}", built.image),
         "enclaveos": { "id": release.id(), "version": release.reference().version },
         "boot_plan_sha256": built.boot_plan.digest(),
+        "networked_steps": built.networked_steps,
         "reuse": {
             "layers_ready": built.reuse.layers_ready,
             "layers_unpacked": built.reuse.layers_unpacked,

@@ -40,6 +40,10 @@ pub(crate) struct Args {
     #[arg(long)]
     no_cache: bool,
 
+    /// Give no step of a Containerfile a network.
+    #[arg(long)]
+    no_network: bool,
+
     /// The EnclaveOS release to build on: a folder made by `caution enclaveos build`.
     #[arg(long, value_name = "DIR")]
     enclaveos: Option<PathBuf>,
@@ -116,8 +120,17 @@ fn commit(context: &Context, args: &Args, revision: Option<&str>) -> Result<Name
         None => clean_head(&repo, |_| true)?,
     };
     let release = release(context, args.enclaveos.as_deref())?;
-    let (engine, no_cache, limits) = (args.engine, args.no_cache, args.limits.limits());
-    let wanted = Reproduction { repo: &repo, commit: &commit, release: &release, engine, no_cache, limits };
+    let Args { engine, no_cache, no_network, .. } = *args;
+    let limits = args.limits.limits();
+    let wanted = Reproduction {
+        repo: &repo,
+        commit: &commit,
+        release: &release,
+        engine,
+        no_cache,
+        no_network,
+        limits,
+    };
     let path = wanted.image(context)?;
     Ok(Named { path, name: format!("what commit {} builds here", commit.short()), sha256: None })
 }

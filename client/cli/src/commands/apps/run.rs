@@ -17,7 +17,7 @@ use std::time::Duration;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Boot this image instead of building the current commit.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["commit", "image", "engine", "no_cache", "enclaveos", "signing_key", "signing_cert"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["commit", "image", "engine", "no_cache", "no_network", "enclaveos", "signing_key", "signing_cert"])]
     eif: Option<PathBuf>,
 
     /// The manifest to hand to the enclave; `../manifest.json` beside the image when absent.

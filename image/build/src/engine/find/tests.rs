@@ -140,6 +140,7 @@ fn build(found: &Found, folder: &Path, text: &str) -> Result<String, EngineError
         containerfile: "Containerfile",
         text,
         no_cache: false,
+        no_network: false,
         scratch: folder,
     };
     found.engine.build(&request, &mut |_| {}).map(|image| image.as_str().to_owned())
