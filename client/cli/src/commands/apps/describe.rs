@@ -6,11 +6,12 @@ mod text;
 use super::signing;
 use crate::Context;
 use crate::error::{CliError, Exit};
+use crate::releases;
 use caution_eif::{
     Arch, EifError, Image, Limits, SectionInfo, SectionKind, SignatureError, SigningCertificate,
 };
-use caution_enclaveos::Release;
-use caution_measure::Pcr;
+use caution_enclaveos::KnownRelease;
+use caution_measure::{Pcr, Sha256Digest};
 use content::Content;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -25,13 +26,10 @@ pub(crate) struct Args {
 
 pub(crate) fn run(context: &Context, args: &Args) -> Result<(), CliError> {
     let (image, contents) = read(&args.file)?;
-    let release = match caution_enclaveos::by_pcr1(&context.config.cache, &image.measurements.pcr1) {
-        Ok(release) => release,
-        Err(error) => {
-            context.terminal.warning(&error.to_string(), error.fix().as_deref());
-            None
-        }
-    };
+    let release = recognised(context, &image.measurements.pcr1).unwrap_or_else(|error| {
+        context.terminal.warning(&error.summary(), error.hint.as_deref());
+        None
+    });
     let signature = Signature::of(&image);
     let described = Described { file: &args.file, image, contents, release, signature };
     if context.terminal.json {
@@ -53,14 +51,37 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<(), CliError> {
     Ok(())
 }
 
+/// An EnclaveOS release, and who says that there is one with its PCR1.
+struct Recognised {
+    id: Sha256Digest,
+    version: String,
+    kernel_version: String,
+    /// Whether it is on the list of known releases, and not only on this machine.
+    is_known: bool,
+}
+
+fn recognised(context: &Context, pcr1: &Pcr) -> Result<Option<Recognised>, CliError> {
+    if let Some(known) = releases::known(&context.config)?.list.by_pcr1(pcr1) {
+        let KnownRelease { id, version, kernel_version, .. } = known.clone();
+        return Ok(Some(Recognised { id, version, kernel_version, is_known: true }));
+    }
+    let here = caution_enclaveos::by_pcr1(&context.config.cache, pcr1)?;
+    Ok(here.map(|release| Recognised {
+        id: release.id(),
+        version: release.info.version,
+        kernel_version: release.info.kernel_version,
+        is_known: false,
+    }))
+}
+
 /// An image that was read to its end, and what is known of it besides.
 struct Described<'a> {
     file: &'a Path,
     image: Image,
     /// Of each section.
     contents: Vec<Content>,
-    /// The release of this machine with the same PCR1.
-    release: Option<Release>,
+    /// The release with the same PCR1.
+    release: Option<Recognised>,
     signature: Signature,
 }
 
@@ -201,9 +222,10 @@ impl Described<'_> {
             "pcr8": self.signature.pcr8(),
             "single_ramdisk": self.is_single_ramdisk(),
             "enclaveos": self.release.as_ref().map(|release| serde_json::json!({
-                "id": release.id(),
-                "version": release.info.version,
-                "kernel_version": release.info.kernel_version,
+                "id": release.id,
+                "version": release.version,
+                "kernel_version": release.kernel_version,
+                "known": release.is_known,
             })),
             "cmdline": image.cmdline,
             "metadata": metadata,

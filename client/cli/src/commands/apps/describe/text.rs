@@ -1,6 +1,6 @@
 //! The description as it stands on a terminal. Words of the image are escaped: anybody can write one.
 
-use super::{Content, Described, Signature, arch_word, signing};
+use super::{Content, Described, Recognised, Signature, arch_word, signing};
 use caution_appspec::printable;
 use caution_build::human_size;
 use caution_eif::{SectionInfo, SectionKind};
@@ -38,12 +38,13 @@ pub(super) fn text(described: &Described<'_>) -> String {
 fn registers(text: &mut String, described: &Described<'_>) {
     let Measurements { pcr0, pcr1, pcr2 } = described.image.measurements;
     let platform = described.release.as_ref().map_or_else(
-        || "kernel, command line, ramdisk 0; of no EnclaveOS release on this machine".to_owned(),
-        |release| {
-            let info = &release.info;
-            let id = release.id().to_string();
-            let (version, kernel) = (&info.version, &info.kernel_version);
-            format!("EnclaveOS {version} (kernel {kernel}), release {}… of this machine", &id[..12])
+        || {
+            "kernel, command line, ramdisk 0; of no EnclaveOS release that is known or on this machine"
+                .to_owned()
+        },
+        |Recognised { id, version, kernel_version, is_known }| {
+            let whose = if *is_known { "a known release" } else { "a release of this machine" };
+            format!("EnclaveOS {version} (kernel {kernel_version}), {whose}, {}…", &id.to_string()[..12])
         },
     );
     let application = if described.is_single_ramdisk() {
