@@ -23,6 +23,40 @@ fn bundle(folder: &Path) -> Value {
     })
 }
 
+/// Standard error of a command that ends with `code`.
+fn caution(folder: &Path, args: &[&str], code: i32) -> String {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_caution"));
+    let output = command.args(args).env("HOME", folder).current_dir(folder).output().unwrap();
+    assert_eq!(output.status.code(), Some(code), "{args:?}: {output:?}");
+    String::from_utf8(output.stderr).unwrap()
+}
+
+#[test]
+fn evidence_is_kept_in_a_new_file_only_which_is_said_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("bundle"), bundle(folder.path()).to_string()).unwrap();
+    let args =
+        ["verify", "--evidence", "bundle", "--trust-root", "root", "--pcrs", "pcrs", "--save-evidence"];
+    caution(folder.path(), &[&args[..], &["copy"]].concat(), 0);
+    let said = caution(folder.path(), &[&args[..], &["copy"]].concat(), 2);
+    assert!(said.contains("copy exists"), "{said}");
+    // Nobody was asked: the address is none that could answer.
+    let args = ["verify", "--attestation-url", "http://127.0.0.1:1", "--save-evidence", "copy"];
+    caution(folder.path(), &args, 2);
+}
+
+#[test]
+fn another_time_is_advised_where_the_time_is_wrong() {
+    let folder = tempfile::tempdir().unwrap();
+    let document = bundle(folder.path())["document"].as_str().unwrap().to_owned();
+    fs::write(folder.path().join("document"), document).unwrap();
+    let args = ["attestation", "verify", "document", "--root", "root", "--at"];
+    let said = caution(folder.path(), &[&args[..], &["2031-01-01T00:00:00Z"]].concat(), 10);
+    assert!(said.contains("was it valid then?"), "{said}");
+    let said = caution(folder.path(), &[&args[..], &["2026-01-15T12:00:00Z", "--nonce", "00"]].concat(), 10);
+    assert!(said.contains("another nonce") && !said.contains("was it valid then?"), "{said}");
+}
+
 fn verify(folder: &Path, bundle: &Value, code: i32) -> String {
     fs::write(folder.join("bundle"), bundle.to_string()).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_caution"));

@@ -7,7 +7,7 @@ use crate::error::{CliError, Exit};
 use crate::verify::origin::Wish;
 use crate::verify::target::{self, TrustRoot};
 use crate::verify::watch::{Watch, Webhook, watch};
-use crate::verify::{Request, fetch, verify};
+use crate::verify::{Request, check_new, fetch, verify};
 use caution_appspec::excerpt;
 use caution_attest::Evidence;
 use caution_build::EngineName;
@@ -155,6 +155,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<u8, CliError> {
         let every = Duration::from_secs(seconds.into());
         return watch(context, request, &Watch { every, exit_on_change: args.exit_on_change, webhook });
     }
+    args.save_evidence.as_deref().map_or(Ok(()), check_new)?;
     let mut outcome = verify(context, &request)?;
     outcome.keep(context);
     if let Some(path) = &args.save_evidence {

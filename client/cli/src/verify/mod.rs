@@ -21,6 +21,7 @@ use caution_build::{EngineName, Limits};
 use caution_measure::{ImagePcrs, Pcr, PcrIndex};
 use evidence::{Authenticated, Question};
 use fetch::Fetched;
+pub(crate) use kept::check_new;
 use kept::{Bundle, RebuiltDigests};
 use rebuild::Reproduction;
 use std::path::{Path, PathBuf};

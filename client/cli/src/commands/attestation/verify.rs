@@ -82,7 +82,8 @@ fn refusal(error: &VerifyError, signed_at: Option<&str>) -> CliError {
         _ => Exit::EvidenceInvalid,
     };
     let mut shown = CliError::from_error(exit, error);
-    if error.kind() == Blame::Stale
+    // Another nonce is no matter of time.
+    if matches!(error, VerifyError::Expired { .. } | VerifyError::NotYetValid { .. })
         && let Some(time) = signed_at
     {
         shown = shown.hint(format!(

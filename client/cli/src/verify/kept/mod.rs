@@ -45,11 +45,20 @@ pub(super) fn save_as(
     verdict: &mut Verdict,
 ) -> Result<(), CliError> {
     if !own_folder::write_new(path, &Bundle::new(asked, rebuilt, verdict)?.to_bytes()?)? {
-        return Err(CliError::new(Exit::Usage, format!("{} exists.", path.display()))
-            .hint("--save-evidence with another name"));
+        return Err(exists(path));
     }
     verdict.saved_evidence = Some(path.display().to_string());
     Ok(())
+}
+
+/// That nothing stands where [`save_as`] is to write: better said before a rebuild than after it.
+pub(crate) fn check_new(path: &Path) -> Result<(), CliError> {
+    if path.symlink_metadata().is_ok() { Err(exists(path)) } else { Ok(()) }
+}
+
+fn exists(path: &Path) -> CliError {
+    CliError::new(Exit::Usage, format!("{} exists.", path.display()))
+        .hint("--save-evidence with another name")
 }
 
 /// Compares with the commit that was verified last at the same place, unless the caller said which to expect.
