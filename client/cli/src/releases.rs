@@ -2,7 +2,7 @@
 
 use crate::config::Config;
 use crate::error::{CliError, Exit};
-use crate::own_folder::{self, Found};
+use crate::files::{self, Found};
 use caution_enclaveos::{KnownError, KnownReleases, ListKeys, MAX_LIST};
 use data_encoding::BASE64;
 use std::ffi::OsString;
@@ -49,7 +49,7 @@ impl Lists {
     }
 
     fn known(self) -> Result<Known, CliError> {
-        let bytes = match own_folder::read(&self.place)? {
+        let bytes = match files::look_at(&self.place, MAX_LIST + 2 * MAX_SIGNATURE)? {
             Found::Nothing => return Ok(Known { list: self.built_in, update: None }),
             Found::File(bytes) => bytes,
             Found::Other => return Err(self.unusable("it is no file, or longer than any such file".into())),
@@ -68,8 +68,8 @@ impl Lists {
 
     fn update(self, file: &Path) -> Result<Known, CliError> {
         let signature_file: OsString = [file.as_os_str(), ".sig".as_ref()].into_iter().collect();
-        let bytes = crate::commands::read_limited(file, MAX_LIST)?;
-        let signature = crate::commands::read_limited(Path::new(&signature_file), MAX_SIGNATURE)?;
+        let bytes = files::read_limited(file, MAX_LIST)?;
+        let signature = files::read_limited(Path::new(&signature_file), MAX_SIGNATURE)?;
         let list = self.keys.open(&bytes, &signature)?;
         let place = self.place.clone();
         let folder = place.parent().unwrap_or(Path::new("."));
@@ -82,7 +82,7 @@ impl Lists {
             .map_err(|e| CliError::io("The list of EnclaveOS releases cannot be locked", &lock, &e))?;
         self.known()?.list.check_follows(&list)?;
         let line = BASE64.encode(&signature) + "\n";
-        own_folder::write(&place, &[line.as_bytes(), &bytes].concat())?;
+        files::write(&place, &[line.as_bytes(), &bytes].concat())?;
         Ok(Known { list, update: Some(place) })
     }
 

@@ -6,7 +6,8 @@ mod template;
 
 use crate::Context;
 use crate::error::{CliError, Exit};
-use crate::own_folder::{self, Found};
+use crate::files::{self, Found};
+use crate::own_folder;
 use caution_appspec::ConfigFile;
 use caution_build::git::Repository;
 use std::fs;
@@ -103,7 +104,7 @@ fn write_configuration(root: &Path) -> Result<Option<&'static str>, CliError> {
 /// The app's id, and whether the link is new.
 fn link(root: &Path) -> Result<(String, bool), CliError> {
     let path = own_folder::open(root)?.join("deployment.json");
-    match own_folder::read(&path)? {
+    match files::look_at(&path, own_folder::MAX_BYTES)? {
         Found::File(bytes) => {
             let json: Option<serde_json::Value> = serde_json::from_slice(&bytes).ok();
             let id = json.as_ref().and_then(|j| j["resource_id"].as_str());
@@ -113,7 +114,7 @@ fn link(root: &Path) -> Result<(String, bool), CliError> {
         Found::Nothing => {}
     }
     let id = random_uuid()?;
-    own_folder::write(&path, format!("{:#}\n", serde_json::json!({ "resource_id": id })).as_bytes())?;
+    files::write(&path, format!("{:#}\n", serde_json::json!({ "resource_id": id })).as_bytes())?;
     Ok((id, true))
 }
 

@@ -7,11 +7,8 @@ mod init;
 mod verify;
 
 use crate::Context;
-use crate::error::{CliError, Exit};
+use crate::error::CliError;
 use caution_attest::UnixMillis;
-use std::fs::File;
-use std::io::Read;
-use std::path::Path;
 
 /// The first word after `caution`.
 #[derive(Debug, clap::Subcommand)]
@@ -40,21 +37,6 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<u8, CliError> {
         Command::Attestation(command) => attestation::run(context, &command),
         Command::EnclaveOs(command) => enclaveos::run(context, &command),
     }
-}
-
-/// A whole file of at most `limit` bytes.
-pub(crate) fn read_limited(path: &Path, limit: usize) -> Result<Vec<u8>, CliError> {
-    let io = |e: std::io::Error| CliError::io("The file cannot be read", path, &e);
-    read_stream_limited(File::open(path).map_err(io)?, limit)
-        .map_err(io)?
-        .ok_or_else(|| CliError::new(Exit::Other, format!("{} has more than {limit} bytes.", path.display())))
-}
-
-/// Everything a stream holds, or `None` when that is more than `limit` bytes.
-pub(crate) fn read_stream_limited(stream: impl Read, limit: usize) -> std::io::Result<Option<Vec<u8>>> {
-    let mut bytes = Vec::new();
-    stream.take(limit as u64 + 1).read_to_end(&mut bytes)?;
-    Ok((bytes.len() <= limit).then_some(bytes))
 }
 
 /// A point in time as evidence counts it; before 1970 is 1970.

@@ -2,8 +2,8 @@
 
 use crate::Context;
 use crate::commands::apps::build::LimitArgs;
-use crate::commands::read_limited;
 use crate::error::{CliError, Exit};
+use crate::files::read_limited;
 use crate::verify::origin::Wish;
 use crate::verify::target::{self, TrustRoot};
 use crate::verify::watch::{Watch, Webhook, watch};

@@ -103,7 +103,7 @@ fn dev_roots(context: &Context) -> Result<Roots, CliError> {
 
 /// A root certificate from a PEM or DER file of at most 64 KiB.
 pub(crate) fn roots_from_file(path: &Path) -> Result<Roots, CliError> {
-    let bytes = crate::commands::read_limited(path, 64 * 1024)?;
+    let bytes = crate::files::read_limited(path, 64 * 1024)?;
     let der = if bytes.starts_with(b"-----BEGIN") { pem_to_der(&bytes) } else { Some(bytes) };
     let usage = || {
         CliError::new(Exit::Usage, format!("{} holds no PEM or DER certificate.", path.display()))

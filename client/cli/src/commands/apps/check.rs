@@ -1,8 +1,8 @@
 //! `caution apps check`: what in the Containerfile will make the next build differ.
 
 use crate::Context;
-use crate::commands::read_limited;
 use crate::error::{CliError, Exit};
+use crate::files::read_limited;
 use crate::terminal::Look;
 use caution_appspec::{AppSpec, ConfigFile};
 use caution_build::CONTAINERFILE_EIF;

@@ -1,8 +1,8 @@
 //! `caution apps migrate-procfile`: the same configuration as HCL.
 
 use crate::Context;
-use crate::commands::read_limited;
 use crate::error::{CliError, Exit};
+use crate::files::read_limited;
 use caution_appspec::ConfigFile;
 use std::fs;
 use std::io::Write as _;

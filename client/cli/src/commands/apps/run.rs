@@ -2,8 +2,8 @@
 
 use crate::Context;
 use crate::commands::apps::{build, default_name};
-use crate::commands::read_limited;
 use crate::error::{CliError, Exit};
+use crate::files::read_limited;
 use crate::terminal::Terminal;
 use caution_abi::control::{Event, Phase};
 use caution_abi::manifest::MAX_BYTES as MANIFEST_MAX;

@@ -1,7 +1,7 @@
 //! Signing images: key and certificate from files.
 
-use crate::commands::read_limited;
 use crate::error::{CliError, Exit};
+use crate::files::read_limited;
 use crate::terminal::Terminal;
 use caution_eif::{Signer, SigningCertificate};
 use std::fs::File;

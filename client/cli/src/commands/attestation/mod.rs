@@ -4,8 +4,8 @@ pub(crate) mod inspect;
 mod verify;
 
 use crate::Context;
-use crate::commands::read_stream_limited;
 use crate::error::{CliError, Exit};
+use crate::files::read_stream_limited;
 use caution_measure::{Pcr, PcrIndex};
 use std::fs::File;
 use std::path::Path;

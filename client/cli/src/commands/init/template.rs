@@ -1,8 +1,8 @@
 //! Containerfiles to begin with: the documented shape on StageX images, one for each language.
 
 use super::registry::Registry;
-use crate::commands::read_limited;
 use crate::error::CliError;
+use crate::files::read_limited;
 use std::fs;
 use std::io::Write as _;
 use std::path::Path;

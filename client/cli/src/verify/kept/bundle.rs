@@ -6,9 +6,9 @@
 use super::super::Asked;
 use super::super::fetch::{Fetched, MAX_SHOWN, shown};
 use super::super::verdict::{Recorded, Verdict};
-use crate::commands::read_limited;
 use crate::error::{CliError, Exit};
-use crate::own_folder::{self, Found};
+use crate::files::{self, Found, read_limited};
+use crate::own_folder;
 use caution_abi::manifest::Manifest;
 use caution_appspec::excerpt;
 use caution_attest::limits;
@@ -159,7 +159,7 @@ impl Bundle {
         let names = (2..=MAX_A_SECOND).map(|number| format!("{time}-{number}.json"));
         for name in std::iter::once(format!("{time}.json")).chain(names) {
             let path = folder.join(name);
-            if own_folder::write_new(&path, &bytes)? {
+            if files::write_new(&path, &bytes)? {
                 return Ok(path);
             }
         }
@@ -183,7 +183,7 @@ impl Bundle {
         names
             .iter()
             .rev()
-            .filter_map(|path| match own_folder::read(path) {
+            .filter_map(|path| match files::look_at(path, own_folder::MAX_BYTES) {
                 Ok(Found::File(bytes)) => Self::from_bytes(&bytes).ok(),
                 _ => None,
             })

@@ -8,7 +8,7 @@ use super::source::Reviewed;
 use super::verdict::Verdict;
 use crate::Context;
 use crate::error::{CliError, Exit};
-use crate::own_folder;
+use crate::files;
 pub(super) use bundle::{Bundle, RebuiltDigests};
 use caution_build::git::{Between, Repository};
 use std::path::Path;
@@ -44,7 +44,7 @@ pub(super) fn save_as(
     rebuilt: Option<RebuiltDigests>,
     verdict: &mut Verdict,
 ) -> Result<(), CliError> {
-    if !own_folder::write_new(path, &Bundle::new(asked, rebuilt, verdict)?.to_bytes()?)? {
+    if !files::write_new(path, &Bundle::new(asked, rebuilt, verdict)?.to_bytes()?)? {
         return Err(exists(path));
     }
     verdict.saved_evidence = Some(path.display().to_string());

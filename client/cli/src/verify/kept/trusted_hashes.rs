@@ -4,7 +4,8 @@
 //! it. The previous file is kept as `trusted_hashes.<its verified_at>.json`.
 
 use crate::error::CliError;
-use crate::own_folder::{self, Found};
+use crate::files::{self, Found};
+use crate::own_folder;
 use caution_measure::Measurements;
 use std::path::{Path, PathBuf};
 
@@ -28,13 +29,13 @@ pub(super) fn save(
         "pcr2": measurements.pcr2,
         "verified_at": format!("{verified_at:.0}"),
     });
-    own_folder::write(&path, format!("{text:#}\n").as_bytes())?;
+    files::write(&path, format!("{text:#}\n").as_bytes())?;
     Ok(path)
 }
 
 /// Keeps the previous file when it says something else. An unreadable one is kept under `unreadable`.
 fn back_up(folder: &Path, path: &Path, measurements: &Measurements) -> Result<(), CliError> {
-    let Found::File(bytes) = own_folder::read(path)? else { return Ok(()) };
+    let Found::File(bytes) = files::look_at(path, own_folder::MAX_BYTES)? else { return Ok(()) };
     let stamp = match serde_json::from_slice::<serde_json::Value>(&bytes) {
         Ok(previous) => {
             let same = measurements
@@ -47,7 +48,7 @@ fn back_up(folder: &Path, path: &Path, measurements: &Measurements) -> Result<()
         }
         Err(_) => "unreadable".to_owned(),
     };
-    own_folder::write(&folder.join(format!("trusted_hashes.{stamp}.json")), &bytes)
+    files::write(&folder.join(format!("trusted_hashes.{stamp}.json")), &bytes)
 }
 
 #[cfg(test)]

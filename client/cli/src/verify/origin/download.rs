@@ -59,7 +59,7 @@ pub(super) fn download(
 
 /// The certificates of a PEM file that the user named to git.
 fn authorities(path: &Path) -> Result<RootCerts, CliError> {
-    let bytes = crate::commands::read_limited(path, 4 << 20)?;
+    let bytes = crate::files::read_limited(path, 4 << 20)?;
     let certificates = parse_pem(&bytes).filter_map(|item| match item {
         Ok(PemItem::Certificate(certificate)) => Some(certificate),
         _ => None,

@@ -1,7 +1,7 @@
 //! Telling another service of a change, so that it can know who tells.
 
-use crate::commands::read_limited;
 use crate::error::{CliError, Exit};
+use crate::files::read_limited;
 use crate::verify::fetch::{agent, is_loopback};
 use data_encoding::HEXLOWER;
 use hmac::{Hmac, KeyInit as _, Mac as _};

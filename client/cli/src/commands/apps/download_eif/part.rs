@@ -3,7 +3,7 @@
 
 use crate::deployed::{Claim, DeployedImage};
 use crate::error::{CliError, Exit};
-use crate::own_folder::{self, Found};
+use crate::files::{self, Found};
 use caution_measure::Sha256Digest;
 use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
@@ -53,7 +53,7 @@ impl Part {
         // In this order: bytes never stand beside the name of another image.
         part.disown()?;
         part.file.set_len(0).map_err(io)?;
-        own_folder::write(&part.marker(), &serde_json::to_vec(&of).map_err(|e| io(e.into()))?)?;
+        files::write(&part.marker(), &serde_json::to_vec(&of).map_err(|e| io(e.into()))?)?;
         part.have = 0;
         Ok((part, if had == 0 { Beginning::New } else { Beginning::Anew }))
     }
@@ -138,7 +138,7 @@ impl Part {
 
     /// Of which image it is a part, as far as that is known.
     fn of(&self) -> Result<Option<Of>, CliError> {
-        Ok(match own_folder::read(&self.marker())? {
+        Ok(match files::look_at(&self.marker(), MAX_MARKER)? {
             Found::File(bytes) => serde_json::from_slice(&bytes).ok(),
             Found::Nothing | Found::Other => None,
         })
@@ -212,6 +212,9 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
 }
 
 const GOES_ON: &str = "the same command goes on where this one stopped";
+
+/// The longest `PATH.part.json`, in bytes: a digest and a length.
+const MAX_MARKER: usize = 4096;
 
 #[cfg(test)]
 mod tests;
