@@ -1,5 +1,7 @@
 //! What stands under one name, in whatever holds it.
 
+use serde_json::{Map, Value, json};
+
 /// One entry of an archive, a folder or a container image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
@@ -15,6 +17,32 @@ pub struct Entry {
     pub gid: u32,
     /// Modification time, seconds since the epoch; `None` where none is kept, as in a container image's tree.
     pub mtime: Option<i64>,
+}
+
+impl Entry {
+    /// Its JSON form, documented in `specs/compare.md`.
+    pub fn to_json(&self) -> Map<String, Value> {
+        let mut json = Map::new();
+        let mut put = |key: &str, value: Value| drop(json.insert(key.to_owned(), value));
+        put("path", String::from_utf8_lossy(&self.path).into());
+        if str::from_utf8(&self.path).is_err() {
+            // Each byte as the character of the same number.
+            put("path_latin1", self.path.iter().copied().map(char::from).collect::<String>().into());
+        }
+        put("kind", self.kind.name().into());
+        put("mode", format!("{:04o}", self.mode).into());
+        put("uid", self.uid.into());
+        put("gid", self.gid.into());
+        put("mtime", self.mtime.into());
+        match &self.kind {
+            Kind::CharDevice { major, minor } | Kind::BlockDevice { major, minor } => {
+                put("device", json!([major, minor]));
+            }
+            Kind::Symlink(target) => put("target", String::from_utf8_lossy(target).into()),
+            Kind::File { .. } | Kind::Directory | Kind::Fifo => {}
+        }
+        json
+    }
 }
 
 /// What an entry is.
@@ -48,4 +76,18 @@ pub enum Kind {
     },
     /// A named pipe.
     Fifo,
+}
+
+impl Kind {
+    /// What it is called, in JSON too.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::File { .. } => "file",
+            Self::Directory => "directory",
+            Self::Symlink(_) => "symlink",
+            Self::CharDevice { .. } => "char-device",
+            Self::BlockDevice { .. } => "block-device",
+            Self::Fifo => "fifo",
+        }
+    }
 }

@@ -8,11 +8,13 @@
 //! | [`Comparison::to_text`], [`Comparison::to_html`] | the same in words |
 //! | [`compare_contents`] | two contents of one path: what changed, with the [`Cause`]s that are shown |
 //! | [`packages`] | names and versions in the files where package managers keep them |
+//! | [`extract`] | layers of a side as folders, never outside of them |
 
 mod cause;
 mod content;
 mod diff;
 mod entry;
+mod extract;
 mod ramdisk;
 mod report;
 mod side;
@@ -26,6 +28,7 @@ pub use diff::{
     RegisterDifference, Status, compare,
 };
 pub use entry::{Entry, Kind};
+pub use extract::{ExtractError, Extracted, ExtractedLayer, extract};
 pub use ramdisk::{Budget, Ramdisk, RamdiskError};
 pub use report::{Finding, PageTitle};
 pub use side::{Content, Facts, Layer, LayerFacts, LayerName, Listed, Listing, Place, Side, SideError};

@@ -1,6 +1,7 @@
 //! Archives and images for tests, odd ones too: nothing here refuses a path.
 
 use caution_eif::{HeaderOptions, Writer};
+use caution_measure::Sha256Digest;
 use std::io::{Cursor, Write as _};
 
 /// An archive of the newc form, entry by entry.
@@ -120,4 +121,30 @@ pub(crate) fn eif(ramdisks: &[&[u8]]) -> Vec<u8> {
 pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(Some(error), |error| error.source());
     causes.map(ToString::to_string).collect::<Vec<_>>().join(" / ")
+}
+
+/// What `docker save` wrote before it knew layouts: an image of one layer with these files.
+pub(crate) fn container(files: &[(&str, &str)]) -> Vec<u8> {
+    let archive = |files: &[(&str, &[u8])]| {
+        let mut tar = tar::Builder::new(Vec::new());
+        for (name, content) in files {
+            let mut header = tar::Header::new_gnu();
+            header.set_size(content.len() as u64);
+            header.set_mode(0o640);
+            tar.append_data(&mut header, name, *content).unwrap();
+        }
+        tar.into_inner().unwrap()
+    };
+    let files: Vec<(&str, &[u8])> = files.iter().map(|(name, text)| (*name, text.as_bytes())).collect();
+    let layer = archive(&files);
+    let diff_id = Sha256Digest::of(&layer);
+    let config = format!(
+        r#"{{"architecture":"amd64","os":"linux","config":{{}},"rootfs":{{"type":"layers","diff_ids":["sha256:{diff_id}"]}}}}"#
+    );
+    let manifest = r#"[{"Config":"config.json","Layers":["layer.tar"]}]"#;
+    archive(&[
+        ("config.json", config.as_bytes()),
+        ("layer.tar", &layer),
+        ("manifest.json", manifest.as_bytes()),
+    ])
 }

@@ -61,7 +61,7 @@ pub enum SideError {
         source: RamdiskError,
     },
     /// A ramdisk cannot be read to its end.
-    #[error("The {layer} cannot be read to its end.")]
+    #[error("The layer `{layer}` cannot be read to its end.")]
     Ramdisk {
         /// Which.
         layer: LayerName,

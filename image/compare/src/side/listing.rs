@@ -43,6 +43,19 @@ pub enum LayerName {
     Image,
 }
 
+impl LayerName {
+    /// The folder it is extracted to beside others, and how users name it.
+    pub fn folder_name(self) -> String {
+        match self {
+            Self::EnclaveOs => "enclaveos".into(),
+            Self::Application => "app".into(),
+            Self::Ramdisk(number) => format!("ramdisk{number}"),
+            Self::Folder => "folder".into(),
+            Self::Image => "image".into(),
+        }
+    }
+}
+
 impl fmt::Display for LayerName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -76,7 +76,7 @@ fn a_broken_ramdisk_is_a_problem_of_its_layer() {
     let problem = |layer: &Layer| crate::testing::chain(layer.problem.as_ref().unwrap());
     assert_eq!(
         problem(&layers[0]),
-        "The ramdisk 0 cannot be read to its end. / no cpio archive begins with the bytes 53 54 41 4e 44 2d"
+        "The layer `ramdisk 0` cannot be read to its end. / no cpio archive begins with the bytes 53 54 41 4e 44 2d"
     );
     assert_eq!(names(&layers[1]), ["/a"]);
     assert!(problem(&layers[1]).contains("truncated"));
@@ -136,31 +136,9 @@ fn a_folder_is_listed_sorted_and_without_following_links() {
 
 #[test]
 fn a_container_image_is_its_merged_tree() {
-    let layer = || {
-        let mut tar = tar::Builder::new(Vec::new());
-        let mut header = tar::Header::new_gnu();
-        header.set_size(2);
-        header.set_mode(0o640);
-        header.set_cksum();
-        tar.append_data(&mut header, "rootfs/f", &b"hi"[..]).unwrap();
-        tar.append_data(&mut header, "g", &b"hi"[..]).unwrap();
-        tar.into_inner().unwrap()
-    };
-    let diff_id = Sha256Digest::new(Sha256::digest(layer()).into());
-    let config = format!(
-        r#"{{"architecture":"amd64","os":"linux","config":{{}},"rootfs":{{"type":"layers","diff_ids":["sha256:{diff_id}"]}}}}"#
-    );
-    let manifest = r#"[{"Config":"config.json","Layers":["layer.tar"]}]"#;
-    let mut tar = tar::Builder::new(Vec::new());
-    for (name, content) in
-        [("config.json", config.into_bytes()), ("layer.tar", layer()), ("manifest.json", manifest.into())]
-    {
-        let mut header = tar::Header::new_gnu();
-        header.set_size(content.len() as u64);
-        tar.append_data(&mut header, name, content.as_slice()).unwrap();
-    }
+    let bytes = crate::testing::container(&[("rootfs/f", "hi"), ("g", "hi")]);
     let file = tempfile::NamedTempFile::new().unwrap();
-    fs::write(file.path(), tar.into_inner().unwrap()).unwrap();
+    fs::write(file.path(), bytes).unwrap();
     let side = open(file.path()).unwrap();
     assert!(matches!(side.facts(), Facts::Container { .. }));
     let Listing { layers } = side.list().unwrap();
