@@ -162,6 +162,7 @@ from_library_with_fix!(
     caution_build::BuildError,
     caution_build::git::GitError,
     caution_build::git::RemoteError,
+    caution_compare::ExtractError,
     caution_compare::SideError,
     caution_enclaveos::EnclaveOsError,
     caution_enclaveos::KnownError,

@@ -2,7 +2,7 @@
 
 use crate::error::CliError;
 use caution_appspec::printable;
-use std::io::{IsTerminal as _, Write as _};
+use std::io::{ErrorKind, IsTerminal as _, Write as _};
 use std::time::Duration;
 
 /// Output wishes, passed to every command.
@@ -71,6 +71,23 @@ impl Terminal {
         let mut out = std::io::stdout().lock();
         let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
         !written.is_err_and(|cause| cause.kind() == std::io::ErrorKind::BrokenPipe)
+    }
+
+    /// Whether results go to a terminal.
+    #[expect(clippy::unused_self, reason = "every word of a command goes through its terminal")]
+    pub(crate) fn shows_results(self) -> bool {
+        std::io::stdout().is_terminal()
+    }
+
+    /// Writes bytes to stdout as they are; `false` once nobody reads them (`caution … | head`).
+    #[expect(clippy::unused_self, reason = "every word of a command goes through its terminal")]
+    pub(crate) fn bytes(self, bytes: &[u8]) -> std::io::Result<bool> {
+        let mut out = std::io::stdout().lock();
+        match out.write_all(bytes).and_then(|()| out.flush()) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Writes a JSON result to stdout.

@@ -58,6 +58,33 @@ fn describe_says_what_the_build_said_and_how_to_unpack_the_app() {
 }
 
 #[test]
+fn the_image_is_extracted_listed_and_shown_file_by_file() {
+    let hello = &*HELLO;
+    let (machine, dir) = (Machine::new(), tempfile::tempdir().unwrap());
+    let eif = text(&hello.eif);
+    let extracted = machine.caution(dir.path(), &["apps", "extract", eif, "out", "--json"]).expect(0).json();
+    let layers: Vec<_> = extracted["layers"].as_array().unwrap().iter().map(|layer| &layer["name"]).collect();
+    assert_eq!(layers, ["EnclaveOS", "application"]);
+    let plan = fs::read(hello.repository.stage("boot.json")).unwrap();
+    assert_eq!(fs::read(dir.path().join("out/app/boot.json")).unwrap(), plan);
+    let shown = machine.caution(dir.path(), &["apps", "extract", eif, "--cat", "boot.json"]).expect(0).stdout;
+    assert_eq!(shown.as_bytes(), plan);
+
+    let list = ["apps", "extract", eif, "--list", "--layer", "app"];
+    let files = machine.caution(dir.path(), &list).expect(0).stdout;
+    let named = |path: &str| files.lines().any(|line| line.starts_with('-') && line.ends_with(path));
+    assert!(named(" /app/hello") && named(" /etc/passwd") && named(" boot.json"), "{files}");
+    let digest = shell(dir.path(), "sha256sum out/app/rootfs/app/hello");
+    let listed = machine.caution(dir.path(), &[&list[..], &["--json"]].concat()).expect(0).json();
+    let entries = listed["layers"][0]["entries"].as_array().unwrap();
+    let program = entries.iter().find(|entry| entry["path"] == "/app/hello").unwrap();
+    assert!(digest.starts_with(program["sha256"].as_str().unwrap()), "{digest}");
+
+    let again = machine.caution(dir.path(), &["apps", "extract", eif, "out"]).expect(1);
+    assert!(again.stderr.contains("is there already, and no empty folder"), "{}", again.stderr);
+}
+
+#[test]
 fn the_same_commit_gives_the_same_bytes_elsewhere() {
     let hello = &*HELLO;
     let first = fs::read(&hello.eif).unwrap();

@@ -5,6 +5,7 @@ mod check;
 mod describe;
 pub(crate) mod diff;
 mod download_eif;
+mod extract;
 mod logs;
 mod migrate_procfile;
 mod pin;
@@ -30,6 +31,8 @@ pub(crate) enum Command {
     Describe(describe::Args),
     /// Show which files of two images differ, and why.
     Diff(diff::Args),
+    /// Unpack the ramdisks of an enclave image, list what is in them, or show one file.
+    Extract(extract::Args),
     /// Boot an enclave image on this machine.
     Run(run::Args),
     /// List the enclaves that run on this machine.
@@ -51,6 +54,7 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<u8, CliError> {
         Command::Check(args) => check::run(context, &args),
         Command::Describe(args) => describe::run(context, &args).map(|()| 0),
         Command::Diff(args) => diff::run(context, &args),
+        Command::Extract(args) => extract::run(context, &args).map(|()| 0),
         Command::Run(args) => run::run(context, &args),
         Command::Ps => ps::run(context).map(|()| 0),
         Command::Logs(args) => logs::run(context, &args).map(|()| 0),
