@@ -16,6 +16,11 @@ fn kept_evidence_is_checked_again_without_the_enclave() {
     let live = machine.caution(root, &["verify", "--json"]).expect(0).json();
     assert_eq!((&live["mode"], &live["warnings"]), (&"live".into(), &Json::Array(vec![])));
     let bundle = root.join(live["saved_evidence"].as_str().expect("a path"));
+    let elsewhere = tempfile::tempdir().unwrap();
+    let another = elsewhere.path().join("another.json");
+    let saving = ["verify", "--json", "--save-evidence", text(&another)];
+    assert_eq!(machine.caution(root, &saving).expect(0).json()["saved_evidence"], text(&another));
+    assert_eq!(read(&another)["verdict"]["saved"], Json::Null, "it says nothing of this machine's folders");
     rollback(&running, &bundle, root);
     machine.stop_all();
     machine.caution(root, &["verify"]).expect(15);
@@ -36,7 +41,6 @@ fn kept_evidence_is_checked_again_without_the_enclave() {
     assert_eq!(verdict["saved_evidence"], Json::Null);
 
     // Away from the source something is known, but not what ran.
-    let elsewhere = tempfile::tempdir().unwrap();
     let verdict = again(elsewhere.path(), &bundle, &dev, 16);
     assert_eq!(check(&verdict, "evidence")["status"], "ok");
     assert_eq!(verdict["failure"], "cannot_reproduce");

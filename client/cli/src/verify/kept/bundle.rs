@@ -71,6 +71,8 @@ impl Bundle {
         verdict: &Verdict,
     ) -> Result<Self, CliError> {
         let (answer, checked_at) = (&asked.answer, verdict.checked_at);
+        // Where things lie on this machine is nobody else's.
+        let verdict = Verdict { saved: None, saved_evidence: None, ..verdict.clone() };
         let verdict = serde_json::to_value(verdict).map_err(|e| CliError::from_error(Exit::Other, &e))?;
         Ok(Self {
             schema: SCHEMA.to_owned(),
