@@ -4,6 +4,7 @@
 mod attest;
 mod browser;
 mod caution;
+mod compare;
 mod compression;
 mod describe;
 mod image;
@@ -89,6 +90,7 @@ pub(crate) fn run(root: &Path) -> Result<(), BenchError> {
 
     let large = Large::make(&caution, root, &app, &first)?;
     measured.extend(describe::measure(&caution, &caution::peer(root), &large)?);
+    measured.extend(compare::measure(&caution, &large)?);
     let compressions = compression::measure(&caution, &app, &large)?;
 
     report::write(&root.join("target/bench.jsonl"), &measured, &compressions)?;

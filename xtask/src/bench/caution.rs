@@ -63,6 +63,17 @@ impl Answer {
         value.ok_or_else(|| BenchError::Answer { command: self.command.clone(), field: pointer })
     }
 
+    /// Of a description of an image: where its second ramdisk begins.
+    pub(crate) fn application_offset(&self) -> Result<u64, BenchError> {
+        let sections = self.json["sections"].as_array().into_iter().flatten();
+        let offset =
+            sections.filter(|section| section["kind"] == "ramdisk").nth(1).map(|section| &section["content_offset"]);
+        offset.and_then(serde_json::Value::as_u64).ok_or_else(|| BenchError::Answer {
+            command: self.command.clone(),
+            field: "the second ramdisk's offset",
+        })
+    }
+
     /// How the machine ran the enclave's CPU, in a word.
     pub(crate) fn accelerator(&self) -> String {
         let text = self.json["accelerator"].to_string().to_lowercase();
