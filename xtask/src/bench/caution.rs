@@ -66,8 +66,10 @@ impl Answer {
     /// Of a description of an image: where its second ramdisk begins.
     pub(crate) fn application_offset(&self) -> Result<u64, BenchError> {
         let sections = self.json["sections"].as_array().into_iter().flatten();
-        let offset =
-            sections.filter(|section| section["kind"] == "ramdisk").nth(1).map(|section| &section["content_offset"]);
+        let offset = sections
+            .filter(|section| section["kind"] == "ramdisk")
+            .nth(1)
+            .map(|section| &section["content_offset"]);
         offset.and_then(serde_json::Value::as_u64).ok_or_else(|| BenchError::Answer {
             command: self.command.clone(),
             field: "the second ramdisk's offset",

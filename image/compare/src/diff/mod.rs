@@ -337,6 +337,8 @@ fn explain(paired: &Paired<'_>, spools: &(Spool, Spool), packages: &packages::Pa
     unexplained |= attributes::are_unexplained(*left, *right, aspects);
     let package = packages.that_changed(path);
     if let Some(attribution) = package {
+        // The content says the same in other words.
+        attributions.retain(|known| known.cause != attribution.cause);
         attributions.insert(0, attribution);
         unexplained = false;
     }

@@ -198,7 +198,7 @@ fn another_release_of_the_operating_system_is_named() {
         gzip(&Archive::new().directory("etc").file("etc/os-release", &text).end())
     };
     let comparison = compared(&release("12"), &release("13"));
-    assert_eq!(causes(&comparison.differences[0])[0], Cause::BaseImage);
+    assert_eq!(causes(&comparison.differences[0]), [Cause::BaseImage], "told once");
     let evidence = &comparison.differences[0].attributions[0].evidence;
     assert_eq!(evidence, "Debian GNU/Linux 12 12 → Debian GNU/Linux 13 13");
 }

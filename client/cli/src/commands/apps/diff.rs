@@ -146,7 +146,13 @@ fn named(context: &Context, args: &Args, side: &str) -> Result<Named, CliError> 
 /// The image of the enclave that this checkout runs on this machine.
 fn deployed(context: &Context) -> Result<Named, CliError> {
     let dirs = context.config.host_dirs();
-    let record = pick(&dirs, None)?;
+    let record = pick(&dirs, None).map_err(|error| CliError {
+        hint: Some(
+            "name both sides: caution apps diff LEFT RIGHT      (or start it: caution apps run --detach)"
+                .into(),
+        ),
+        ..error
+    })?;
     let path = caution_host::deployed_image(&dirs, &record)?;
     Ok(Named {
         path,
