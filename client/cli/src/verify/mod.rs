@@ -258,7 +258,7 @@ fn against_source(
     };
     verdict.conclude(headline);
     if verdict.verified && verdict.mode == Mode::Live {
-        kept::warn_of_rollback(asked, &reviewed, request.source.commit.is_some(), verdict)?;
+        kept::warn_of_rollback(asked, &reviewed, request.source.commit.is_some(), verdict);
     }
     Ok(kept)
 }

@@ -72,7 +72,7 @@ pub(crate) enum Mode {
 /// Something that stops nothing but must be seen.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Warning {
-    /// `rollback` or `other_history`.
+    /// `rollback`, `other_history` or `rollback_unknown`.
     pub kind: &'static str,
     /// A sentence.
     pub message: String,

@@ -185,7 +185,7 @@ impl Bundle {
         names
             .iter()
             .rev()
-            .filter_map(|path| match files::look_at(path, own_folder::MAX_BYTES) {
+            .filter_map(|path| match files::look_at(path, MAX_BYTES) {
                 Ok(Found::File(bytes)) => Self::from_bytes(&bytes).ok(),
                 _ => None,
             })

@@ -64,7 +64,15 @@ fn exists(path: &Path) -> CliError {
 /// Compares with the commit that was verified last at the same place, unless the caller said which to expect.
 ///
 /// An operator can run any commit that the checkout has: an old one with known holes verifies too.
-pub(super) fn warn_of_rollback(
+pub(super) fn warn_of_rollback(asked: &Asked, reviewed: &Reviewed, stated: bool, verdict: &mut Verdict) {
+    // The verdict stands, and says what it could not look at.
+    if let Err(cause) = compare_with_last(asked, reviewed, stated, verdict) {
+        let message = "Whether an older commit runs than the one verified last could not be told.";
+        verdict.warn("rollback_unknown", message, &[cause.summary()]);
+    }
+}
+
+fn compare_with_last(
     asked: &Asked,
     reviewed: &Reviewed,
     stated: bool,
