@@ -22,7 +22,7 @@ pub(super) fn compare(left: &[u8], right: &[u8], findings: &mut Findings) {
         return;
     }
     let (open, causes) = (findings.open(), findings.causes());
-    let (l_sections, r_sections) = (sections(&l), sections(&r));
+    let (l_sections, r_sections) = (sections(&l, left.len()), sections(&r, right.len()));
     compare_names(&l_sections, &r_sections, findings);
     let differing: Vec<(&str, &[u8], &[u8])> = l_sections
         .iter()
@@ -33,7 +33,8 @@ pub(super) fn compare(left: &[u8], right: &[u8], findings: &mut Findings) {
     for (name, l, r) in &differing {
         compare_section(name, l, r, &mut follows, findings);
     }
-    let explained = compare_symbols(&l, &r, &differing, causes, findings);
+    let symbols = (functions(&l, left.len()), functions(&r, right.len()));
+    let explained = compare_symbols(symbols, &differing, causes, findings);
     for (name, what) in follows {
         findings.unexplained(name, what);
     }
@@ -94,13 +95,11 @@ fn compare_names(left: &BTreeMap<String, &[u8]>, right: &BTreeMap<String, &[u8]>
 /// Looks at the order of the symbols, and says whether what differs in code and tables follows from what was
 /// shown: from another compiler, from another order, or from strings of another length that move what is behind.
 fn compare_symbols(
-    left: &File<'_>,
-    right: &File<'_>,
+    (l, r): (Vec<Function>, Vec<Function>),
     differing: &[(&str, &[u8], &[u8])],
     causes: usize,
     findings: &mut Findings,
 ) -> bool {
-    let (l, r) = (functions(left), functions(right));
     let same = l.len() > 1 && order::same_things(&l, &r);
     if same && l != r {
         let (first, other) = l.iter().zip(&r).find(|(l, r)| l != r).map_or(("", ""), |(l, r)| (&l.0, &r.0));
@@ -210,11 +209,17 @@ fn part(name: &str) -> Part {
 }
 
 /// Sections by name; a name that comes again gets a number.
-fn sections<'a>(file: &File<'a>) -> BTreeMap<String, &'a [u8]> {
+fn sections<'a>(file: &File<'a>, length: usize) -> BTreeMap<String, &'a [u8]> {
     let mut found = BTreeMap::new();
+    let mut seen = 0;
     for section in file.sections().take(MOST_SECTIONS) {
         let Ok(name) = section.name() else { continue };
         let data = section.data().unwrap_or_default();
+        // Sections that lie upon each other are made to be read again and again.
+        seen += name.len() + data.len();
+        if seen > MOST_SEEN * length {
+            break;
+        }
         let mut unique = name.to_owned();
         let mut count = 1;
         while found.contains_key(&unique) && count < MOST_REPEATS {
@@ -226,11 +231,19 @@ fn sections<'a>(file: &File<'a>) -> BTreeMap<String, &'a [u8]> {
     found
 }
 
+/// A name and a size.
+type Function = (String, u64);
+
 /// Names and sizes of functions, in the order of their addresses.
-fn functions(file: &File<'_>) -> Vec<(String, u64)> {
+fn functions(file: &File<'_>, length: usize) -> Vec<Function> {
+    let mut seen = 0;
     let mut found: Vec<(u64, String, u64)> = file
         .symbols()
         .take(MOST_SYMBOLS)
+        .take_while(|symbol| {
+            seen += symbol.name_bytes().map_or(0, <[u8]>::len);
+            seen <= MOST_SEEN * length
+        })
         .filter(|symbol| symbol.is_definition() && symbol.kind() == SymbolKind::Text)
         .map(|symbol| (symbol.address(), symbol.name().unwrap_or_default().to_owned(), symbol.size()))
         .collect();
@@ -239,5 +252,7 @@ fn functions(file: &File<'_>) -> Vec<(String, u64)> {
 }
 
 const MOST_SECTIONS: usize = 4096;
+/// How often the bytes of a file may be seen by names and sections that share them.
+const MOST_SEEN: usize = 2;
 const MOST_REPEATS: usize = 64;
 const MOST_SYMBOLS: usize = 200_000;

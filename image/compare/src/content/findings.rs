@@ -37,6 +37,8 @@ pub(super) struct Findings {
     causes: BTreeMap<Cause, Shown>,
     unexplained: usize,
     place: Vec<String>,
+    unfolded: usize,
+    judged: usize,
 }
 
 #[derive(Debug)]
@@ -118,6 +120,22 @@ impl Findings {
         self.unexplained = self.unexplained.min(open);
     }
 
+    /// How much of `wanted` may still be unfolded of archives, all of them together.
+    pub(super) fn may_unfold(&self, wanted: usize) -> usize {
+        wanted.min(MOST_UNFOLDED - self.unfolded)
+    }
+
+    /// Counts what was unfolded.
+    pub(super) fn unfolded(&mut self, bytes: usize) {
+        self.unfolded = (self.unfolded + bytes).min(MOST_UNFOLDED);
+    }
+
+    /// Whether a pair of lines may still be looked at piece by piece, all pairs together; counts it.
+    pub(super) fn may_judge(&mut self, left: &str, right: &str) -> bool {
+        self.judged = self.judged.saturating_add(left.len() + right.len());
+        self.judged <= MOST_JUDGED
+    }
+
     /// Everything that `inner` finds lies inside `place`.
     pub(super) fn inside<T>(&mut self, place: &str, inner: impl FnOnce(&mut Self) -> T) -> T {
         self.place.push(place.to_owned());
@@ -179,6 +197,10 @@ fn is_odd(c: char) -> bool {
         || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
+/// Uncompressed bytes, of both sides and all archives together.
+const MOST_UNFOLDED: usize = 256 << 20;
+/// Bytes of lines that are taken apart.
+const MOST_JUDGED: usize = 8 << 20;
 const MOST_CHANGES: usize = 40;
 const MOST_HUNK_BYTES: usize = 2048;
 const MOST_EVIDENCE_BYTES: usize = 400;

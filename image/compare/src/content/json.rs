@@ -37,16 +37,16 @@ fn compare_values(place: &str, key: &str, left: &Value, right: &Value, findings:
     }
     match (left, right) {
         (Value::Object(l), Value::Object(r)) => {
-            for (key, l_value) in l {
+            for (key, l_value) in l.iter().filter(|(key, value)| r.get(*key) != Some(value)) {
                 match r.get(key) {
                     Some(r_value) => {
-                        compare_values(&format!("{place}.{key}"), key, l_value, r_value, findings);
+                        compare_values(&below(place, key), key, l_value, r_value, findings);
                     }
-                    None => findings.unexplained(&format!("{place}.{key}"), "only on the left"),
+                    None => findings.unexplained(&below(place, key), "only on the left"),
                 }
             }
             for key in r.keys().filter(|key| !l.contains_key(*key)) {
-                findings.unexplained(&format!("{place}.{key}"), "only on the right");
+                findings.unexplained(&below(place, key), "only on the right");
             }
         }
         (Value::Array(l), Value::Array(r)) => compare_arrays(place, key, l, r, findings),
@@ -56,6 +56,10 @@ fn compare_values(place: &str, key: &str, left: &Value, right: &Value, findings:
             let lower = spaced(key);
             let place = place.trim_start_matches('.');
             findings.change(place, format!("{l} → {r}"));
+            if !findings.may_judge(&l, &r) {
+                findings.leave_open();
+                return;
+            }
             let verdict = judge(&l, &r, &Context { key: &lower, ..Context::default() });
             for (cause, evidence) in verdict.shown {
                 findings.shows(cause, place, evidence);
@@ -84,8 +88,14 @@ fn compare_arrays(place: &str, key: &str, left: &[Value], right: &[Value], findi
         return;
     }
     for (index, (l, r)) in left.iter().zip(right).enumerate() {
-        compare_values(&format!("{place}[{index}]"), key, l, r, findings);
+        compare_values(&below(place, &format!("[{index}]")), key, l, r, findings);
     }
+}
+
+/// A place below another, cut where it is long.
+fn below(place: &str, key: &str) -> String {
+    let dot = if key.starts_with('[') { "" } else { "." };
+    super::findings::shortened(format!("{place}{dot}{key}"), MOST_PLACE_BYTES)
 }
 
 /// `buildTime` as `build time`.
@@ -122,3 +132,5 @@ fn keys(document: &[u8]) -> Vec<&str> {
     }
     keys
 }
+
+const MOST_PLACE_BYTES: usize = 200;

@@ -54,12 +54,21 @@ pub(super) fn judge(left: &str, right: &str, context: &Context<'_>) -> Verdict {
         return Verdict::default();
     }
     let mut verdict = Verdict { shown: Vec::new(), complete: true };
+    let mut pairs = 0;
     for (l, r) in left_tokens.iter().filter(solid).zip(right_tokens.iter().filter(solid)) {
         if l.text == r.text {
             continue;
         }
-        let before = Before::new(&left[..l.at], context);
-        let found = if l.kind.is_alike(r.kind) { judge_pair(l, r, &before, context) } else { Vec::new() };
+        let mut found = Vec::new();
+        pairs += 1;
+        if l.kind.is_alike(r.kind) && pairs <= MOST_PAIRS {
+            found = judge_pair(l, r, &Before::new(&left[..l.at], context), context);
+            // What stands before them may differ as well, and must show the same.
+            if !found.is_empty() && left[..l.at] != right[..r.at] {
+                let other = judge_pair(l, r, &Before::new(&right[..r.at], context), context);
+                found.retain(|cause| other.contains(cause));
+            }
+        }
         if found.is_empty() {
             verdict.complete = false;
         }
@@ -204,8 +213,9 @@ fn other_order(left: &[Token<'_>], right: &[Token<'_>]) -> Option<String> {
             .collect()
     };
     let left_marks = marks(left);
+    let paths = |tokens: &[Token<'_>]| tokens.iter().filter(|token| token.kind == TokenKind::Path).count();
     let listed = left_marks.iter().filter(|mark| *mark == ",").count() >= 2
-        || (left_marks.is_empty() && left.iter().filter(|t| t.kind == TokenKind::Path).count() >= 3);
+        || (left_marks.is_empty() && paths(left).min(paths(right)) >= 3);
     let (l, r) = (words(left), words(right));
     if !listed || l.len() < 3 || l == r || left_marks != marks(right) || !order::same_things(&l, &r) {
         return None;
@@ -295,6 +305,8 @@ impl<'a> Before<'a> {
 }
 
 const MOST_LINE_BYTES: usize = 16 << 10;
+/// Pieces of one line that are judged.
+const MOST_PAIRS: usize = 64;
 
 /// Keys of the folder something is built in.
 const FOLDER_KEYS: [&str; 16] = [

@@ -52,6 +52,7 @@ impl Kind {
                 if text.contains("-----BEGIN ") {
                     Self::Pem
                 } else if matches!(text.trim_start().as_bytes(), [b'{' | b'[', ..])
+                    && text.len() <= MOST_JSON_BYTES
                     && serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok()
                 {
                     Self::Json
@@ -96,3 +97,6 @@ impl Kind {
 fn is_plain(text: &str) -> bool {
     !text.bytes().any(|b| b < 0x20 && !matches!(b, b'\n' | b'\r' | b'\t' | 0x0c | 0x1b))
 }
+
+/// Longer documents are compared as texts: their values take many times the memory.
+const MOST_JSON_BYTES: usize = 4 << 20;

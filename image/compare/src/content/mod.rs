@@ -78,12 +78,14 @@ fn compare_within(path: &str, left: &[u8], right: &[u8], budget: Budget, finding
             findings.unexplained("", format!("{} → {} bytes", left.len(), right.len()));
             return if left.is_empty() { other } else { kind }.name().to_owned();
         }
-        if !(kind.is_compression() && other.is_compression()) {
+        let mut names = [kind.name(), other.name()];
+        names.sort_unstable();
+        if kind.is_compression() && other.is_compression() {
+            archive::compare_compressed(path, left, right, budget, findings);
+        } else {
             findings.unexplained("", format!("{} → {}", kind.name(), other.name()));
-            let mut names = [kind.name(), other.name()];
-            names.sort_unstable();
-            return names.join(" or ");
         }
+        return names.join(" or ");
     }
     let told = findings.told();
     match kind {

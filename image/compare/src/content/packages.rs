@@ -125,7 +125,7 @@ fn cargo_install(text: &str) -> Vec<(String, String)> {
         .collect()
 }
 
-const MOST_BYTES: usize = 64 << 20;
+const MOST_BYTES: usize = 8 << 20;
 const MOST_PACKAGES: usize = 100_000;
 
 #[cfg(test)]

@@ -6,7 +6,8 @@ use crate::cause::Cause;
 /// folder of the build, as `comp_dir` or `PWD=` do.
 pub(super) fn judge(left: &str, right: &str, names_folder: bool) -> Option<Cause> {
     // `https://host/…`: what follows the scheme is a host. `file:///…` has none.
-    if left.starts_with("//") && !left.starts_with("///") {
+    let is_address = |path: &str| path.starts_with("//") && !path.starts_with("///");
+    if is_address(left) || is_address(right) {
         return None;
     }
     let (left, right) = (parts(left), parts(right));
@@ -34,22 +35,31 @@ fn parts(path: &str) -> Vec<&str> {
     path.split('/').filter(|part| !part.is_empty() && *part != ".").collect()
 }
 
-/// Names that `mktemp`, gcc and Python's `tempfile` make.
+/// Names that `mktemp`, gcc and Python's `tempfile` make: of their lengths, and mixed as nobody names things.
 pub(super) fn is_temporary(name: &str) -> bool {
-    let random = |text: &str, length: std::ops::RangeInclusive<usize>| {
-        length.contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+    let random = |text: &str, length: usize| {
+        let class = |byte: &u8| match byte {
+            b'a'..=b'z' => Some(0),
+            b'A'..=b'Z' => Some(1),
+            b'0'..=b'9' => Some(2),
+            b'_' => Some(3),
+            _ => None,
+        };
+        let classes: Option<Vec<i32>> = text.as_bytes().iter().map(class).collect();
+        text.len() == length
+            && classes
+                .is_some_and(|classes| classes.windows(2).filter(|pair| pair[0] != pair[1]).count() >= 3)
     };
     let (stem, extension) = name.split_once('.').unwrap_or((name, ""));
     if stem == "tmp" {
-        return random(extension, 6..=12);
+        return random(extension, 10);
     }
-    // cc1 is a program: exactly six characters.
     let of_gcc = |rest| {
-        random(rest, 6..=6)
-            && matches!(extension.split('.').next(), Some("o" | "s" | "c" | "ltrans0" | "res" | "ltrans"))
+        let kind = extension.split('.').next();
+        random(rest, 6) && matches!(kind, Some("o" | "s" | "c" | "ltrans0" | "res" | "ltrans"))
     };
     stem.strip_prefix("cc").is_some_and(of_gcc)
-        || stem.strip_prefix("tmp").is_some_and(|rest| random(rest, 8..=8))
+        || stem.strip_prefix("tmp").is_some_and(|rest| random(rest, 8))
 }
 
 /// Whether the first difference stands in a compiler's own folder.
@@ -151,6 +161,8 @@ mod tests {
             ("/tmp/ccAb12Cd.o", "/tmp/ccZz98Yx.o", false, Some(Randomness)),
             ("//home/a/x.js", "//home/b/x.js", false, None),
             ("///home/a/x.js", "///home/b/x.js", false, Some(BuildPath)),
+            ("/tmp/tmp.filename12", "/tmp/tmp.childNodes", false, None),
+            ("/tmp/tmpbuffer01", "/tmp/tmpbuffer02", false, None),
             ("/var/log/a/x.log", "/var/log/b/x.log", false, None),
         ];
         for (left, right, names_folder, expected) in cases {

@@ -74,7 +74,7 @@ fn compare_code(left: &[u8], right: &[u8], findings: &mut Findings) {
 /// The strings of marshalled code: a type, with or without the mark of a reference, a length, the bytes.
 fn marshalled(code: &[u8]) -> Vec<String> {
     let mut strings = Vec::new();
-    let mut at = 0;
+    let (mut at, mut vain) = (0, 0);
     while at < code.len() && strings.len() < MOST_PIECES {
         let rest = &code[at + 1..];
         let (head, length) = match code[at] & 0x7f {
@@ -91,7 +91,14 @@ fn marshalled(code: &[u8]) -> Vec<String> {
                 strings.push(text.to_owned());
                 at += 1 + head + length;
             }
-            _ => at += 1,
+            _ => {
+                at += 1;
+                // Lengths that lead to nothing, again and again, are no code.
+                vain += length.min(code.len());
+                if vain > MOST_VAIN_BYTES {
+                    break;
+                }
+            }
         }
     }
     strings
@@ -121,3 +128,5 @@ fn version(magic: u32) -> String {
     };
     format!("Python {release}")
 }
+
+const MOST_VAIN_BYTES: usize = 256 << 20;

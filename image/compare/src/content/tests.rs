@@ -87,6 +87,48 @@ fn a_long_list_of_unlike_lines_takes_no_time() {
     assert!(causes("a.txt", lines(1).as_bytes(), lines(2).as_bytes()).is_empty());
 }
 
+/// Each is made so that a careless reader would look at the same bytes again and again.
+#[test]
+fn contents_made_to_take_long_do_not() {
+    let slashes = |last: &str| format!("{}{last}\n", "/ /// 1 a".repeat(1500)).repeat(100);
+    assert!(causes("a.txt", slashes("x").as_bytes(), slashes("y").as_bytes()).is_empty());
+
+    // Every member of this archive is the same megabyte.
+    let overlapping = |byte: u8| {
+        let content = vec![byte; 1 << 20];
+        let mut archive = [&b"PK\x03\x04"[..], &[0; 26], &content].concat();
+        let start = u32::try_from(archive.len()).unwrap();
+        for index in 0..1000_u16 {
+            let size = (1_u32 << 20).to_le_bytes();
+            archive.extend(
+                [&b"PK\x01\x02"[..], &[0; 16], &size, &size, &[2, 0], &[0; 16], &index.to_be_bytes()]
+                    .concat(),
+            );
+        }
+        archive.extend(
+            [&b"PK\x05\x06"[..], &[0; 6], &1000_u16.to_le_bytes(), &[0; 4], &start.to_le_bytes(), &[0; 2]]
+                .concat(),
+        );
+        archive
+    };
+    let told = compare(b"a.zip", &overlapping(1), &overlapping(2));
+    assert!(told.changes[0].what.contains("overlap"), "{told:?}");
+
+    let vain =
+        |byte: u8| [&b"\xcb\r\r\n"[..], &[0; 12], &b"a\x61\x61\x01\x00".repeat(20_000), &[byte]].concat();
+    assert!(causes("a.pyc", &vain(1), &vain(2)).is_empty());
+}
+
+/// Found by fuzzing: which side is damaged made a difference.
+#[test]
+fn half_a_pair_of_keys_shows_nothing() {
+    let (key, damaged) = (b"ssh-ed25519 AAAA root@vm-7f3a\n", b"ssi-ed25519 BBBB root@builder02\n");
+    for (left, right) in [(&key[..], &damaged[..]), (&key[..], &b"-----"[..])] {
+        assert!(causes("etc/ssh/ssh_host_ed25519_key.pub", left, right).is_empty());
+        assert!(causes("etc/ssh/ssh_host_ed25519_key.pub", right, left).is_empty());
+    }
+}
+
 proptest! {
     #[test]
     fn any_two_contents_are_compared_and_mirrored(

@@ -13,8 +13,11 @@ use std::ops::Range;
 pub(super) fn compare(path: &str, left: &[u8], right: &[u8], findings: &mut Findings) {
     let (left, right) = (String::from_utf8_lossy(left), String::from_utf8_lossy(right));
     let name = path.rsplit('/').next().unwrap_or(path);
-    let context =
-        Context { source: path::is_source(name), environment: is_environment(&left), ..Context::default() };
+    let context = Context {
+        source: path::is_source(name),
+        environment: is_environment(&left) && is_environment(&right),
+        ..Context::default()
+    };
     let (start, end) = common_ends(&left, &right);
     let (l, r) = (&left[start..left.len() - end], &right[start..right.len() - end]);
     let count = |text: &str| text.bytes().filter(|b| *b == b'\n').count();
@@ -78,6 +81,10 @@ fn explain_hunk(
 ) -> bool {
     let mut complete = true;
     let mut explain = |l: &str, r: &str| {
+        if !findings.may_judge(l, r) {
+            complete = false;
+            return;
+        }
         let Verdict { shown, complete: all } = judge(l, r, context);
         for (cause, evidence) in shown {
             findings.shows(cause, place, evidence);
@@ -87,6 +94,9 @@ fn explain_hunk(
     if left.len() == right.len() {
         left.iter().zip(right).filter(|(l, r)| l != r).for_each(|(l, r)| explain(l, r));
         return complete;
+    }
+    if left.len().max(right.len()) > MOST_UNEVEN {
+        return false;
     }
     // Lines were added or removed; those that differ only in values are still pairs.
     let (masked_left, masked_right) = (masks(left), masks(right));
@@ -225,5 +235,7 @@ fn is_environment(text: &str) -> bool {
     has("PATH=") && (has("HOME=") || has("PWD="))
 }
 
+/// Lines of one hunk that are paired where others were added or removed.
+const MOST_UNEVEN: usize = 5000;
 const MOST_HUNK_LINES: usize = 6;
 const MOST_LINE_BYTES: usize = 160;

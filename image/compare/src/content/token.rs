@@ -97,7 +97,9 @@ fn first(rest: &str, previous: Option<char>, compiled: bool) -> (TokenKind, usiz
     {
         return (TokenKind::Path, length);
     }
-    (TokenKind::Other, first.len_utf8())
+    // Slashes that begin no path are one piece: they are not looked at one by one.
+    let slashes = rest.len() - rest.trim_start_matches('/').len();
+    (TokenKind::Other, first.len_utf8().max(slashes))
 }
 
 fn word_length(text: &str) -> usize {

@@ -2,6 +2,7 @@
 
 use super::super::Budget;
 use super::super::findings::Findings;
+use super::compressed::inner_path;
 use super::members::{self, Member, Members};
 use super::{closed, members::compare as compare_members};
 use std::borrow::Cow;
@@ -9,7 +10,7 @@ use std::borrow::Cow;
 /// Compares two archives.
 pub(in crate::content) fn compare(left: &[u8], right: &[u8], budget: Budget, findings: &mut Findings) {
     match (read(left), read(right)) {
-        (Ok(l), Ok(r)) => compare_members(l, r, budget, findings),
+        (Ok(l), Ok(r)) => compare_members(&l, &r, budget, findings),
         (Err(reason), _) | (_, Err(reason)) => closed(reason, left, right, findings),
     }
 }
@@ -35,9 +36,12 @@ fn read(bytes: &[u8]) -> Members<'_> {
         if found.len() >= members::MOST {
             return Err("it has more members than are looked at");
         }
+        let name = long_name(&name, long_names).unwrap_or_else(|| name.trim_end_matches('/').to_owned());
+        // The parts of a Debian package are named by their compression, too.
+        let of_package = name.starts_with("data.tar.") || name.starts_with("control.tar.");
         let owner = (number(&header[28..34], 10), number(&header[34..40], 10));
         found.push(Member {
-            name: long_name(&name, long_names).unwrap_or_else(|| name.trim_end_matches('/').to_owned()),
+            name: if of_package { inner_path(&name).to_owned() } else { name },
             time: number(&header[16..28], 10).and_then(|time| i64::try_from(time).ok()),
             mode: number(&header[40..48], 8).and_then(|mode| u32::try_from(mode & 0o7777).ok()),
             owner: Some(format!("{}:{}", owner.0.unwrap_or(0), owner.1.unwrap_or(0))),

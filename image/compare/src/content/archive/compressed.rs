@@ -24,7 +24,9 @@ pub(in crate::content) fn compare(
         closed("archives lie in archives deeper than is looked", left, right, findings);
         return;
     };
-    let (Some(l_content), Some(r_content)) = (unfold(left, budget.bytes), unfold(right, budget.bytes)) else {
+    let l_content = unfold(left, budget.bytes, findings);
+    let r_content = unfold(right, budget.bytes, findings);
+    let (Some(l_content), Some(r_content)) = (l_content, r_content) else {
         closed("the content is damaged or too large to look at", left, right, findings);
         return;
     };
@@ -51,7 +53,8 @@ pub(in crate::content) fn compare(
 }
 
 /// The content, or `None` where it is damaged or larger than `limit`.
-fn unfold(bytes: &[u8], limit: usize) -> Option<Vec<u8>> {
+fn unfold(bytes: &[u8], limit: usize, findings: &mut Findings) -> Option<Vec<u8>> {
+    let limit = findings.may_unfold(limit);
     let take = limit as u64 + 1;
     let mut content = Vec::new();
     let read = match format(bytes) {
@@ -64,6 +67,7 @@ fn unfold(bytes: &[u8], limit: usize) -> Option<Vec<u8>> {
             decoder.take(take).read_to_end(&mut content)
         }
     };
+    findings.unfolded(content.len());
     (read.is_ok() && content.len() <= limit).then_some(content)
 }
 

@@ -1,10 +1,8 @@
 //! Members of two archives, whatever their format.
 
-use super::super::binary::refs;
 use super::super::findings::Findings;
 use super::super::moment::written;
 use super::super::{Budget, compare_within, order};
-use super::compressed::inner_path;
 use crate::cause::Cause;
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
@@ -40,55 +38,44 @@ pub(super) struct Stored<'a> {
 pub(super) type Members<'a> = Result<Vec<Member<'a>>, &'static str>;
 
 /// Compares the members of two archives.
-pub(super) fn compare(
-    mut left: Vec<Member<'_>>,
-    mut right: Vec<Member<'_>>,
-    budget: Budget,
-    findings: &mut Findings,
-) {
-    number_repeats(&mut left);
-    number_repeats(&mut right);
-    let by_name: HashMap<&str, &Member<'_>> = right.iter().map(|m| (inner_path(&m.name), m)).collect();
-    let left_names: HashSet<&str> = left.iter().map(|m| inner_path(&m.name)).collect();
-    for member in &left {
-        if !by_name.contains_key(inner_path(&member.name)) {
-            findings.unexplained(&member.name, "only on the left");
-        }
+pub(super) fn compare(left: &[Member<'_>], right: &[Member<'_>], budget: Budget, findings: &mut Findings) {
+    let (left_keys, right_keys) = (keys(left), keys(right));
+    let in_left: HashSet<Key<'_>> = left_keys.iter().copied().collect();
+    let in_right: HashMap<Key<'_>, &Member<'_>> = right_keys.iter().copied().zip(right).collect();
+    for (name, _) in left_keys.iter().filter(|key| !in_right.contains_key(*key)) {
+        findings.unexplained(name, "only on the left");
     }
-    for member in &right {
-        if !left_names.contains(inner_path(&member.name)) {
-            findings.unexplained(&member.name, "only on the right");
-        }
+    for (name, _) in right_keys.iter().filter(|key| !in_left.contains(*key)) {
+        findings.unexplained(name, "only on the right");
     }
-    let common = |members: &[Member<'_>], other: &dyn Fn(&str) -> bool| -> Vec<String> {
-        members.iter().map(|m| inner_path(&m.name).to_owned()).filter(|name| other(name)).collect()
-    };
-    let l = common(&left, &|name| by_name.contains_key(name));
-    let r = common(&right, &|name| left_names.contains(name));
+    let l: Vec<&str> = left_keys.iter().filter(|key| in_right.contains_key(*key)).map(|key| key.0).collect();
+    let r: Vec<&str> = right_keys.iter().filter(|key| in_left.contains(*key)).map(|key| key.0).collect();
     if l != r {
-        let (l, r) = (refs(&l), refs(&r));
         let (cause, evidence) = order::of_members(&l, &r);
         findings.change("", &evidence);
         findings.shows(cause, "", evidence);
     }
     let pairs: Vec<(&Member<'_>, &Member<'_>)> =
-        left.iter().filter_map(|l| Some((l, *by_name.get(inner_path(&l.name))?))).collect();
+        left_keys.iter().zip(left).filter_map(|(key, l)| Some((l, *in_right.get(key)?))).collect();
     let shift = wall_clock_shift(&pairs);
     for (l, r) in pairs {
         compare_pair(l, r, shift, budget, findings);
     }
 }
 
-/// Archives may hold a name twice: the second one gets a number, so that each has its counterpart.
-fn number_repeats(members: &mut [Member<'_>]) {
-    let mut seen: HashMap<String, usize> = HashMap::new();
-    for member in members {
-        let count = seen.entry(member.name.clone()).or_default();
-        *count += 1;
-        if *count > 1 {
-            member.name = format!("{} ({count})", member.name);
-        }
-    }
+/// A name, and how often it came before: archives may hold a name twice.
+type Key<'a> = (&'a str, usize);
+
+fn keys<'a>(members: &'a [Member<'_>]) -> Vec<Key<'a>> {
+    let mut seen: HashMap<&str, usize> = HashMap::new();
+    members
+        .iter()
+        .map(|member| {
+            let count = seen.entry(&member.name).or_default();
+            *count += 1;
+            (member.name.as_str(), *count)
+        })
+        .collect()
 }
 
 /// By how many seconds all clocks on the wall differ, where that is what another time zone makes of one moment.
@@ -158,7 +145,9 @@ fn compare_content(left: &Member<'_>, right: &Member<'_>, budget: Budget, findin
     let (l, r) = match (left.stored, right.stored) {
         (Some(l), Some(r)) if l == r => return,
         (Some(l), Some(r)) => {
-            let (Some(l_content), Some(r_content)) = (l.open(budget.bytes), r.open(budget.bytes)) else {
+            let l_content = l.open(budget.bytes, findings);
+            let r_content = r.open(budget.bytes, findings);
+            let (Some(l_content), Some(r_content)) = (l_content, r_content) else {
                 findings.unexplained(
                     name,
                     "the content is damaged, too large, or compressed in a way that is not read",
@@ -193,14 +182,17 @@ fn compare_content(left: &Member<'_>, right: &Member<'_>, budget: Budget, findin
 }
 
 impl Stored<'_> {
-    fn open(&self, limit: usize) -> Option<Vec<u8>> {
+    fn open(&self, limit: usize, findings: &mut Findings) -> Option<Vec<u8>> {
         use std::io::Read;
+        let limit = findings.may_unfold(limit);
         let mut content = Vec::new();
         match self.method {
             0 => content.extend_from_slice(self.bytes.get(..limit.min(self.bytes.len()))?),
             8 => {
                 let decoder = flate2::read::DeflateDecoder::new(self.bytes);
-                decoder.take(limit as u64 + 1).read_to_end(&mut content).ok()?;
+                let read = decoder.take(limit as u64 + 1).read_to_end(&mut content);
+                findings.unfolded(content.len());
+                read.ok()?;
             }
             _ => return None,
         }

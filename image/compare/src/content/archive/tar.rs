@@ -26,7 +26,7 @@ fn compare_read(
     findings: &mut Findings,
 ) {
     match (left, right) {
-        (Ok(l), Ok(r)) => compare_members(l, r, budget, findings),
+        (Ok(l), Ok(r)) => compare_members(&l, &r, budget, findings),
         (Err(reason), _) | (_, Err(reason)) => closed(reason, bytes.0, bytes.1, findings),
     }
 }

@@ -9,7 +9,7 @@ use super::members::{self, Member, Members, Stored, compare as compare_members};
 /// Compares two archives.
 pub(in crate::content) fn compare(left: &[u8], right: &[u8], budget: Budget, findings: &mut Findings) {
     match (read(left), read(right)) {
-        (Ok(l), Ok(r)) => compare_members(l, r, budget, findings),
+        (Ok(l), Ok(r)) => compare_members(&l, &r, budget, findings),
         (Err(reason), _) | (_, Err(reason)) => closed(reason, left, right, findings),
     }
 }
@@ -20,11 +20,17 @@ fn read(bytes: &[u8]) -> Members<'_> {
     let start = end.u32(16).unwrap_or(0) as usize;
     let mut rest = Fields(bytes.get(start..).ok_or("its central directory lies outside")?);
     let mut found = Vec::new();
+    let mut stored = 0;
     for _ in 0..count.min(members::MOST + 1) {
         if found.len() >= members::MOST {
             return Err("it has more members than are looked at");
         }
         let (member, length) = member(bytes, &rest).ok_or("its central directory is malformed")?;
+        stored += member.stored.map_or(0, |stored| stored.bytes.len());
+        // Members that share their bytes are made to be unfolded again and again.
+        if stored > bytes.len() {
+            return Err("its members overlap");
+        }
         found.push(member);
         rest = Fields(rest.0.get(length..).unwrap_or_default());
     }
