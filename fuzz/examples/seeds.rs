@@ -40,8 +40,24 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     seed("procfile", "hello", &std::fs::read(tree("examples/hello/Procfile"))?)?;
     seed("hcl", "llm-tokens", &std::fs::read(tree("examples/llm-tokens/caution.hcl"))?)?;
+    pairs()?;
     statements()?;
     attestation_documents()
+}
+
+/// Pairs of files as two builds leave them.
+fn pairs() -> Result<(), Box<dyn std::error::Error>> {
+    for folder in std::fs::read_dir(tree("specs/vectors/compare"))? {
+        let folder = folder?.path();
+        let expect: Value = serde_json::from_slice(&std::fs::read(folder.join("expect.json"))?)?;
+        let path = expect["file"].as_str().ok_or("a pair names no file")?;
+        let (left, right) =
+            (std::fs::read(folder.join("left").join(path))?, std::fs::read(folder.join("right").join(path))?);
+        let length = u16::try_from(left.len())?.to_be_bytes();
+        let name = folder.file_name().ok_or("a pair has no name")?.to_string_lossy().into_owned();
+        seed("content", &name, &[path.as_bytes(), &[0], &length, &left, &right].concat())?;
+    }
+    Ok(())
 }
 
 /// What an image and its neighbours say in JSON, CBOR and text, once with everything that may be said.

@@ -22,6 +22,15 @@ fn write_image(signer: Option<&Signer>) -> Result<Vec<u8>, caution_eif::EifError
     Ok(writer.finish()?.0.into_inner())
 }
 
+/// A path and two contents from one input: `path NUL length left right`, the left one's length as two bytes.
+pub fn pair(data: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
+    let end = data.iter().position(|byte| *byte == 0)?;
+    let (path, rest) = (&data[..end], &data[end + 1..]);
+    let ([high, low], rest) = rest.split_first_chunk()?;
+    let (left, right) = rest.split_at_checked(usize::from(u16::from_be_bytes([*high, *low])))?;
+    Some((path, left, right))
+}
+
 /// Limits that a bomb reaches at once: what is fuzzed is that they hold, not how long they take.
 pub fn limits() -> Limits {
     Limits {
