@@ -25,7 +25,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     for (name, layer) in &layers {
         seed("layer", name, layer)?;
         let merged = merge_archives(&[layer], &caution_fuzz::limits(), &std::env::temp_dir())?;
-        seed("cpio", name, &merged.write_cpio("rootfs", &[], Vec::new())?)?;
+        let archive = merged.write_cpio("rootfs", &[], Vec::new())?;
+        ramdisks(name, &archive)?;
+        seed("cpio", name, &archive)?;
     }
     let layer = &layers[0].1;
     let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
@@ -57,6 +59,32 @@ fn pairs() -> Result<(), Box<dyn std::error::Error>> {
         let name = folder.file_name().ok_or("a pair has no name")?.to_string_lossy().into_owned();
         seed("content", &name, &[path.as_bytes(), &[0], &length, &left, &right].concat())?;
     }
+    Ok(())
+}
+
+/// An archive in every compression that ramdisks have, and two in a row.
+fn ramdisks(name: &str, archive: &[u8]) -> Result<(), Box<dyn std::error::Error>> {
+    let zstd = ruzstd::encoding::compress_to_vec(archive, ruzstd::encoding::CompressionLevel::Fastest);
+    let mut lz4 = lz4_flex::frame::FrameEncoder::new(Vec::new());
+    lz4.write_all(archive)?;
+    let block = lz4_flex::block::compress(archive);
+    let length = u32::try_from(block.len())?.to_le_bytes();
+    let blocks = [&0x184c_2102_u32.to_le_bytes()[..], &length, &block].concat();
+    let mut xz = lzma_rust2::XzWriter::new(Vec::new(), lzma_rust2::XzOptions::default())?;
+    xz.write_all(archive)?;
+    let twice = [archive, &zstd].concat();
+    for (form, bytes) in [
+        ("plain-zstd", twice),
+        ("zstd", zstd),
+        ("lz4", lz4.finish()?),
+        ("lz4-blocks", blocks),
+        ("xz", xz.finish()?),
+    ] {
+        seed("ramdisk", &format!("{name}-{form}"), &bytes)?;
+    }
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gzip.write_all(archive)?;
+    seed("ramdisk", &format!("{name}-gzip"), &gzip.finish()?)?;
     Ok(())
 }
 
