@@ -1,6 +1,8 @@
 //! Where the application's container image comes from: a Containerfile of the commit, an image in the
 //! commit, or one given on the command line.
 
+mod warnings;
+
 use crate::containerfile::{self, Containerfile, ImageUse};
 use crate::engine::{self, BuildRequest, ContainerEngine, EngineError, Found, LineSink, PATIENCE};
 use crate::error::BuildError;
@@ -15,6 +17,7 @@ use caution_rootfs::Limits;
 use caution_rootfs::oci::{self, Image};
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
+use warnings::{unpinned, unpinned_frontend};
 
 /// Where the container image comes from. What can be refused before a build is refused in finding it.
 pub(crate) enum Origin {
@@ -338,35 +341,6 @@ fn check_digests(file: &str, parsed: &Containerfile) -> Result<(), BuildError> {
     parsed.frontend.iter().chain(&parsed.images).find_map(faulty).map_or(Ok(()), Err)
 }
 
-fn unpinned(file: &str, image: &ImageUse, replacement: Option<String>) -> Progress<'static> {
-    let (line, name) = (image.line, image.reference.as_deref().unwrap_or(&image.written));
-    let name = excerpt(name, 200);
-    if name.starts_with(LOCAL) {
-        return Progress::Warning {
-            message: format!(
-                "{file}:{line}: `{name}` is an image of this machine; whoever rebuilds this needs the same one"
-            ),
-            fix: None,
-        };
-    }
-    Progress::Warning {
-        message: format!("{file}:{line}: `{name}` is not pinned; the next build may differ"),
-        fix: replacement.map(|replacement| format!("caution apps pin, or write {replacement}")),
-    }
-}
-
-fn unpinned_frontend(file: &str, frontend: &ImageUse) -> Progress<'static> {
-    let (line, name) = (frontend.line, excerpt(&frontend.written, 200));
-    Progress::Warning {
-        message: format!(
-            "{file}:{line}: docker fetches `{name}` to read this file, and it is not pinned; the next build may differ"
-        ),
-        fix: Some(format!(
-            "remove the `# syntax=` line, which docker 23 and newer can do without, or write {name}@sha256:<digest>"
-        )),
-    }
-}
-
 /// How names of images begin that no registry has.
 const LOCAL: &str = "localhost/";
 /// The Containerfile with digests put in, below the work folder.
@@ -375,35 +349,3 @@ const PINNED: &str = "Containerfile.pinned";
 const CONTEXT: &str = "source";
 /// The image, below the work folder: a layout or an archive.
 const IMAGE: &str = "image";
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn unpinned_images_are_warned_about_with_line_and_digest() {
-        let warning = |text: &str, digest| {
-            let image = containerfile::parse(text).images.remove(0);
-            let replacement = pin::replacement(&image, digest);
-            match unpinned("Containerfile", &image, replacement) {
-                Progress::Warning { message, fix } => (message, fix),
-                other => panic!("{other:?}"),
-            }
-        };
-        let digest = Sha256Digest::new([0xcd; 32]);
-        let (message, fix) = warning("\nFROM debian:12 AS a\n", Some(digest));
-        assert_eq!(message, "Containerfile:2: `debian:12` is not pinned; the next build may differ");
-        assert_eq!(fix, Some(format!("caution apps pin, or write debian@sha256:{digest}")));
-        let (message, fix) = warning("FROM localhost/x\n", None);
-        assert!(message.contains("image of this machine") && fix.is_none(), "{message}");
-
-        let frontend = containerfile::parse("# syntax = docker/dockerfile:1 a\nFROM x\n").frontend;
-        let warning = unpinned_frontend("Containerfile", &frontend.expect("is there"));
-        let Progress::Warning { message, fix } = warning else { panic!("{warning:?}") };
-        assert!(
-            message.starts_with("Containerfile:1: docker fetches `docker/dockerfile:1` to read"),
-            "{message}"
-        );
-        assert!(fix.is_some_and(|fix| fix.contains("docker/dockerfile:1@sha256:")));
-    }
-}
