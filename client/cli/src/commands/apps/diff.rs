@@ -1,5 +1,7 @@
 //! `caution apps diff`: which files of two images differ, and why.
 
+mod diffoscope;
+
 use super::build::{LimitArgs, clean_head, release};
 use crate::Context;
 use crate::commands::apps::logs::pick;
@@ -27,6 +29,10 @@ pub(crate) struct Args {
     /// Write the whole report as one page for a browser, which needs no network.
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
+
+    /// Run diffoscope, where it is installed, on what both sides hold, and print what it says, too.
+    #[arg(long)]
+    diffoscope: bool,
 
     /// How many findings to print; `--json` and `--html` have all.
     #[arg(long, value_name = "N", default_value_t = 20)]
@@ -82,6 +88,10 @@ impl Named {
 }
 
 fn diff(context: &Context, args: &Args) -> Result<u8, CliError> {
+    if args.diffoscope && context.terminal.json {
+        return Err(CliError::new(Exit::Usage, "--diffoscope prints text, and --json wants JSON.")
+            .hint("run diffoscope on what `caution apps extract` gives"));
+    }
     let left = match &args.left {
         Some(side) => named(context, args, side)?,
         None => commit(context, args, None)?,
@@ -108,6 +118,9 @@ fn diff(context: &Context, args: &Args) -> Result<u8, CliError> {
         let head = format!("\n  left   {}\n  right  {}\n\n", left.name, right.name);
         let tail = args.html.as_ref().map(|path| format!("\n  whole report: {}\n", path.display()));
         context.terminal.result(&(head + &comparison.to_text(args.most) + &tail.unwrap_or_default()));
+    }
+    if args.diffoscope {
+        diffoscope::run(context, [&left_side, &right_side])?;
     }
     Ok(u8::from(!comparison.is_same()))
 }
