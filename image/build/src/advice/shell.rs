@@ -29,13 +29,21 @@ impl Command {
 
     /// The first argument that is no option: `install` of `apt-get -y install`.
     pub(super) fn verb(&self) -> &str {
-        self.arguments().iter().find(|word| !word.starts_with('-')).map_or("", String::as_str)
+        self.plain().next().unwrap_or("")
     }
 
     /// What stands behind the verb and is no option.
     pub(super) fn operands(&self) -> impl Iterator<Item = &str> {
-        let words = self.arguments().iter().map(String::as_str).filter(|word| !word.starts_with('-'));
-        words.skip(1)
+        self.plain().skip(1)
+    }
+
+    /// The arguments that are neither options nor values of those that take one as a word of its own.
+    fn plain(&self) -> impl Iterator<Item = &str> {
+        let mut is_value = false;
+        self.arguments().iter().map(String::as_str).filter(move |word| {
+            let skipped = std::mem::replace(&mut is_value, WITH_VALUE.contains(word));
+            !skipped && !word.starts_with('-')
+        })
     }
 }
 
@@ -95,6 +103,10 @@ fn is_assignment(word: &str) -> bool {
 /// Words of the shell, and programs that run what follows.
 const PREFIXES: [&str; 14] =
     ["!", "{", "}", "do", "else", "elif", "env", "exec", "if", "nice", "sudo", "then", "time", "while"];
+
+/// Options of package managers, git, go and make that take the next word.
+const WITH_VALUE: [&str; 9] =
+    ["-C", "-X", "-c", "-o", "-t", "--prefix", "--repository", "--root", "--target-release"];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 enum Quote {

@@ -15,9 +15,14 @@ fn of(command: &str) -> Vec<&'static str> {
 
 #[test]
 fn each_rule_speaks_and_each_fix_silences_it() {
-    let cases: [(&str, &str, &str); 22] = [
+    let cases: [(&str, &str, &str); 23] = [
         ("system-packages-unpinned", "apt-get install -y curl", "apt-get install -y curl=7.88.1-10"),
         ("system-packages-unpinned", "apk add --no-cache curl", "apk add --no-cache curl=8.11.1-r0"),
+        (
+            "system-packages-unpinned",
+            "apt-get -o Acquire::Retries=3 install -t bookworm curl",
+            "apt-get -o Acquire::Retries=3 install -t bookworm curl=7.88.1-10",
+        ),
         ("system-packages-unpinned", "dnf -y install curl", "true"),
         ("pip-without-hashes", "pip install flask==3.0", "pip install --require-hashes -r requirements.txt"),
         ("pip-without-hashes", "python3 -m pip install .", "python3 -m pip install --no-deps ."),
