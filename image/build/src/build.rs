@@ -211,6 +211,7 @@ impl<'a> Build<'a> {
             commit: self.request.commit.clone(),
             reuse,
             networked_steps: self.origin.networked_steps(),
+            variations: container.variations.clone(),
             timings: self.timings,
         })
     }

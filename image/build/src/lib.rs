@@ -28,6 +28,7 @@ mod size;
 mod stage;
 #[cfg(test)]
 mod testing;
+mod trial;
 
 pub use build::{Pinned, build, pin};
 pub use caution_rootfs::{LimitError, Limits};
@@ -41,6 +42,7 @@ pub use request::{Built, Progress, Request, Step};
 pub use reuse::{STORE_BYTES, STORE_LEAVES_FREE};
 pub use size::human_size;
 pub use stage::StageError;
+pub use trial::{Trial, Variation};
 
 use caution_abi::boot_plan::BootPlan;
 use caution_appspec::AppSpec;

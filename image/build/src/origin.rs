@@ -10,6 +10,7 @@ use crate::pin::{self, Committed, Pin, Source};
 use crate::process::find_program;
 use crate::request::{Progress, Request};
 use crate::stage::StageError;
+use crate::trial::{Surroundings, Variation};
 use caution_appspec::{AppSpec, excerpt};
 use caution_assemble::Arguments;
 use caution_measure::Sha256Digest;
@@ -99,16 +100,14 @@ impl Origin {
         let image = open(&path, &format!("`{name}`"), &request.limits)?;
         let detail = format!("{name} · sha256:{}…, no engine", &image.digest.to_string()[..12]);
         sink(&format!("{name} · manifest sha256:{}", image.digest));
-        Ok(Container { image, digests: Vec::new(), detail })
+        Ok(Container { image, digests: Vec::new(), variations: Vec::new(), detail })
     }
 
     /// How many steps of the Containerfile could reach a network.
     pub(crate) fn networked_steps(&self) -> usize {
         match self {
-            Self::Containerfile(file, _) if !file.no_network => {
-                file.parsed.runs.iter().filter(|run| !run.is_offline()).count()
-            }
-            _ => 0,
+            Self::Containerfile(file, _) => file.networked_steps(),
+            Self::Tarball { .. } | Self::Given(_) => 0,
         }
     }
 
@@ -157,6 +156,8 @@ pub(crate) struct Container {
     pub(crate) image: Image,
     /// What each base image resolved to, where it was not pinned.
     digests: Vec<Option<Sha256Digest>>,
+    /// In a trial, what the engine was given that is different on purpose.
+    pub(crate) variations: Vec<Variation>,
     /// How it came to be, in a few words.
     pub(crate) detail: String,
 }
@@ -259,6 +260,10 @@ impl Chosen {
         Ok((format!("../{PINNED}"), Cow::Owned(text)))
     }
 
+    fn networked_steps(&self) -> usize {
+        if self.no_network { 0 } else { self.parsed.runs.iter().filter(|run| !run.is_offline()).count() }
+    }
+
     fn build(
         &self,
         request: &Request<'_>,
@@ -275,15 +280,23 @@ impl Chosen {
         sink(&format!("{} {} · {} of commit {}", engine.name(), engine.version(), self.name, request.commit));
         let context = work.join(CONTEXT);
         let (containerfile, text) = self.for_engine(work)?;
-        let to_build = BuildRequest {
-            context: &context,
-            containerfile: &containerfile,
-            text: &text,
-            no_cache: self.no_cache,
-            no_network: self.no_network,
-            scratch: work,
+        let mut surroundings = match request.trial {
+            Some(trial) => Surroundings::of(trial, engine.name(), self.networked_steps() > 0, work)?,
+            None => Surroundings::default(),
         };
-        let built = engine.build(&to_build, sink).map_err(|mut error| {
+        let built = surroundings.within(sink, |surroundings, sink| {
+            let to_build = BuildRequest {
+                context: &context,
+                containerfile: &containerfile,
+                text: &text,
+                no_cache: self.no_cache,
+                no_network: self.no_network,
+                surroundings,
+                scratch: work,
+            };
+            engine.build(&to_build, sink)
+        });
+        let built = built.map_err(|mut error| {
             // The lines are those of the user's own file.
             if let EngineError::TooOld { file, .. } = &mut error {
                 file.clone_from(&self.name);
@@ -297,7 +310,7 @@ impl Chosen {
         let stages = self.parsed.stages;
         let noun = if stages == 1 { "stage" } else { "stages" };
         let detail = format!("{} · {} · {stages} {noun}", engine.name(), excerpt(&self.name, 60));
-        Ok(Container { image, digests, detail })
+        Ok(Container { image, digests, variations: surroundings.into_variations(), detail })
     }
 
     /// The digest each base image resolved to, and a warning for each that is not pinned.

@@ -2,6 +2,7 @@
 
 use crate::engine::EngineName;
 use crate::git::{CommitId, Repository};
+use crate::trial::{Trial, Variation};
 use caution_abi::boot_plan::BootPlan;
 use caution_abi::manifest::Manifest;
 use caution_eif::Signer;
@@ -31,6 +32,8 @@ pub struct Request<'a> {
     pub no_cache: bool,
     /// Whether no step of the Containerfile may have a network, whatever it says itself.
     pub no_network: bool,
+    /// Whether this is one of two builds that are compared, in surroundings that differ in what should not matter.
+    pub trial: Option<Trial>,
     /// Whether a base image without a digest is an error.
     pub strict: bool,
     /// How much an image may hold.
@@ -110,6 +113,9 @@ pub struct Built {
     pub reuse: Reuse,
     /// How many steps of the Containerfile could reach a network.
     pub networked_steps: usize,
+    /// What should not matter and was different on purpose in the second of two trials, or why not; empty
+    /// outside of trials and where no engine builds.
+    pub variations: Vec<Variation>,
     /// How long each step took, in order.
     pub timings: Vec<(Step, Duration)>,
 }

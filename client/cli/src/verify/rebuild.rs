@@ -95,6 +95,7 @@ impl Reproduction<'_> {
             output: &folder,
             no_cache: self.no_cache,
             no_network: self.no_network,
+            trial: None,
             strict: false,
             limits: self.limits,
         };

@@ -124,6 +124,7 @@ fn run_into(
         engine: Some(EngineName::Buildah),
         no_cache: false,
         no_network: false,
+        trial: None,
         strict: with.strict,
         limits: with.limits,
         signer: with.signer,

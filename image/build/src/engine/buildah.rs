@@ -161,14 +161,18 @@ impl ContainerEngine for Buildah {
         } else {
             arguments.push(in_list(request.containerfile).into());
         }
+        for volume in &request.surroundings.volumes {
+            arguments.extend(["--volume".into(), volume.clone()]);
+        }
         arguments.push(".".into());
         let mut command = if offline {
             self.pull(&parsed, request.no_cache, sink)?;
-            offline::command(&self.program, ENVIRONMENT)
+            offline::command(&self.program, ENVIRONMENT, request.surroundings.has_other_clock())
         } else {
             self.command()
         };
         command.args(arguments).current_dir(request.context);
+        command.envs(request.surroundings.environment.iter().copied());
         let ended = run(command, sink).map_err(|e| self.failed(e))?;
         if !ended.status.success() {
             let Ended { step, last, .. } = ended;

@@ -15,6 +15,7 @@ use error::HEREDOC;
 pub use find::{EngineName, UnknownEngine};
 pub(crate) use find::{Found, find};
 
+use crate::trial::Surroundings;
 use caution_appspec::excerpt;
 use caution_measure::Sha256Digest;
 use std::path::Path;
@@ -59,6 +60,8 @@ pub(crate) struct BuildRequest<'a> {
     pub(crate) no_cache: bool,
     /// Whether no step may have a network; base images are fetched all the same.
     pub(crate) no_network: bool,
+    /// What is different on purpose, in trials.
+    pub(crate) surroundings: &'a Surroundings,
     /// A folder for the engine's own notes, outside the context.
     pub(crate) scratch: &'a Path,
 }

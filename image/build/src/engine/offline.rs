@@ -28,18 +28,28 @@ pub(super) fn without_flags(text: &str, parsed: &Containerfile) -> String {
 
 /// The engine in an empty network namespace. Only root may make one at once; anybody else first
 /// enters the user namespace in which buildah keeps its storage anyway.
-pub(super) fn command(program: &Path, environment: &[&str]) -> Command {
+///
+/// With `own_memory`, what steps leave in /dev/shm, which chroot isolation shares with this machine, goes with them.
+pub(super) fn command(program: &Path, environment: &[&str], own_memory: bool) -> Command {
     let unshare = Path::new("/usr/bin/unshare");
-    if nix::unistd::geteuid().is_root() {
-        let mut command = command_with_fixed_umask(unshare, environment);
-        command.arg("--net").arg("--").arg(program);
-        command
+    let mut command = if nix::unistd::geteuid().is_root() {
+        command_with_fixed_umask(unshare, environment)
     } else {
         let mut command = command_with_fixed_umask(program, environment);
-        command.args(["unshare", "--"]).arg(unshare).args(["--net", "--"]).arg(program);
+        command.args(["unshare", "--"]).arg(unshare);
         command
+    };
+    command.arg("--net");
+    if own_memory {
+        command.args(["--mount", "--", "/bin/sh", "-c", OWN_MEMORY]);
+    } else {
+        command.arg("--");
     }
+    command.arg(program);
+    command
 }
+
+const OWN_MEMORY: &str = "{ test ! -d /dev/shm || mount -t tmpfs tmpfs /dev/shm; } && exec \"$0\" \"$@\"";
 
 #[cfg(test)]
 mod tests {

@@ -16,6 +16,7 @@ mod missing;
 mod releases;
 mod sources;
 mod templates;
+mod trials;
 mod verify;
 mod watch;
 

@@ -6,7 +6,7 @@ use crate::error::{CliError, Exit};
 use crate::terminal::Terminal;
 use caution_abi::manifest::EnclaveOsRef;
 use caution_build::git::{CommitId, Repository};
-use caution_build::{Built, EngineName, LimitError, Limits, Progress, Request, Step, human_size};
+use caution_build::{Built, EngineName, LimitError, Limits, Progress, Request, Step, Trial, human_size};
 use caution_eif::Signer;
 use caution_enclaveos::Release;
 use caution_measure::Measurements;
@@ -115,6 +115,7 @@ pub(crate) fn build_image(
         output: &output,
         no_cache,
         no_network,
+        trial: None,
         strict,
         limits: args.limits.limits(),
     };
@@ -137,6 +138,8 @@ pub(crate) struct Job<'a> {
     pub(crate) no_cache: bool,
     /// Whether no step of the Containerfile may have a network.
     pub(crate) no_network: bool,
+    /// Which of two builds that are compared this is, if it is one.
+    pub(crate) trial: Option<Trial>,
     /// Whether a base image without a digest is an error.
     pub(crate) strict: bool,
     pub(crate) limits: Limits,
@@ -154,6 +157,7 @@ pub(crate) fn build_commit(context: &Context, job: &Job<'_>) -> Result<Built, Cl
         engine: job.engine,
         no_cache: job.no_cache,
         no_network: job.no_network,
+        trial: job.trial,
         strict: job.strict,
         limits: job.limits,
         signer: job.signer,

@@ -1,13 +1,16 @@
-//! `caution apps check`: what in the Containerfile will make the next build differ.
+//! `caution apps check`: what in the Containerfile will make the next build differ, or what made one differ.
 
+mod rebuild;
+
+use super::build::LimitArgs;
 use crate::Context;
 use crate::error::{CliError, Exit};
 use crate::files::read_limited;
 use crate::terminal::Look;
 use caution_appspec::{AppSpec, ConfigFile};
-use caution_build::CONTAINERFILE_EIF;
 use caution_build::advice::{self, Advice};
 use caution_build::git::Repository;
+use caution_build::{CONTAINERFILE_EIF, EngineName};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -17,11 +20,32 @@ pub(crate) struct Args {
     /// The Containerfile to read, instead of the one that the work tree's configuration names.
     #[arg(value_name = "FILE")]
     file: Option<PathBuf>,
+
+    /// Build HEAD twice while varying what should not matter, such as the clock, and say what differs and why.
+    /// Both builds ignore the engine's cache.
+    #[arg(long, conflicts_with = "file")]
+    rebuild: bool,
+
+    /// Build with this engine: docker, podman or buildah, which lets most be varied.
+    #[arg(long, value_name = "NAME", requires = "rebuild")]
+    engine: Option<EngineName>,
+
+    /// Give no step of the Containerfile a network; base images are fetched before.
+    #[arg(long, requires = "rebuild")]
+    no_network: bool,
+
+    /// The EnclaveOS release to build on: a folder made by `caution enclaveos build`.
+    #[arg(long, value_name = "DIR", requires = "rebuild")]
+    enclaveos: Option<PathBuf>,
+
+    #[command(flatten)]
+    limits: LimitArgs,
 }
 
-/// Ends with 1 where there is advice; what keeps the file from being read is 2, as in diff(1).
+/// Ends with 1 where there is advice or a difference; what keeps anything from being looked at is 2, as in diff(1).
 pub(crate) fn run(context: &Context, args: &Args) -> Result<u8, CliError> {
-    check(context, args).map_err(|error| error.with_exit(Exit::Usage))
+    let checked = if args.rebuild { rebuild::rebuild(context, args) } else { check(context, args) };
+    checked.map_err(|error| error.with_exit(Exit::Usage))
 }
 
 fn check(context: &Context, args: &Args) -> Result<u8, CliError> {
@@ -46,9 +70,7 @@ fn find() -> Result<(PathBuf, bool), CliError> {
     let root = Repository::discover(Path::new("."))?.root().to_owned();
     let build = configuration(&root)?.build;
     if let Some(image) = build.oci_tarball {
-        let message = format!("`oci_tarball` names a finished image ({image}), so nothing is built here.");
-        return Err(CliError::new(Exit::Other, message)
-            .hint("check the file it was built from: caution apps check path/to/Containerfile"));
+        return Err(finished_image(&image));
     }
     let names = build
         .containerfile
@@ -59,6 +81,13 @@ fn find() -> Result<(PathBuf, bool), CliError> {
         let message = format!("There is no {} in {}.", names.join(" and no "), root.display());
         CliError::new(Exit::Other, message).hint("caution init (writes one), or name the file")
     })
+}
+
+/// Why there is nothing to check where an image comes ready made.
+fn finished_image(image: &str) -> CliError {
+    let message = format!("`oci_tarball` names a finished image ({image}), so nothing is built here.");
+    CliError::new(Exit::Other, message)
+        .hint("check the file it was built from: caution apps check path/to/Containerfile")
 }
 
 /// The work tree's configuration; without one, what a build assumes.

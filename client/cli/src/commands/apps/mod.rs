@@ -25,7 +25,7 @@ pub(crate) enum Command {
     Build(build::Args),
     /// Write Containerfile.eif: the base images and the EnclaveOS release of this commit, by digest.
     Pin(pin::Args),
-    /// Say what in the Containerfile will make the next build differ, before building.
+    /// Say what in the Containerfile will make the next build differ; with --rebuild, build twice and compare.
     Check(check::Args),
     /// Show what is in an enclave image file, whoever made it, with its registers.
     Describe(describe::Args),

@@ -49,6 +49,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<(), CliError> {
         // What a tag means now, and not what it meant when it was last used here.
         no_cache: true,
         no_network: false,
+        trial: None,
         strict: false,
         limits: args.limits.limits(),
         signer: None,

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::engine::{BuildRequest, PATIENCE};
+use crate::trial::Surroundings;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -141,6 +142,7 @@ fn build(found: &Found, folder: &Path, text: &str) -> Result<String, EngineError
         text,
         no_cache: false,
         no_network: false,
+        surroundings: &Surroundings::default(),
         scratch: folder,
     };
     found.engine.build(&request, &mut |_| {}).map(|image| image.as_str().to_owned())
