@@ -43,6 +43,11 @@ export class Reader {
     return this.#bytes[this.#at];
   }
 
+  /** All that is left. */
+  get rest(): Bytes {
+    return this.#bytes.subarray(this.#at);
+  }
+
   tag(): bigint {
     return this.#expect(TAG, "a tag");
   }

@@ -6,8 +6,10 @@
  */
 
 import { type Bytes, concat, equal, sha256, toHex } from "./bytes.js";
-import { Der, DerError, SET } from "./der.js";
+import { Der, DerError } from "./der.js";
 import { type Position, refusal } from "./error.js";
+import { hexExcerpt } from "./excerpt.js";
+import { algorithm, apart, readCommonName } from "./names.js";
 import { isPoint, isSignedBy, publicKey } from "./p384.js";
 
 /** What a certificate of a verified chain says about itself. */
@@ -68,7 +70,10 @@ export class Certificate {
       const [signed, outerAlgorithm, signature] = reader.sequence((r) => [r.element(), r.element(), r.octets()]);
       reader.finish();
       const body = new Der(signed).sequence((r) => readBody(r, position));
-      if (!equal(body.signatureAlgorithm, outerAlgorithm)) throw refusal("AlgorithmsDiffer", { position });
+      if (!equal(body.signatureAlgorithm, outerAlgorithm)) {
+        const [inside, outside] = [algorithm(body.signatureAlgorithm), algorithm(outerAlgorithm)];
+        throw refusal("AlgorithmsDiffer", { position, inside, outside });
+      }
       return new Certificate(position, der, signed, signature, body);
     } catch (error) {
       throw error instanceof DerError ? refusal("Der", { position, at: error.at }) : error;
@@ -78,21 +83,25 @@ export class Certificate {
   /** The subject's P-384 key. */
   async publicKey(): Promise<CryptoKey> {
     const { position } = this;
-    if (toHex(this.body.keyAlgorithm) !== EC_P384) throw refusal("KeyAlgorithm", { position });
-    if (!isPoint(this.body.key)) throw refusal("KeyPoint", { position });
-    return publicKey(this.body.key);
+    const { keyAlgorithm, key } = this.body;
+    if (toHex(keyAlgorithm) !== EC_P384) throw refusal("KeyAlgorithm", { position, found: algorithm(keyAlgorithm) });
+    if (!isPoint(key)) throw refusal("KeyPoint", { position });
+    return publicKey(key);
   }
 
   /** Insists that it is signed with ECDSA and SHA-384; says nothing about the signature. */
   checkAlgorithm(): void {
-    if (toHex(this.body.signatureAlgorithm) !== ECDSA_SHA384) {
-      throw refusal("SignatureAlgorithm", { position: this.position });
+    const { signatureAlgorithm } = this.body;
+    if (toHex(signatureAlgorithm) !== ECDSA_SHA384) {
+      throw refusal("SignatureAlgorithm", { position: this.position, found: algorithm(signatureAlgorithm) });
     }
   }
 
   /** Insists that its issuer is the subject of `issuer`, byte for byte. */
   checkIssuer(issuer: Certificate): void {
-    if (!equal(this.body.issuer, issuer.body.subject)) throw refusal("IssuerName", { position: this.position });
+    if (equal(this.body.issuer, issuer.body.subject)) return;
+    const [found, expected] = apart(this.body.issuer, issuer.body.subject);
+    throw refusal("IssuerName", { position: this.position, found, expected });
   }
 
   /** Insists that `issuer`'s key signed it. */
@@ -136,7 +145,7 @@ function readBody(r: Der, position: Position): Body {
   if (version !== 2) throw refusal("Version", { position, found: Math.min(version + 1, 255) });
   const serial = r.unsigned();
   if (serial.length === 1 && serial[0] === 0) throw r.error();
-  if (serial.length > MAX_SERIAL) throw refusal("Serial", { position });
+  if (serial.length > MAX_SERIAL) throw refusal("Serial", { position, found: hexExcerpt(serial) });
   const signatureAlgorithm = r.element();
   const issuer = r.element();
   const [notBefore, notAfter] = r.sequence((inner) => [inner.time(), inner.time()]);
@@ -169,7 +178,7 @@ function readExtensions(r: Der, position: Position): Extensions {
   };
   if (r.isFinished) return found;
   const wrapper = r.any();
-  if (wrapper.tag !== EXTENSIONS) throw refusal("UniqueIdentifier", { position });
+  if (wrapper.tag !== EXTENSIONS) throw refusal("UniqueIdentifier", { position, tag: wrapper.tag });
   const inside = new Der(wrapper.value);
   const seen = new Set<string>();
   inside.sequence((list) => {
@@ -205,28 +214,6 @@ function readExtension(found: Extensions, oid: string, critical: boolean, value:
   }
 }
 
-/**
- * Reads a distinguished name and returns the value of its last common name.
- *
- * `Name ::= SEQUENCE OF SET OF SEQUENCE { type OBJECT IDENTIFIER, value ANY }` (RFC 5280 section 4.1.2.4).
- */
-function readCommonName(name: Bytes): Bytes | undefined {
-  let found: Bytes | undefined;
-  const reader = new Der(name);
-  reader.sequence((names) => {
-    while (!names.isFinished) {
-      names.inside(SET, (attributes) => {
-        while (!attributes.isFinished) {
-          const [oid, { value }] = attributes.sequence((r) => [r.objectIdentifier(), r.any()]);
-          if (oid === COMMON_NAME) found = value;
-        }
-      });
-    }
-  });
-  reader.finish();
-  return found;
-}
-
 /** RFC 5280 section 4.1.2.2: at most 20 octets. */
 const MAX_SERIAL = 20;
 
@@ -242,4 +229,3 @@ const EC_P384 = "301006072a8648ce3d020106052b81040022";
 
 const BASIC_CONSTRAINTS = "2.5.29.19";
 const KEY_USAGE = "2.5.29.15";
-const COMMON_NAME = "2.5.4.3";

@@ -1,5 +1,7 @@
 /** Every refusal, by name. `specs/attestation.md` lists them; Rust's `caution-attest` has the same. */
 
+import { escaped } from "./excerpt.js";
+
 /** Who can do something about a refusal. */
 export type Blame = "malformed" | "untrusted" | "stale" | "mismatch" | "debug" | "misuse";
 
@@ -13,7 +15,10 @@ export interface Mismatch {
   readonly actual: string | null;
 }
 
-/** What each refusal carries. Offsets are in bytes, times in milliseconds since 1970. */
+/**
+ * What each refusal carries. Offsets are in bytes, times in milliseconds since 1970. A document's bytes and names are
+ * excerpts, short and printable; `specs/attestation.md` says how they are made.
+ */
 export interface RefusalValues {
   ZeroExpectation: { register: number };
   EmptyNonce: object;
@@ -27,7 +32,7 @@ export interface RefusalValues {
   TrailingBytes: { at: number; count: number; after: string };
   Tag: { found: bigint };
   CoseLength: { found: bigint };
-  UnprotectedHeader: object;
+  UnprotectedHeader: { at: number; found: string };
   FieldTooLong: { field: string; found: bigint; limit: number };
   TooManyEntries: { field: string; limit: bigint };
   DuplicateField: { field: string };
@@ -44,20 +49,20 @@ export interface RefusalValues {
   UnknownRoot: { sha256: string };
   Der: { position: Position; at: number };
   Version: { position: Position; found: number };
-  Serial: { position: Position };
-  AlgorithmsDiffer: { position: Position };
-  UniqueIdentifier: { position: Position };
+  Serial: { position: Position; found: string };
+  AlgorithmsDiffer: { position: Position; inside: string; outside: string };
+  UniqueIdentifier: { position: Position; tag: number };
   DuplicateExtension: { position: Position; oid: string };
-  SignatureAlgorithm: { position: Position };
+  SignatureAlgorithm: { position: Position; found: string };
   UnknownCriticalExtension: { position: Position; oid: string };
   NotCa: { position: Position };
   NoCertSign: { position: Position };
   PathLength: { position: Position; allowed: number; found: number };
   LeafIsCa: { position: Position };
   NoDigitalSignature: { position: Position };
-  KeyAlgorithm: { position: Position };
+  KeyAlgorithm: { position: Position; found: string };
   KeyPoint: { position: Position };
-  IssuerName: { position: Position };
+  IssuerName: { position: Position; found: string; expected: string };
   Signature: { position: Position };
   DocumentSignature: object;
   NotYetValid: { position: Position; from: number; at: number | bigint };
@@ -68,7 +73,7 @@ export interface RefusalValues {
   MissingPcr: { register: number };
   FromTheFuture: { timestamp: bigint; at: number | bigint };
   NonceMissing: object;
-  NonceMismatch: object;
+  NonceMismatch: { expected: string; found: string };
   TooOld: { ageMs: number; limitMs: number };
   DebugMode: object;
   PartlyZero: { register: number };
@@ -128,16 +133,16 @@ const REFUSALS: Refusals = {
   Truncated: said("malformed", (v) => `the document ends at byte ${v.at}, inside an item`),
   UnexpectedType: said("malformed", (v) => `byte ${v.at}: expected ${v.expected}, found ${v.found}`),
   NotShortest: said("malformed", (v) => `byte ${v.at}: a number is not in its shortest form`),
-  ReservedHead: said(
-    "malformed",
-    (v) => `byte ${v.at}: 0x${v.found.toString(16).padStart(2, "0")} starts no CBOR item`,
-  ),
+  ReservedHead: said("malformed", (v) => `byte ${v.at}: ${hexByte(v.found)} starts no CBOR item`),
   IndefiniteLength: said("malformed", (v) => `byte ${v.at}: strings and arrays must say their length`),
   NotUtf8: said("malformed", (v) => `byte ${v.at}: ${v.field} is not UTF-8`),
   TrailingBytes: said("malformed", (v) => `byte ${v.at}: ${v.count} more bytes follow ${v.after}`),
   Tag: said("malformed", (v) => `CBOR tag ${v.found} is not that of COSE_Sign1 (18)`),
   CoseLength: said("malformed", (v) => `a COSE_Sign1 array has 4 elements, this one ${v.found}`),
-  UnprotectedHeader: said("malformed", () => "the unprotected header is not the empty map"),
+  UnprotectedHeader: said(
+    "malformed",
+    (v) => `the unprotected header is not the empty map (a0): from byte ${v.at} on stands ${v.found}`,
+  ),
   FieldTooLong: said("malformed", (v) => `${v.field} is ${v.found} bytes long, at most ${v.limit} are read`),
   TooManyEntries: said("malformed", (v) => `${v.field} has more than ${v.limit} entries`),
   DuplicateField: said("malformed", (v) => `the field \`${v.field}\` stands in the payload twice`),
@@ -161,11 +166,21 @@ const REFUSALS: Refusals = {
   UnknownRoot: said("untrusted", (v) => `the chain starts at a root that is not trusted (SHA-256 ${v.sha256})`),
   Der: certificate("malformed", (v) => `it is not valid DER (at byte ${v.at} of the part being read)`),
   Version: certificate("malformed", (v) => `it has X.509 version ${v.found}, not 3`),
-  Serial: certificate("malformed", () => "its serial number is longer than 20 bytes"),
-  AlgorithmsDiffer: certificate("malformed", () => "it names two different signature algorithms"),
-  UniqueIdentifier: certificate("malformed", () => "it has a field that RFC 5280 forbids (a unique identifier)"),
+  Serial: certificate("malformed", (v) => `its serial number is longer than 20 bytes: ${v.found}`),
+  AlgorithmsDiffer: certificate(
+    "malformed",
+    (v) =>
+      `it names two different signature algorithms, ${v.inside} where it is signed and ${v.outside} beside the signature`,
+  ),
+  UniqueIdentifier: certificate(
+    "malformed",
+    (v) => `it has a field that RFC 5280 forbids (a unique identifier, tag ${hexByte(v.tag)})`,
+  ),
   DuplicateExtension: certificate("malformed", (v) => `its extension ${v.oid} stands in it twice`),
-  SignatureAlgorithm: certificate("untrusted", () => "it is not signed with ECDSA and SHA-384"),
+  SignatureAlgorithm: certificate(
+    "untrusted",
+    (v) => `it is signed with ${v.found}, not with ECDSA and SHA-384 (1.2.840.10045.4.3.3)`,
+  ),
   UnknownCriticalExtension: certificate(
     "untrusted",
     (v) => `it has the critical extension ${v.oid}, which is not understood`,
@@ -178,9 +193,15 @@ const REFUSALS: Refusals = {
   ),
   LeafIsCa: certificate("untrusted", () => "it is a certificate authority's"),
   NoDigitalSignature: certificate("untrusted", () => "its key usage does not allow signing documents"),
-  KeyAlgorithm: certificate("untrusted", () => "its key is not an elliptic-curve key on P-384"),
+  KeyAlgorithm: certificate(
+    "untrusted",
+    (v) => `its key is one of ${v.found}, not an elliptic-curve key on P-384 (1.2.840.10045.2.1 with 1.3.132.0.34)`,
+  ),
   KeyPoint: certificate("untrusted", () => "its key is not an uncompressed point of P-384"),
-  IssuerName: certificate("untrusted", () => "its issuer is not the subject of the certificate before it"),
+  IssuerName: certificate(
+    "untrusted",
+    (v) => `its issuer is ${v.found}, not the subject of the certificate before it, ${v.expected}`,
+  ),
   Signature: certificate("untrusted", () => "its signature is not by the certificate before it"),
   DocumentSignature: said("untrusted", () => "the document's signature is not by the enclave's certificate"),
   NotYetValid: said(
@@ -204,7 +225,10 @@ const REFUSALS: Refusals = {
     (v) => `the document says ${date(v.timestamp)}, which is after the time of checking, ${date(v.at)}`,
   ),
   NonceMissing: said("stale", () => "the document carries no nonce, so it may be a replay"),
-  NonceMismatch: said("stale", () => "the document carries another nonce than ours, so it may be a replay"),
+  NonceMismatch: said(
+    "stale",
+    (v) => `the document carries the nonce ${v.found}, not ours (${v.expected}), so it may be a replay`,
+  ),
   TooOld: said("stale", (v) => `the document is ${v.ageMs} ms old, at most ${v.limitMs} are accepted`),
   DebugMode: said(
     "debug",
@@ -240,14 +264,8 @@ function date(millis: number | bigint): string {
   return `${new Date(Number(millis)).toISOString().slice(0, 19)}Z`;
 }
 
-/** Text of a stranger, with everything that could move a cursor or hide itself spelt out. */
-function escaped(text: string): string {
-  const written: Readonly<Record<string, string>> = { "\t": "\\t", "\r": "\\r", "\n": "\\n" };
-  return Array.from(text, (character) => {
-    if (/['"\\]/.test(character)) return `\\${character}`;
-    if (/[ -~]/.test(character)) return character;
-    return written[character] ?? `\\u{${character.codePointAt(0)?.toString(16)}}`;
-  }).join("");
+function hexByte(byte: number): string {
+  return `0x${byte.toString(16).padStart(2, "0")}`;
 }
 
 /** The last millisecond of the year 9999. */

@@ -3,6 +3,7 @@
 import { type Bytes, toHex } from "./bytes.js";
 import { Reader } from "./cbor.js";
 import { refusal } from "./error.js";
+import { hexExcerpt } from "./excerpt.js";
 
 /** What a document says. Before verification anybody can have written it. */
 export interface UnverifiedFields {
@@ -51,7 +52,7 @@ export function parse(document: Bytes): Unverified {
   if (elements !== 4n) throw refusal("CoseLength", { found: elements });
   const protectedHeader = cose.bytes("the protected header", LIMITS.protected);
   // The unprotected header: exactly `a0`, so that nothing unsigned is ever carried along.
-  if (cose.peek() !== 0xa0) throw refusal("UnprotectedHeader", {});
+  if (cose.peek() !== 0xa0) throw refusal("UnprotectedHeader", { at: cose.offset, found: hexExcerpt(cose.rest) });
   cose.map("the unprotected header", 0n);
   const payload = cose.bytes("the payload", LIMITS.document);
   const payloadAt = cose.offset - payload.length;

@@ -4,6 +4,7 @@ import { type Bytes, concat, copyOf, equalInConstantTime, toHex } from "./bytes.
 import { Chain } from "./chain.js";
 import { refusal } from "./error.js";
 import { parse, type Unverified, type UnverifiedFields } from "./evidence.js";
+import { hexExcerpt } from "./excerpt.js";
 import { isSignedBy } from "./p384.js";
 import { type Archived, checkQuestion, isZero, type Live, type Question, readArchived, readLive } from "./policy.js";
 import { compare, type Measurements, Verified } from "./verified.js";
@@ -89,7 +90,9 @@ function checkFreshness(fields: UnverifiedFields, { nonce, maxAgeMs }: Question,
   if (timestamp > BigInt(at) + CLOCK_SKEW_MS) throw refusal("FromTheFuture", { timestamp, at });
   if (nonce !== undefined) {
     if (fields.nonce === null) throw refusal("NonceMissing", {});
-    if (!equalInConstantTime(nonce, fields.nonce)) throw refusal("NonceMismatch", {});
+    if (!equalInConstantTime(nonce, fields.nonce)) {
+      throw refusal("NonceMismatch", { expected: hexExcerpt(nonce), found: hexExcerpt(fields.nonce) });
+    }
   }
   const ageMs = Math.max(0, Number(BigInt(at) - timestamp));
   if (maxAgeMs !== undefined && ageMs > maxAgeMs) throw refusal("TooOld", { ageMs, limitMs: maxAgeMs });

@@ -42,6 +42,11 @@ impl<'a> Reader<'a> {
         self.bytes.get(self.at).copied()
     }
 
+    /// All that is left.
+    pub(crate) fn rest(&self) -> &'a [u8] {
+        &self.bytes[self.at..]
+    }
+
     pub(crate) fn tag(&mut self) -> Result<u64, Malformed> {
         self.expect(TAG, "a tag")
     }
@@ -134,8 +139,8 @@ impl<'a> Reader<'a> {
             Ok(length) if length <= limit => length,
             _ => return Err(Malformed::FieldTooLong { field, found: length, limit }),
         };
-        let rest = &self.bytes[self.at..];
-        let taken = rest.get(..length).ok_or(Malformed::Truncated { at: self.base + self.bytes.len() })?;
+        let taken =
+            self.rest().get(..length).ok_or(Malformed::Truncated { at: self.base + self.bytes.len() })?;
         self.at += length;
         Ok(taken)
     }

@@ -3,8 +3,9 @@
 //! The reader keeps the signed bytes as they came: a signature is checked over the original, never
 //! over a re-encoding.
 
+use crate::names::{self, common_name, object_identifier};
 use crate::signature::{Key, Point, Signature};
-use crate::{CertificateError, UnixMillis};
+use crate::{CertificateError, UnixMillis, excerpt};
 use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 use caution_measure::Sha256Digest;
@@ -65,7 +66,9 @@ impl<'a> Certificate<'a> {
         reader.finish()?;
         let certificate = SliceReader::new(signed)?.sequence(|r| Self::body(der, signed, signature, r))?;
         if certificate.signature_algorithm != outer_algorithm {
-            return Err(CertificateError::AlgorithmsDiffer);
+            let (inside, outside) =
+                (names::algorithm(certificate.signature_algorithm), names::algorithm(outer_algorithm));
+            return Err(CertificateError::AlgorithmsDiffer { inside, outside });
         }
         Ok(certificate)
     }
@@ -86,7 +89,7 @@ impl<'a> Certificate<'a> {
             return Err(r.error(Tag::Integer.value_error()).into());
         }
         if serial.len() > MAX_SERIAL {
-            return Err(CertificateError::Serial);
+            return Err(CertificateError::Serial { found: excerpt::hex(serial) });
         }
         let signature_algorithm = r.tlv_bytes()?;
         let issuer = r.tlv_bytes()?;
@@ -115,7 +118,7 @@ impl<'a> Certificate<'a> {
     /// The subject's P-384 key.
     pub(crate) fn public_key(&self) -> Result<Key, CertificateError> {
         if self.key_algorithm != EC_P384 {
-            return Err(CertificateError::KeyAlgorithm);
+            return Err(CertificateError::KeyAlgorithm { found: names::algorithm(self.key_algorithm) });
         }
         let point = <&Point>::try_from(self.key).ok();
         point.and_then(Key::new).ok_or(CertificateError::KeyPoint)
@@ -126,7 +129,7 @@ impl<'a> Certificate<'a> {
         if self.signature_algorithm == ECDSA_SHA384 {
             Ok(())
         } else {
-            Err(CertificateError::SignatureAlgorithm)
+            Err(CertificateError::SignatureAlgorithm { found: names::algorithm(self.signature_algorithm) })
         }
     }
 
@@ -169,20 +172,6 @@ fn octets<'a>(r: &mut SliceReader<'a>) -> der::Result<&'a [u8]> {
     BitStringRef::decode(r)?.as_bytes().ok_or_else(|| r.error(Tag::BitString.value_error()))
 }
 
-/// An object identifier in its shortest form; the `der` crate reads numbers with leading zeros, too,
-/// and drops what exceeds 32 bits.
-fn object_identifier(r: &mut SliceReader<'_>) -> der::Result<ObjectIdentifier> {
-    let id = ObjectIdentifier::decode(r)?;
-    let numbers = id.as_bytes()[1..].split_inclusive(|byte| byte & 0x80 == 0);
-    let is_shortest =
-        |number: &[u8]| number[0] != 0x80 && (number.len() < 5 || number.len() == 5 && number[0] <= 0x8f);
-    if numbers.into_iter().all(is_shortest) {
-        Ok(id)
-    } else {
-        Err(r.error(Tag::ObjectIdentifier.value_error()))
-    }
-}
-
 fn time(r: &mut SliceReader<'_>) -> der::Result<UnixMillis> {
     let since_1970 = match Tag::peek(r)? {
         Tag::UtcTime => UtcTime::decode(r)?.to_unix_duration(),
@@ -197,9 +186,10 @@ fn extensions(r: &mut SliceReader<'_>) -> Result<Extensions, CertificateError> {
     if r.is_finished() {
         return Ok(found);
     }
+    let tag = r.peek_byte().unwrap_or_default();
     let wrapper = AnyRef::decode(r)?;
     if der::Tagged::tag(&wrapper) != (Tag::ContextSpecific { constructed: true, number: TagNumber(3) }) {
-        return Err(CertificateError::UniqueIdentifier);
+        return Err(CertificateError::UniqueIdentifier { tag });
     }
     let mut seen = Vec::new();
     let mut inside = SliceReader::new(wrapper.value())?;
@@ -261,31 +251,6 @@ fn true_or_absent(r: &mut SliceReader<'_>) -> der::Result<bool> {
     if bool::decode(r)? { Ok(true) } else { Err(r.error(Tag::Boolean.non_canonical_error())) }
 }
 
-/// Reads a distinguished name and returns the value of its last common name.
-///
-/// `Name ::= SEQUENCE OF SET OF SEQUENCE { type OBJECT IDENTIFIER, value ANY }` (RFC 5280 section 4.1.2.4).
-fn common_name(name: &[u8]) -> der::Result<Option<&[u8]>> {
-    let mut found = None;
-    let mut reader = SliceReader::new(name)?;
-    reader.sequence(|names| {
-        while !names.is_finished() {
-            let set = AnyRef::decode(names)?;
-            der::Tagged::tag(&set).assert_eq(Tag::Set)?;
-            let mut attributes = SliceReader::new(set.value())?;
-            while !attributes.is_finished() {
-                let (id, value) = attributes
-                    .sequence(|r| Ok::<_, der::Error>((object_identifier(r)?, AnyRef::decode(r)?)))?;
-                if id == COMMON_NAME {
-                    found = Some(value.value());
-                }
-            }
-        }
-        Ok::<_, der::Error>(())
-    })?;
-    reader.finish()?;
-    Ok(found)
-}
-
 /// RFC 5280 section 4.1.2.2: at most 20 octets.
 const MAX_SERIAL: usize = 20;
 
@@ -299,4 +264,3 @@ const EC_P384: &[u8] = &[
 
 const BASIC_CONSTRAINTS: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.19");
 const KEY_USAGE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.15");
-const COMMON_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.3");

@@ -2,6 +2,7 @@
 
 use crate::certificate::Certificate;
 use crate::intermediates::{Intermediates, Link};
+use crate::names;
 use crate::signature::Key;
 use crate::{CertificateError, CertificateSummary, Position, RootKind, Roots, UnixMillis, VerifyError};
 use alloc::string::ToString as _;
@@ -45,7 +46,8 @@ impl<'a> Chain<'a> {
             let key = certificate.public_key().map_err(refuse)?;
             if let Some((issuer, issuer_key)) = &issuer {
                 if certificate.issuer != issuer.subject {
-                    return Err(refuse(CertificateError::IssuerName));
+                    let (found, expected) = names::apart(certificate.issuer, issuer.subject);
+                    return Err(refuse(CertificateError::IssuerName { found, expected }));
                 }
                 let link = Link { issuer: issuer.sha256, certificate: certificate.sha256 };
                 if !known.know(&link) {

@@ -1,6 +1,7 @@
 //! Every refusal, by name. `specs/attestation.md` lists them; each has a vector or a test.
 
 use crate::UnixMillis;
+use crate::excerpt::Hex;
 use alloc::borrow::ToOwned as _;
 use alloc::format;
 use alloc::string::{String, ToString as _};
@@ -205,8 +206,13 @@ pub enum VerifyError {
     #[error("the document carries no nonce, so it may be a replay")]
     NonceMissing,
     /// The document answers another challenge.
-    #[error("the document carries another nonce than ours, so it may be a replay")]
-    NonceMismatch,
+    #[error("the document carries the nonce {found}, not ours ({expected}), so it may be a replay")]
+    NonceMismatch {
+        /// Our challenge in hex: 64 bytes at most, and where it is longer how long it is.
+        expected: String,
+        /// The document's in the same form.
+        found: String,
+    },
     /// The document is older than the policy allows.
     #[error("the document is {age_ms} ms old, at most {limit_ms} are accepted")]
     TooOld {
@@ -258,7 +264,7 @@ impl VerifyError {
             | Self::TimestampOutsideLeaf { .. }
             | Self::FromTheFuture { .. }
             | Self::NonceMissing
-            | Self::NonceMismatch
+            | Self::NonceMismatch { .. }
             | Self::TooOld { .. } => Blame::Stale,
             Self::DebugMode | Self::PartlyZero { .. } => Blame::Debug,
             Self::PcrMismatch { .. } => Blame::Mismatch,
@@ -281,13 +287,4 @@ pub enum RootError {
         /// What is wrong with it.
         cause: CertificateError,
     },
-}
-
-/// Lower-case hex.
-struct Hex<'a>(&'a [u8]);
-
-impl core::fmt::Display for Hex<'_> {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
 }

@@ -1,7 +1,7 @@
 //! Reading a document: bytes to fields, nothing believed.
 
 use crate::cbor::Reader;
-use crate::{Malformed, UnixMillis};
+use crate::{Malformed, UnixMillis, excerpt};
 use alloc::borrow::ToOwned as _;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
@@ -121,7 +121,7 @@ fn empty_map(cose: &mut Reader<'_>) -> Result<(), Malformed> {
     if cose.peek() == Some(0xa0) {
         cose.map("the unprotected header", 0).map(drop)
     } else {
-        Err(Malformed::UnprotectedHeader)
+        Err(Malformed::UnprotectedHeader { at: cose.offset(), found: excerpt::hex(cose.rest()) })
     }
 }
 

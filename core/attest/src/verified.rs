@@ -2,6 +2,7 @@
 
 use crate::chain::Chain;
 use crate::error::{Mismatch, Mismatches};
+use crate::excerpt;
 use crate::intermediates::Intermediates;
 use crate::signature::Signature;
 use crate::{
@@ -209,7 +210,8 @@ impl<'a> Question<'a> {
         if let Some(expected) = self.nonce {
             let actual = fields.nonce.as_deref().ok_or(VerifyError::NonceMissing)?;
             if !bool::from(expected.ct_eq(actual)) {
-                return Err(VerifyError::NonceMismatch);
+                let (expected, found) = (excerpt::hex(expected), excerpt::hex(actual));
+                return Err(VerifyError::NonceMismatch { expected, found });
             }
         }
         let age_ms = at.0.saturating_sub(timestamp.0);

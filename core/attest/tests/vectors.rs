@@ -155,3 +155,53 @@ fn every_refusal_is_specified_and_has_a_vector() {
     assert_eq!(shown, names, "each refusal needs a vector");
     assert!(vectors.iter().filter(|vector| vector.expect == "ok").count() >= 15);
 }
+
+#[test]
+fn refusals_say_what_was_found() {
+    let vectors = vectors();
+    let leaf = "the enclave's certificate is refused:";
+    for (name, words) in [
+        (
+            "nonce-prefix",
+            format!(
+                "the document carries the nonce {}, not ours ({}), so it may be",
+                "6e".repeat(32),
+                "6e".repeat(31)
+            ),
+        ),
+        (
+            "malformed-unprotected-entry",
+            "not the empty map (a0): from byte 6 on stands a101382259".to_owned(),
+        ),
+        (
+            "certificate-long-serial",
+            format!("{leaf} its serial number is longer than 20 bytes: {}", "01".repeat(21)),
+        ),
+        (
+            "certificate-two-algorithms",
+            "1.2.840.10045.4.3.3 where it is signed and 1.2.840.10045.4.3.2 beside the signature".to_owned(),
+        ),
+        (
+            "certificate-unique-identifier",
+            format!("{leaf} it has a field that RFC 5280 forbids (a unique identifier, tag 0x82)"),
+        ),
+        (
+            "certificate-sha256",
+            format!("{leaf} it is signed with 1.2.840.10045.4.3.2, not with ECDSA and SHA-384"),
+        ),
+        (
+            "certificate-p256-key",
+            format!("{leaf} its key is one of 1.2.840.10045.2.1 with 1.2.840.10045.3.1.7, not an elliptic"),
+        ),
+        (
+            "certificate-other-issuer-name",
+            format!(
+                "{leaf} its issuer is `DEVELOPMENT, not hardware: nobody`, not the subject of the certificate before it, `DEVELOPMENT, not hardware: instance`"
+            ),
+        ),
+    ] {
+        let vector = vectors.iter().find(|vector| vector.name == name).expect("the vector is committed");
+        let said = vector.verdict(&mut Intermediates::new(0)).unwrap_err().to_string();
+        assert!(said.contains(&words), "{name}: {said}");
+    }
+}

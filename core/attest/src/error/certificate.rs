@@ -39,14 +39,27 @@ pub enum CertificateError {
         found: u8,
     },
     /// A serial number above 20 bytes.
-    #[error("its serial number is longer than 20 bytes")]
-    Serial,
+    #[error("its serial number is longer than 20 bytes: {found}")]
+    Serial {
+        /// The number in hex: 64 bytes at most, and where it is longer how long it is.
+        found: String,
+    },
     /// The algorithm stated inside the signature is not the one stated outside.
-    #[error("it names two different signature algorithms")]
-    AlgorithmsDiffer,
-    /// A unique identifier, which RFC 5280 forbids.
-    #[error("it has a field that RFC 5280 forbids (a unique identifier)")]
-    UniqueIdentifier,
+    #[error(
+        "it names two different signature algorithms, {inside} where it is signed and {outside} beside the signature"
+    )]
+    AlgorithmsDiffer {
+        /// The algorithm that is signed: object identifiers, or hex of at most 64 bytes of what is none.
+        inside: String,
+        /// The one beside the signature, in the same form.
+        outside: String,
+    },
+    /// A unique identifier, which RFC 5280 forbids, or something else that is not the extensions.
+    #[error("it has a field that RFC 5280 forbids (a unique identifier, tag {tag:#04x})")]
+    UniqueIdentifier {
+        /// The first byte of the field's tag: 0x81 is an issuer's, 0x82 a subject's.
+        tag: u8,
+    },
     /// An extension stands in it twice.
     #[error("its extension {oid} stands in it twice")]
     DuplicateExtension {
@@ -54,11 +67,19 @@ pub enum CertificateError {
         oid: String,
     },
     /// Not signed with ECDSA and SHA-384.
-    #[error("it is not signed with ECDSA and SHA-384")]
-    SignatureAlgorithm,
+    #[error("it is signed with {found}, not with ECDSA and SHA-384 (1.2.840.10045.4.3.3)")]
+    SignatureAlgorithm {
+        /// The algorithm and its parameters: object identifiers, or hex of at most 64 bytes of what is none.
+        found: String,
+    },
     /// Its key is not one on P-384.
-    #[error("its key is not an elliptic-curve key on P-384")]
-    KeyAlgorithm,
+    #[error(
+        "its key is one of {found}, not an elliptic-curve key on P-384 (1.2.840.10045.2.1 with 1.3.132.0.34)"
+    )]
+    KeyAlgorithm {
+        /// The algorithm and its parameters: object identifiers, or hex of at most 64 bytes of what is none.
+        found: String,
+    },
     /// Its key is not a point on the curve, in uncompressed form.
     #[error("its key is not an uncompressed point of P-384")]
     KeyPoint,
@@ -89,8 +110,14 @@ pub enum CertificateError {
     #[error("its key usage does not allow signing documents")]
     NoDigitalSignature,
     /// Its issuer is not the subject of the certificate before it.
-    #[error("its issuer is not the subject of the certificate before it")]
-    IssuerName,
+    #[error("its issuer is {found}, not the subject of the certificate before it, {expected}")]
+    IssuerName {
+        /// The issuer's common name in backticks, at most 64 characters and escaped. Where there is none, or both have
+        /// the same, hex of at most 64 bytes of the name.
+        found: String,
+        /// The subject's in the same form.
+        expected: String,
+    },
     /// The certificate before it did not sign it.
     #[error("its signature is not by the certificate before it")]
     Signature,
@@ -104,9 +131,9 @@ impl CertificateError {
         match self {
             Self::Der { .. }
             | Self::Version { .. }
-            | Self::Serial
-            | Self::AlgorithmsDiffer
-            | Self::UniqueIdentifier
+            | Self::Serial { .. }
+            | Self::AlgorithmsDiffer { .. }
+            | Self::UniqueIdentifier { .. }
             | Self::DuplicateExtension { .. } => Blame::Malformed,
             _ => Blame::Untrusted,
         }

@@ -82,8 +82,13 @@ pub enum Malformed {
         found: u64,
     },
     /// The unprotected header is not the empty map.
-    #[error("the unprotected header is not the empty map")]
-    UnprotectedHeader,
+    #[error("the unprotected header is not the empty map (a0): from byte {at} on stands {found}")]
+    UnprotectedHeader {
+        /// Where it should start.
+        at: usize,
+        /// What the document goes on with there, in hex: 64 bytes at most, and where there are more how many.
+        found: String,
+    },
     /// A field is longer than its limit.
     #[error("{field} is {found} bytes long, at most {limit} are read")]
     FieldTooLong {
