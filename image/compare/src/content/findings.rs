@@ -1,7 +1,9 @@
 //! What was found so far, bounded.
 
+use super::secrets;
 use crate::cause::{Attribution, Cause};
 use serde::Serialize;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
@@ -175,9 +177,13 @@ impl Findings {
     }
 }
 
-/// A text that is cut at a character's end where it is longer than `most` bytes, without control characters but
-/// line ends: contents are hostile to terminals, too.
+/// A text that is cut at a character's end where it is longer than `most` bytes, without secrets, and without control
+/// characters but line ends: contents are hostile to terminals, too.
 pub(super) fn shortened(text: String, most: usize) -> String {
+    let text = match secrets::without(&text) {
+        Cow::Owned(safe) => safe,
+        Cow::Borrowed(_) => text,
+    };
     let mut text = if text.chars().any(is_odd) {
         text.chars().map(|c| if is_odd(c) { '\u{fffd}' } else { c }).collect()
     } else {

@@ -5,7 +5,7 @@
 
 use super::moment::{DAY, Moment};
 use super::token::{Token, TokenKind, tokens};
-use super::{order, path, words};
+use super::{order, path, secrets, words};
 use crate::cause::Cause;
 
 /// What is known of the place where two lines stand.
@@ -38,6 +38,15 @@ pub(super) fn judge(left: &str, right: &str, context: &Context<'_>) -> Verdict {
     if left.len().max(right.len()) > MOST_LINE_BYTES {
         return Verdict::default();
     }
+    let (safe_left, safe_right) = (secrets::without(left), secrets::without(right));
+    if safe_left != left || safe_right != right {
+        // What is hidden has no cause, and the rest may have one.
+        return Verdict { complete: false, ..judge_safe(&safe_left, &safe_right, context) };
+    }
+    judge_safe(left, right, context)
+}
+
+fn judge_safe(left: &str, right: &str, context: &Context<'_>) -> Verdict {
     if number_format_differs(left, right) {
         let evidence = format!("{} → {}", left.trim(), right.trim());
         return Verdict { shown: vec![(Cause::Locale, evidence)], complete: true };

@@ -90,21 +90,24 @@ pub(super) fn compare_pem(left: &[u8], right: &[u8], findings: &mut Findings) {
             findings.unexplained(&place, "its content differs");
         }
     }
-    let outside = |text: &str| -> String {
-        let mut inside = false;
-        text.lines()
-            .filter(|line| {
-                let begins = line.starts_with("-----BEGIN ");
-                inside = (inside || begins) && !line.starts_with("-----END ");
-                !inside && !begins && !line.starts_with("-----END ")
-            })
-            .map(|line| format!("{line}\n"))
-            .collect()
-    };
     let (l, r) = (outside(&left_text), outside(&right_text));
     if l != r {
         text::compare("", l.as_bytes(), r.as_bytes(), findings);
     }
+}
+
+/// A text without its blocks, wherever in a line they stand: in JSON they are one line, in YAML indented.
+fn outside(text: &str) -> String {
+    let mut kept = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("-----BEGIN ") {
+        kept.push_str(before);
+        // What never ends may be a key to its last byte.
+        let Some((_, after)) = after.split_once("-----END ") else { return kept };
+        rest = after.split_once("-----").map_or("", |(_, after)| after);
+    }
+    kept.push_str(rest);
+    kept
 }
 
 struct Block<'a> {
@@ -117,6 +120,8 @@ fn blocks(text: &str) -> Vec<Block<'_>> {
     let mut rest = text;
     while let Some((_, after)) = rest.split_once("-----BEGIN ") {
         let Some((label, after)) = after.split_once("-----") else { break };
+        // A label is shown; what is none may be a key.
+        let label = if label.len() <= MOST_LABEL_BYTES && !label.contains('\n') { label } else { "block" };
         let Some((body, after)) = after.split_once("-----END ") else { break };
         let body: Vec<u8> = body.bytes().filter(|b| !b.is_ascii_whitespace()).collect();
         let body = BASE64.decode(&body).unwrap_or(body);
@@ -137,3 +142,4 @@ pub(super) fn fingerprint(bytes: &[u8]) -> String {
 }
 
 const MOST_BYTES: usize = 64 << 10;
+const MOST_LABEL_BYTES: usize = 40;

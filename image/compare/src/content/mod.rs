@@ -17,6 +17,7 @@ mod order;
 mod packages;
 mod path;
 mod pyc;
+mod secrets;
 mod system;
 mod text;
 mod token;
@@ -24,6 +25,7 @@ mod words;
 
 pub use findings::{Change, Explanation};
 pub use packages::packages;
+pub(crate) use secrets::without as without_secrets;
 
 use findings::Findings;
 use kind::Kind;

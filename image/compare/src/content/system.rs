@@ -40,6 +40,8 @@ impl SystemFile {
             "etc/hostname" => Self::Hostname,
             "etc/timezone" => Self::Timezone,
             "var/cache/ldconfig/aux-cache" => Self::Ldconfig,
+            // Below another root, too, as in a folder or an archive of a whole system.
+            _ if SHADOWS.iter().any(|name| path.ends_with(name)) => Self::Shadow,
             _ if path.starts_with("etc/ssh/ssh_host_") => Self::SshHostKey,
             _ if path.starts_with("var/cache/apt/") && extension(path) == "bin" => Self::Apt,
             _ if path.starts_with("var/cache/fontconfig/") && content.starts_with(&FONTCONFIG_MAGIC) => {
@@ -314,5 +316,13 @@ fn compare_fontconfig(left: &[u8], right: &[u8], findings: &mut Findings) {
     }
 }
 
+const SHADOWS: [&str; 6] = [
+    "/etc/shadow",
+    "/etc/shadow-",
+    "/etc/gshadow",
+    "/etc/gshadow-",
+    "var/backups/shadow.bak",
+    "var/backups/gshadow.bak",
+];
 const FONTCONFIG_MAGIC: [u8; 4] = 0xFC02_FC04_u32.to_le_bytes();
 const MOST_LIBRARIES: u32 = 10_000;

@@ -17,6 +17,27 @@ fn private_keys_and_passwords_are_never_shown() {
     assert!(!serde_json::to_string(&told).unwrap().contains("salt$"));
 }
 
+/// In JSON a key is a part of a line, in YAML it is indented; hashes stand in any file.
+#[test]
+fn secrets_inside_other_files_are_not_shown_either() {
+    let shown = |path: &str, text: &str| {
+        let (left, right) = (text.replace('%', "1SECRET1aaaa"), text.replace('%', "2SECRET2bbbb"));
+        let told = compare(path.as_bytes(), left.as_bytes(), right.as_bytes());
+        assert!(!told.changes.is_empty(), "{path}");
+        let json = serde_json::to_string(&told).unwrap();
+        assert!(!json.contains("SECRET"), "{path}: {json}");
+    };
+    shown("a.json", r#"{"private_key": "-----BEGIN PRIVATE KEY-----\n%\n-----END PRIVATE KEY-----\n"}"#);
+    shown("a.yaml", "key: |\n  -----BEGIN EC PRIVATE KEY-----\n  %\n  -----END EC PRIVATE KEY-----\n");
+    shown("a.env", "KEY=\"-----BEGIN PRIVATE KEY-----\n%\n");
+    shown("a.env", "-----BEGIN PRIVATE KEY\n%\n-----END PRIVATE KEY-----\n");
+    shown("kubeconfig", "client-key-data: LS0tLS1CRUdJTiBQ%\n");
+    shown("srv/rootfs/etc/shadow", "a:%/%:19000:0:::::\n");
+    shown("srv/.htpasswd", "password a:$apr1$0123abcd$%%\n");
+    shown("users.json", r#"{"password": "$2b$12$0123456789%%"}"#);
+    shown("srv/bin", "\0\0password: $6$0123abcd$%%\0\0");
+}
+
 #[test]
 fn json_names_causes_as_documents_do() {
     let told = compare(b"etc/hostname", b"one\n", b"two\n");

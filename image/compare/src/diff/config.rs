@@ -81,5 +81,6 @@ fn said(value: &Value) -> String {
         Value::String(text) => format!("`{text}`"),
         other => other.to_string(),
     };
+    let text = content::without_secrets(&text);
     super::shown(text.chars().take(300).collect::<String>().as_bytes())
 }
