@@ -84,7 +84,7 @@ impl Looks {
             !matches!(sides[side].0.facts(), Facts::Folder)
                 || first.is_none_or(|first| first.0 == 0 || owners.any(|owner| owner != first))
         };
-        let beside_root = |side: usize| entries(side).any(|entry| !entry.path.starts_with(b"/"));
+        let beside_root = |side: usize| entries(side).any(|entry| is_beside_root(&entry.path));
         Self {
             archives: is_archive(0) && is_archive(1),
             owners: owners_count(0) && owners_count(1),
@@ -127,12 +127,18 @@ pub(super) fn entries<'s>(left: &'s Layer, right: &'s Layer, looks: &Looks) -> V
                 aspects
             }
             // Only some kinds of sides say anything about their root, or have anything beside it.
-            _ if path == b"/" || (!looks.beside_root && !path.starts_with(b"/")) => return None,
+            _ if path == b"/" || (!looks.beside_root && is_beside_root(path)) => return None,
             _ => Vec::new(),
         };
         Some(Paired { layer: layer.clone(), left, right, aspects })
     });
     differing.collect()
+}
+
+/// Whether a path is a plain name without a slash. Odd ones (`etc//passwd`, `x/`, `..`) have no slash in front either,
+/// and Linux unpacks them.
+fn is_beside_root(path: &[u8]) -> bool {
+    !path.contains(&b'/') && !matches!(path, b"" | b"." | b"..")
 }
 
 fn of(layer: &Layer) -> &[Listed] {

@@ -143,6 +143,17 @@ fn another_order_of_the_same_entries_is_one_difference() {
     assert!(comparison.to_text(5).contains("(as a whole)  order of entries"));
 }
 
+/// Linux unpacks `etc//passwd` over `etc/passwd`.
+#[test]
+fn odd_paths_of_one_side_are_differences() {
+    let plain = || Archive::new().directory("etc").file("etc/passwd", "root");
+    for odd in ["etc//passwd", "etc/./passwd", "x/", "../x", ".."] {
+        let comparison = compared(&gzip(&plain().end()), &gzip(&plain().file(odd, "evil").end()));
+        assert_eq!(paths(&comparison), [(odd, Status::Added)], "{odd}");
+        assert!(!comparison.is_same());
+    }
+}
+
 #[test]
 fn other_names_of_the_same_file_are_links() {
     let linked = Archive::new().hard_link("a", "x").hard_link("b", "x").end();
