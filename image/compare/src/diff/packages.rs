@@ -180,13 +180,10 @@ impl Members<'_> {
             for listed in side.1.layers.iter().filter_map(|layer| layer.entries.as_deref()).flatten() {
                 let Some(file) = listed.entry.path.strip_prefix(DPKG_INFO) else { continue };
                 let file = String::from_utf8_lossy(file);
-                let Some((name, _)) = file.split_once([':', '.']) else { continue };
-                // Names can hold dots (`libstdc++6`, `python3.11`): the longest that is known wins.
-                let stem = file.rsplit_once('.').map_or(&*file, |(stem, _)| stem);
-                let stem = stem.split(':').next().unwrap_or(stem);
-                let Some(index) = self.index("dpkg", stem).or_else(|| self.index("dpkg", name)) else {
-                    continue;
-                };
+                // Names can hold dots (`python3.11`): only what stands behind the last is no part of one.
+                let Some((stem, _)) = file.rsplit_once('.') else { continue };
+                let name = stem.split(':').next().unwrap_or(stem);
+                let Some(index) = self.index("dpkg", name) else { continue };
                 self.add(&listed.entry.path, index);
                 if !file.ends_with(".list") {
                     continue;

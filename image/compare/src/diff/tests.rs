@@ -202,6 +202,23 @@ fn a_package_in_two_versions_explains_its_files() {
     assert!(text.contains("part of libx1 1.0-1 → 1.0-2 (dpkg)"), "{text}");
 }
 
+/// python3.11-minimal is no part of python3, although its list begins like one of that.
+#[test]
+fn a_package_with_a_longer_name_is_another_package() {
+    let status =
+        |version: &str| format!("Package: x1\nVersion: {version}\n\nPackage: x1.2-lib\nVersion: 7\n\n");
+    let side = |version: &str, content: &str| {
+        image(application(&[
+            ("lib/x", content),
+            ("var/lib/dpkg/info/x1.2-lib.list", "/lib/x\n"),
+            ("var/lib/dpkg/status", &status(version)),
+        ]))
+    };
+    let comparison = compared(&side("1", "old"), &side("2", "new"));
+    let other = comparison.differences.iter().find(|one| one.path == "/lib/x").unwrap();
+    assert!(other.unexplained && other.attributions.is_empty(), "{other:?}");
+}
+
 #[test]
 fn another_release_of_the_operating_system_is_named() {
     let release = |version: &str| {
