@@ -4,6 +4,7 @@ use super::MOST_PIECES;
 use super::findings::Findings;
 use super::judge::{Context, Verdict, judge};
 use super::text::align;
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 /// Compares two files by their strings.
@@ -75,6 +76,25 @@ pub(super) fn compare_lists(
     complete
 }
 
+/// The same for tables of strings that end with a NUL and stand in any order, as linkers merge them: what only one
+/// side has is judged in the order of the alphabet.
+pub(super) fn compare_tables(
+    place: &str,
+    left: &[u8],
+    right: &[u8],
+    context: &Context<'_>,
+    findings: &mut Findings,
+) -> bool {
+    fn table(bytes: &[u8]) -> BTreeSet<&str> {
+        let texts = bytes.split(|byte| *byte == 0).take(MOST_PIECES);
+        texts.filter_map(|text| std::str::from_utf8(text).ok()).collect()
+    }
+    let (l, r) = (table(left), table(right));
+    let only_left: Vec<&str> = l.difference(&r).copied().collect();
+    let only_right: Vec<&str> = r.difference(&l).copied().collect();
+    compare_lists(place, &only_left, &only_right, context, findings)
+}
+
 /// How much differs: `12 of 4096 bytes differ`, `4096 → 4100 bytes`.
 pub(super) fn amount(left: &[u8], right: &[u8]) -> String {
     if left.len() == right.len() {
@@ -117,3 +137,26 @@ fn outside<'a>(bytes: &'a [u8], strings: &'a [(Range<usize>, &str)]) -> impl Ite
 }
 
 const LEAST_STRING: usize = 4;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cause::Cause;
+
+    #[test]
+    fn tables_in_another_order_show_the_path_that_differs() {
+        let table =
+            |texts: &[&str]| texts.iter().flat_map(|text| text.bytes().chain([0])).collect::<Vec<u8>>();
+        let left = table(&["core::fmt", "/home/a/build/src/main.rs", "main", "alloc::vec"]);
+        let right = table(&["alloc::vec", "core::fmt", "/home/b/build/src/main.rs", "main"]);
+        let context = Context { compiled: true, debug: true, ..Context::default() };
+        let mut findings = Findings::default();
+        assert!(compare_tables(".debug_str", &left, &right, &context, &mut findings));
+        assert!(findings.has(Cause::BuildPath));
+
+        let mut findings = Findings::default();
+        let other = table(&["core::fmt", "alloc::vec", "something else", "main"]);
+        assert!(!compare_tables(".debug_str", &left, &other, &context, &mut findings));
+        assert_eq!(findings.causes(), 0);
+    }
+}

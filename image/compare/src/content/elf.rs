@@ -1,6 +1,6 @@
 //! ELF files, section by section.
 
-use super::binary::{Strings, amount, compare_strings};
+use super::binary::{Strings, amount, compare_strings, compare_tables};
 use super::findings::Findings;
 use super::judge::Context;
 use super::order;
@@ -69,6 +69,14 @@ fn compare_section<'a>(
         Part::BuildId => findings.change(name, build_id(left, right)),
         Part::Comment => compare_comment(name, left, right, findings),
         Part::Property => compare_property(name, left, right, findings),
+        Part::Table => {
+            let context = Context { compiled: true, debug: true, ..Context::default() };
+            if compare_tables(name, left, right, &context, findings) {
+                follows.push((name, amount(left, right)));
+            } else {
+                findings.unexplained(name, amount(left, right));
+            }
+        }
         Part::Strings { debug } => {
             let context = Context { compiled: true, debug, ..Context::default() };
             let Strings { complete, same_outside } = compare_strings(name, left, right, &context, findings);
@@ -114,7 +122,7 @@ fn compare_symbols(
         return true;
     }
     let longer = |(name, l, r): &(&str, &[u8], &[u8])| {
-        matches!(part(name), Part::Strings { .. }) && l.len() != r.len()
+        matches!(part(name), Part::Strings { .. } | Part::Table) && l.len() != r.len()
     };
     findings.has(Cause::Toolchain)
         || findings.has(Cause::Processor)
@@ -189,6 +197,8 @@ enum Part {
     Strings {
         debug: bool,
     },
+    /// Strings that the linker merged, in an order of its own.
+    Table,
     Code,
 }
 
@@ -200,6 +210,7 @@ fn part(name: &str) -> Part {
         ".interp" | ".dynstr" | ".strtab" | ".gopclntab" | ".rustc" | ".tdata" => {
             Part::Strings { debug: false }
         }
+        ".debug_str" | ".debug_line_str" => Part::Table,
         _ if name.starts_with(".debug_") => Part::Strings { debug: true },
         _ if [".rodata", ".data", ".note", ".go.", ".GCC."].iter().any(|start| name.starts_with(start)) => {
             Part::Strings { debug: false }
