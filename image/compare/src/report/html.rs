@@ -2,11 +2,10 @@
 //!
 //! Whatever comes out of an image is escaped, and the page's own policy lets no script run but its own.
 
-use crate::cause::Cause;
-use crate::diff::{Comparison, Difference, EntryFacts, LayerOutcome, PackageDifference, Status};
+use crate::diff::{Comparison, Difference, EntryFacts, PackageDifference, Status};
 use data_encoding::BASE64;
 use sha2::{Digest as _, Sha256};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 /// What stands at the top of the page.
@@ -85,23 +84,13 @@ impl Comparison {
     fn layers_html(&self, page: &mut String) {
         page.push_str("<h2>Layers</h2>\n<table>\n");
         for layer in &self.layers {
-            let name = match (&layer.left, &layer.right) {
-                (Some(left), Some(right)) if left != right => format!("{left} and {right}"),
-                (Some(name), _) | (None, Some(name)) => name.clone(),
-                (None, None) => continue,
-            };
-            let outcome = match layer.outcome {
-                LayerOutcome::SameBytes => "the same bytes",
-                LayerOutcome::SameEntries => "the same entries",
-                LayerOutcome::Differ => "differs",
-                LayerOutcome::NotCompared => "not compared: only one side has it",
-            };
             let problems: String =
                 layer.problems.iter().map(|problem| format!(" {}", escape(problem))).collect();
             let _ = writeln!(
                 page,
-                "<tr><th scope=\"row\">{}</th><td>{outcome}{problems}</td></tr>",
-                escape(&name)
+                "<tr><th scope=\"row\">{}</th><td>{}{problems}</td></tr>",
+                escape(&layer.name()),
+                layer.words()
             );
         }
         page.push_str("</table>\n");
@@ -138,20 +127,18 @@ impl Comparison {
     }
 }
 
-/// The causes of a difference as the filter knows them; what has none, or not for everything, is `unknown`.
-fn causes(difference: &Difference) -> Vec<&'static str> {
-    let mut names: Vec<&str> =
-        difference.attributions.iter().map(|attribution| Cause::name(attribution.cause)).collect();
+/// The causes of a difference as the filter knows them, each once; what has none, or not for everything, is `unknown`.
+fn causes(difference: &Difference) -> BTreeSet<&'static str> {
+    let mut names: BTreeSet<&str> =
+        difference.attributions.iter().map(|attribution| attribution.cause.name()).collect();
     if difference.unexplained || names.is_empty() {
-        names.push("unknown");
+        names.insert("unknown");
     }
-    names.dedup();
     names
 }
 
 fn article(page: &mut String, difference: &Difference) {
     let Difference { layer, path, status, aspects, content, .. } = difference;
-    let name = if path.is_empty() { format!("{layer} (as a whole)") } else { path.clone() };
     let what = match status {
         Status::Added => "only on the right".to_owned(),
         Status::Removed => "only on the left".to_owned(),
@@ -161,9 +148,9 @@ fn article(page: &mut String, difference: &Difference) {
     let _ = write!(
         page,
         "<article data-causes=\"{}\" data-path=\"{}\">\n<div class=\"path\">{}</div>\n<p class=\"faint\">{} · {}{}</p>\n",
-        causes(difference).join(" "),
+        causes(difference).into_iter().collect::<Vec<_>>().join(" "),
         escape(path),
-        escape(&name),
+        escape(&difference.name()),
         escape(layer),
         escape(&what),
         escape(&kind),
@@ -177,15 +164,8 @@ fn article(page: &mut String, difference: &Difference) {
             escape(&attribution.fix),
         );
     }
-    if let Some(why) = difference.not_looked_into {
-        let _ = writeln!(page, "<div class=\"cause unknown\"><p>not looked into: {}</p></div>", escape(why));
-    } else if difference.unexplained && *status == Status::Changed {
-        let words = if difference.attributions.is_empty() {
-            "cause unknown"
-        } else {
-            "not everything is explained by this"
-        };
-        let _ = writeln!(page, "<div class=\"cause unknown\"><p>{words}</p></div>");
+    if let Some(words) = difference.open_words() {
+        let _ = writeln!(page, "<div class=\"cause unknown\"><p>{}</p></div>", escape(&words));
     }
     changes(page, difference);
     facts(page, difference);

@@ -6,7 +6,8 @@ mod text;
 pub use html::PageTitle;
 
 use crate::cause::{Attribution, Cause};
-use crate::diff::{Aspect, Comparison, Difference, LayerOutcome, Status};
+use crate::diff::{Aspect, Comparison, Difference, LayerComparison, LayerOutcome, Status};
+use std::borrow::Cow;
 
 /// Differences with one story: a file by itself, or everything that one package, umask or owner explains.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,6 +62,48 @@ impl Comparison {
             }
             (false, false, false, false) => return None,
         })
+    }
+}
+
+impl LayerComparison {
+    /// What both sides call it, or each.
+    fn name(&self) -> String {
+        match (&self.left, &self.right) {
+            (Some(left), Some(right)) if left != right => format!("{left} and {right}"),
+            (left, right) => left.clone().or_else(|| right.clone()).unwrap_or_default(),
+        }
+    }
+
+    /// How its two sides compare.
+    const fn words(&self) -> &'static str {
+        match (self.outcome, &self.left) {
+            (LayerOutcome::SameBytes, _) => "the same bytes",
+            (LayerOutcome::SameEntries, _) => "the same entries",
+            (LayerOutcome::Differ, _) => "differs",
+            (LayerOutcome::NotCompared, Some(_)) => "not compared: only the left has one",
+            (LayerOutcome::NotCompared, None) => "not compared: only the right has one",
+        }
+    }
+}
+
+impl Difference {
+    /// Its path, or that it is about a layer as a whole.
+    fn name(&self) -> Cow<'_, str> {
+        if self.path.is_empty() {
+            format!("{} (as a whole)", self.layer).into()
+        } else {
+            self.path.as_str().into()
+        }
+    }
+
+    /// What stays open about it; `None` where everything is explained, or only one side has it.
+    fn open_words(&self) -> Option<Cow<'static, str>> {
+        match self.not_looked_into {
+            Some(why) => Some(format!("not looked into: {why}").into()),
+            None if !self.unexplained || self.status != Status::Changed => None,
+            None if self.attributions.is_empty() => Some("cause unknown".into()),
+            None => Some("not everything is explained by this".into()),
+        }
     }
 }
 

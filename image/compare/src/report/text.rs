@@ -1,7 +1,7 @@
 //! The report for a terminal.
 
 use super::Finding;
-use crate::diff::{Aspect, Comparison, Difference, EntryFacts, LayerComparison, LayerOutcome, Status};
+use crate::diff::{Aspect, Comparison, Difference, EntryFacts, LayerComparison, Status};
 use std::fmt::Write as _;
 
 impl Comparison {
@@ -48,19 +48,7 @@ impl Comparison {
 }
 
 fn layer_text(text: &mut String, layer: &LayerComparison) {
-    let name = match (&layer.left, &layer.right) {
-        (Some(left), Some(right)) if left != right => format!("{left} and {right}"),
-        (Some(name), _) | (None, Some(name)) => name.clone(),
-        (None, None) => return,
-    };
-    let words = match (layer.outcome, &layer.left) {
-        (LayerOutcome::SameBytes, _) => "the same bytes",
-        (LayerOutcome::SameEntries, _) => "the same entries",
-        (LayerOutcome::Differ, _) => "differs",
-        (LayerOutcome::NotCompared, Some(_)) => "not compared: only the left has one",
-        (LayerOutcome::NotCompared, None) => "not compared: only the right has one",
-    };
-    let _ = writeln!(text, "  {name:<12} {words}");
+    let _ = writeln!(text, "  {:<12} {}", layer.name(), layer.words());
     for problem in &layer.problems {
         let _ = writeln!(text, "    {problem} There may be more than was seen.");
     }
@@ -95,14 +83,7 @@ impl Finding<'_> {
             let _ = writeln!(text, "      {}: {}", attribution.cause, attribution.evidence);
             let _ = writeln!(text, "        fix: {}", attribution.fix);
         }
-        if let Some(why) = difference.not_looked_into {
-            let _ = writeln!(text, "      not looked into: {why}");
-        } else if difference.unexplained && difference.status == Status::Changed {
-            let words = if difference.attributions.is_empty() {
-                "cause unknown"
-            } else {
-                "not everything is explained by this"
-            };
+        if let Some(words) = difference.open_words() {
             let _ = writeln!(text, "      {words}");
         }
         text.push('\n');
@@ -111,8 +92,8 @@ impl Finding<'_> {
 
 /// Path, what happened to it, and sizes.
 fn headline(difference: &Difference) -> String {
-    let Difference { layer, path, status, left, right, aspects, content, .. } = difference;
-    let name = if path.is_empty() { format!("{layer} (as a whole)") } else { path.clone() };
+    let Difference { status, left, right, aspects, content, .. } = difference;
+    let name = difference.name();
     let of = |facts: &Option<EntryFacts>| facts.as_ref().map(words).unwrap_or_default();
     let kind = content.as_ref().map(|content| format!(" · {}", content.kind)).unwrap_or_default();
     match status {
