@@ -2,8 +2,8 @@
 
 use super::secrets;
 use crate::cause::{Attribution, Cause};
+use caution_appspec::printable;
 use serde::Serialize;
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
@@ -58,7 +58,7 @@ impl Findings {
             return;
         }
         let place = self.full_place(place);
-        self.changes.push(Change { place, what: shortened(what.into(), MOST_HUNK_BYTES) });
+        self.changes.push(Change { place, what: shortened(&what.into(), MOST_HUNK_BYTES) });
     }
 
     /// A difference that nothing explains.
@@ -92,7 +92,7 @@ impl Findings {
                 let evidence = evidence.as_ref();
                 let evidence =
                     if place.is_empty() { evidence.to_owned() } else { format!("{place}: {evidence}") };
-                new.insert(Shown { evidence: shortened(evidence, MOST_EVIDENCE_BYTES), fix, more: 0 });
+                new.insert(Shown { evidence: shortened(&evidence, MOST_EVIDENCE_BYTES), fix, more: 0 });
             }
         }
     }
@@ -173,34 +173,25 @@ impl Findings {
         if !place.is_empty() {
             parts.push(place);
         }
-        shortened(parts.join(": "), MOST_EVIDENCE_BYTES)
+        shortened(&parts.join(": "), MOST_EVIDENCE_BYTES)
     }
 }
 
-/// A text that is cut at a character's end where it is longer than `most` bytes, without secrets, and without control
-/// characters but line ends: contents are hostile to terminals, too.
-pub(super) fn shortened(text: String, most: usize) -> String {
-    let text = match secrets::without(&text) {
-        Cow::Owned(safe) => safe,
-        Cow::Borrowed(_) => text,
+/// The beginning of a text, about `most` bytes of it, without secrets, and with everything escaped but line ends and
+/// tabs that a terminal would obey or hide: contents are hostile to terminals, too.
+pub(super) fn shortened(text: &str, most: usize) -> String {
+    // Before it is cut: the beginning of a secret is one, too.
+    let text = secrets::without(text);
+    let cut = &text[..text.floor_char_boundary(most)];
+    let escaped = |piece: &str| {
+        let words = piece.trim_end_matches(['\n', '\t']);
+        printable(words) + &piece[words.len()..]
     };
-    let mut text = if text.chars().any(is_odd) {
-        text.chars().map(|c| if is_odd(c) { '\u{fffd}' } else { c }).collect()
-    } else {
-        text
-    };
-    if text.len() > most {
-        let end = (0..=most).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
-        text.truncate(end);
-        text.push('…');
+    let mut shown: String = cut.split_inclusive(['\n', '\t']).map(escaped).collect();
+    if cut.len() < text.len() {
+        shown.push('…');
     }
-    text
-}
-
-fn is_odd(c: char) -> bool {
-    // Controls, and marks that turn the direction of what follows.
-    (c.is_control() && c != '\n' && c != '\t')
-        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    shown
 }
 
 /// Uncompressed bytes, of both sides and all archives together.

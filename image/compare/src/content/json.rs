@@ -95,7 +95,7 @@ fn compare_arrays(place: &str, key: &str, left: &[Value], right: &[Value], findi
 /// A place below another, cut where it is long.
 fn below(place: &str, key: &str) -> String {
     let dot = if key.starts_with('[') { "" } else { "." };
-    super::findings::shortened(format!("{place}{dot}{key}"), MOST_PLACE_BYTES)
+    super::findings::shortened(&format!("{place}{dot}{key}"), MOST_PLACE_BYTES)
 }
 
 /// `buildTime` as `build time`.

@@ -215,7 +215,7 @@ fn unified(left: &[&str], right: &[&str], removed: &[usize], added: &[usize]) ->
         let mut text = String::new();
         for index in of.iter().take(MOST_HUNK_LINES) {
             text.push(mark);
-            text.push_str(&super::findings::shortened(lines[*index].to_owned(), MOST_LINE_BYTES));
+            text.push_str(&super::findings::shortened(lines[*index], MOST_LINE_BYTES));
             text.push('\n');
         }
         if of.len() > MOST_HUNK_LINES {

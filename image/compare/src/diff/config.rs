@@ -3,6 +3,7 @@
 use crate::cause::{Attribution, Cause};
 use crate::content::{self, Change, Explanation};
 use caution_abi::boot_plan::{BootPlan, PATH};
+use caution_appspec::excerpt;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -19,12 +20,12 @@ pub(super) fn compare(left: &[u8], right: &[u8]) -> Explanation {
         .filter(|(_, left, right)| left != right)
         .collect();
     let change = |(key, left, right): &(&String, &Value, &Value)| Change {
-        place: (*key).clone(),
+        place: excerpt(key, 100),
         what: format!("{} → {}", said(left), said(right)),
     };
     let attributions = differing.iter().map(|(key, left, right)| Attribution {
         cause: Cause::Config,
-        evidence: format!("{key}: {} → {}", said(left), said(right)),
+        evidence: format!("{}: {} → {}", excerpt(key, 100), said(left), said(right)),
         fix: where_said(key),
     });
     Explanation {
@@ -81,6 +82,5 @@ fn said(value: &Value) -> String {
         Value::String(text) => format!("`{text}`"),
         other => other.to_string(),
     };
-    let text = content::without_secrets(&text);
-    super::shown(text.chars().take(300).collect::<String>().as_bytes())
+    excerpt(&content::without_secrets(&text), 300)
 }

@@ -18,6 +18,7 @@ pub use answer::{
 use crate::cause::{Attribution, Cause};
 use crate::content;
 use crate::side::{LayerName, Listed, Listing, Side, SideError};
+use caution_appspec::printable;
 use pair::{Pair, Paired};
 use spool::Spool;
 use std::path::Path;
@@ -245,14 +246,10 @@ const FOLLOWING: [&str; 4] =
     [caution_abi::seal::PATH, "/etc/ld.so.cache", "/var/lib/dpkg/status", "/lib/apk/db/installed"];
 
 /// A path with what is not printable escaped: as much as a terminal, a page and JSON can take.
-pub(crate) fn shown(path: &[u8]) -> String {
+fn shown(path: &[u8]) -> String {
     let mut text = String::with_capacity(path.len());
     for chunk in path.utf8_chunks() {
-        for c in chunk.valid().chars() {
-            let is_odd = c.is_control()
-                || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-            if is_odd { text.extend(c.escape_unicode()) } else { text.push(c) }
-        }
+        text.push_str(&printable(chunk.valid()));
         text.extend(chunk.invalid().iter().map(|byte| format!("\\x{byte:02x}")));
     }
     text

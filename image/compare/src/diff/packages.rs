@@ -4,6 +4,7 @@ use super::{Listed2, PackageDifference, Paired, Spool};
 use crate::cause::{Attribution, Cause};
 use crate::content;
 use crate::side::{Listed, Place};
+use caution_appspec::excerpt;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// Where each manager keeps its list of what is installed.
@@ -109,6 +110,8 @@ impl Packages {
         for ((manager, name), [left, right]) in versions {
             if left != right {
                 indexes.insert((manager, name.clone()), found.differences.len());
+                let shown = |text: String| excerpt(&text, MOST_NAME_CHARS);
+                let (name, left, right) = (shown(name), left.map(shown), right.map(shown));
                 found.differences.push(PackageDifference { manager, name, left, right });
             }
         }
@@ -281,5 +284,8 @@ fn release(path: &[u8], bytes: &[u8]) -> Option<String> {
     } else {
         text.lines().next()?.to_owned()
     };
-    Some(super::shown(line.trim().chars().take(200).collect::<String>().as_bytes()))
+    Some(excerpt(line.trim(), MOST_NAME_CHARS))
 }
+
+/// The longest name or version that is told: they are texts of the image.
+const MOST_NAME_CHARS: usize = 200;

@@ -4,6 +4,7 @@ use super::{Aspect, Difference, EntryFacts, RegisterDifference, Status};
 use crate::cause::Cause;
 use crate::content::{self, Change, Explanation};
 use crate::side::{Facts, LayerName, Side};
+use caution_appspec::printable;
 use caution_eif::{Image, SectionKind};
 use caution_measure::{Pcr, PcrIndex, Sha256Digest};
 use std::collections::{BTreeMap, BTreeSet};
@@ -33,11 +34,7 @@ pub(super) fn differences(left: &Side, right: &Side) -> Vec<Difference> {
     let (Some(l), Some(r)) = (Sections::of(left), Sections::of(right)) else { return Vec::new() };
     let mut found = Vec::new();
     if l.image.cmdline != r.image.cmdline {
-        let what = format!(
-            "- {}\n+ {}",
-            super::shown(l.image.cmdline.as_bytes()),
-            super::shown(r.image.cmdline.as_bytes())
-        );
+        let what = format!("- {}\n+ {}", printable(&l.image.cmdline), printable(&r.image.cmdline));
         let explanation = Explanation {
             kind: "kernel command line".into(),
             changes: vec![Change { place: String::new(), what }],

@@ -322,6 +322,16 @@ fn a_page_escapes_what_images_hold() {
     assert!(!comparison.to_text(9).contains('\u{1b}'));
 }
 
+#[test]
+fn names_and_versions_of_packages_are_escaped() {
+    let status = |version: &str| format!("Package: lib\u{1b}[2Jx\nVersion: {version}\u{202e}\n\n");
+    let archive = |version: &str| image(application(&[("var/lib/dpkg/status", &status(version))]));
+    let comparison = compared(&archive("1"), &archive("2"));
+    let package = &comparison.packages[0];
+    assert_eq!((package.name.as_str(), package.left.as_deref()), (r"lib\u{1b}[2Jx", Some(r"1\u{202e}")));
+    assert!(!comparison.to_text(9).contains(['\u{1b}', '\u{202e}']));
+}
+
 mod properties {
     use super::*;
     use proptest::prelude::*;
