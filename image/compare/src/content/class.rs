@@ -11,8 +11,7 @@ pub(super) fn compare(left: &[u8], right: &[u8], findings: &mut Findings) {
         // Java 1.1 had 45.
         (Some(l @ 45..=200), Some(r @ 45..=200)) if l != r => {
             let evidence = format!("class format {l} (Java {}) → {r} (Java {})", l - 44, r - 44);
-            findings.change("header", &evidence);
-            findings.shows(Cause::Toolchain, "header", evidence);
+            findings.change_shows(Cause::Toolchain, "header", &evidence);
         }
         _ => binary::compare(left, right, findings),
     }

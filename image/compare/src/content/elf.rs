@@ -17,8 +17,7 @@ pub(super) fn compare(left: &[u8], right: &[u8], findings: &mut Findings) {
     };
     if l.architecture() != r.architecture() {
         let evidence = format!("{:?} → {:?}", l.architecture(), r.architecture());
-        findings.change("header", &evidence);
-        findings.shows(Cause::Processor, "header", evidence);
+        findings.change_shows(Cause::Processor, "header", &evidence);
         return;
     }
     let (open, causes) = (findings.open(), findings.causes());
@@ -143,8 +142,7 @@ fn compare_comment(name: &str, left: &[u8], right: &[u8], findings: &mut Finding
         return;
     }
     let evidence = format!("{l} → {r}");
-    findings.change(name, &evidence);
-    findings.shows(Cause::Toolchain, name, evidence);
+    findings.change_shows(Cause::Toolchain, name, &evidence);
 }
 
 /// Which processor's instructions are needed (x86-64 psABI, "Program property").
@@ -163,8 +161,7 @@ fn compare_property(name: &str, left: &[u8], right: &[u8], findings: &mut Findin
             .join("+"),
     };
     let evidence = format!("instructions needed: {} → {}", level(l), level(r));
-    findings.change(name, &evidence);
-    findings.shows(Cause::Processor, name, evidence);
+    findings.change_shows(Cause::Processor, name, &evidence);
 }
 
 /// `GNU_PROPERTY_X86_ISA_1_NEEDED` of a note.

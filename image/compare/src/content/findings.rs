@@ -97,6 +97,12 @@ impl Findings {
         }
     }
 
+    /// A difference that is itself the evidence of its cause.
+    pub(super) fn change_shows(&mut self, cause: Cause, place: &str, evidence: &str) {
+        self.change(place, evidence);
+        self.shows(cause, place, evidence);
+    }
+
     /// Whether a cause was shown.
     pub(super) fn has(&self, cause: Cause) -> bool {
         self.causes.contains_key(&cause)

@@ -34,21 +34,21 @@ pub(super) fn compare_der(place: &str, left: &[u8], right: &[u8], findings: &mut
     };
     let (l_key, r_key) = (key(l.subject_public_key_info()), key(r.subject_public_key_info()));
     if l_key != r_key {
-        shown(Cause::Randomness, place, &format!("public key {l_key} → {r_key}"), findings);
+        findings.change_shows(Cause::Randomness, place, &format!("public key {l_key} → {r_key}"));
     }
     let (l_serial, r_serial) = (l.serial_number().as_bytes(), r.serial_number().as_bytes());
     if l_serial != r_serial {
         let evidence = format!("serial number {} → {}", HEXLOWER.encode(l_serial), HEXLOWER.encode(r_serial));
         // Short ones are counted, not drawn.
         if l_serial.len().min(r_serial.len()) >= 8 {
-            shown(Cause::Randomness, place, &evidence, findings);
+            findings.change_shows(Cause::Randomness, place, &evidence);
         } else {
             findings.unexplained(place, evidence);
         }
     }
     let (l_from, r_from) = (l.validity().not_before, r.validity().not_before);
     if l_from != r_from {
-        shown(Cause::EmbeddedTime, place, &format!("valid from {l_from} → {r_from}"), findings);
+        findings.change_shows(Cause::EmbeddedTime, place, &format!("valid from {l_from} → {r_from}"));
     } else if l.validity().not_after != r.validity().not_after {
         findings.unexplained(
             place,
@@ -129,11 +129,6 @@ fn blocks(text: &str) -> Vec<Block<'_>> {
         rest = after;
     }
     blocks
-}
-
-fn shown(cause: Cause, place: &str, evidence: &str, findings: &mut Findings) {
-    findings.change(place, evidence);
-    findings.shows(cause, place, evidence);
 }
 
 /// The first eight bytes of the SHA-256: enough to tell keys apart, nothing about them.

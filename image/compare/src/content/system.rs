@@ -220,8 +220,7 @@ fn compare_release(path: &str, left: &[u8], right: &[u8], findings: &mut Finding
         return;
     }
     let evidence = format!("{l} → {r}");
-    findings.change("", &evidence);
-    findings.shows(Cause::BaseImage, "", evidence);
+    findings.change_shows(Cause::BaseImage, "", &evidence);
 }
 
 fn compare_word(cause: Cause, left: &[u8], right: &[u8], findings: &mut Findings) {
@@ -230,8 +229,7 @@ fn compare_word(cause: Cause, left: &[u8], right: &[u8], findings: &mut Findings
     let one = |word: &str| !word.is_empty() && !word.contains(char::is_whitespace);
     let evidence = format!("{l} → {r}");
     if l != r && one(&l) && one(&r) {
-        findings.change("", &evidence);
-        findings.shows(cause, "", evidence);
+        findings.change_shows(cause, "", &evidence);
     } else {
         findings.unexplained("", evidence);
     }

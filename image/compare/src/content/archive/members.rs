@@ -52,8 +52,7 @@ pub(super) fn compare(left: &[Member<'_>], right: &[Member<'_>], budget: Budget,
     let r: Vec<&str> = right_keys.iter().filter(|key| in_left.contains(*key)).map(|key| key.0).collect();
     if l != r {
         let (cause, evidence) = order::of_members(&l, &r);
-        findings.change("", &evidence);
-        findings.shows(cause, "", evidence);
+        findings.change_shows(cause, "", &evidence);
     }
     let pairs: Vec<(&Member<'_>, &Member<'_>)> =
         left_keys.iter().zip(left).filter_map(|(key, l)| Some((l, *in_right.get(key)?))).collect();
@@ -105,11 +104,10 @@ fn compare_pair(
     let name = left.name.as_str();
     if left.time != right.time {
         let time = |time: Option<i64>| time.map_or_else(|| "none".to_owned(), written);
-        shown(
+        findings.change_shows(
             Cause::EmbeddedTime,
             name,
             &format!("time {} → {}", time(left.time), time(right.time)),
-            findings,
         );
     } else if left.wall_time != right.wall_time {
         let time = |time: Option<i64>| {
@@ -117,27 +115,22 @@ fn compare_pair(
         };
         let evidence = format!("local time {} → {}", time(left.wall_time), time(right.wall_time));
         let cause = if shift.is_some() { Cause::TimeZone } else { Cause::EmbeddedTime };
-        shown(cause, name, &evidence, findings);
+        findings.change_shows(cause, name, &evidence);
     }
     if let (Some(l), Some(r)) = (left.mode, right.mode)
         && l != r
     {
-        shown(Cause::Mode, name, &format!("mode {l:04o} → {r:04o}"), findings);
+        findings.change_shows(Cause::Mode, name, &format!("mode {l:04o} → {r:04o}"));
     }
     if let (Some(l), Some(r)) = (&left.owner, &right.owner)
         && l != r
     {
-        shown(Cause::Owner, name, &format!("owner {l} → {r}"), findings);
+        findings.change_shows(Cause::Owner, name, &format!("owner {l} → {r}"));
     }
     if left.what != right.what {
         findings.unexplained(name, format!("{} → {}", left.what, right.what));
     }
     compare_content(left, right, budget, findings);
-}
-
-fn shown(cause: Cause, place: &str, evidence: &str, findings: &mut Findings) {
-    findings.change(place, evidence);
-    findings.shows(cause, place, evidence);
 }
 
 fn compare_content(left: &Member<'_>, right: &Member<'_>, budget: Budget, findings: &mut Findings) {
@@ -163,7 +156,7 @@ fn compare_content(left: &Member<'_>, right: &Member<'_>, budget: Budget, findin
                     r.method_name(),
                     r.bytes.len()
                 );
-                shown(Cause::Compression, name, &evidence, findings);
+                findings.change_shows(Cause::Compression, name, &evidence);
                 return;
             }
             (Cow::Owned(l_content), Cow::Owned(r_content))
