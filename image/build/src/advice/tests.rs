@@ -1,4 +1,5 @@
 use super::advise;
+use std::collections::BTreeSet;
 
 fn rules(text: &str) -> Vec<(usize, &'static str)> {
     advise(text, false).into_iter().map(|advice| (advice.line, advice.rule)).collect()
@@ -13,49 +14,66 @@ fn of(command: &str) -> Vec<&'static str> {
     advise(&text, false).into_iter().map(|advice| advice.rule).collect()
 }
 
+/// A rule, what it speaks of, and what silences it.
+const CASES: [(&str, &str, &str); 23] = [
+    ("system-packages-unpinned", "apt-get install -y curl", "apt-get install -y curl=7.88.1-10"),
+    ("system-packages-unpinned", "apk add --no-cache curl", "apk add --no-cache curl=8.11.1-r0"),
+    (
+        "system-packages-unpinned",
+        "apt-get -o Acquire::Retries=3 install -t bookworm curl",
+        "apt-get -o Acquire::Retries=3 install -t bookworm curl=7.88.1-10",
+    ),
+    ("system-packages-unpinned", "dnf -y install curl", "true"),
+    ("pip-without-hashes", "pip install flask==3.0", "pip install --require-hashes -r requirements.txt"),
+    ("pip-without-hashes", "python3 -m pip install .", "python3 -m pip install --no-deps ."),
+    ("node-packages-unlocked", "npm install", "npm ci"),
+    ("node-packages-unlocked", "npm install -g typescript", "npm install -g @a/b@1.0.0"),
+    ("node-packages-unlocked", "yarn", "yarn --immutable"),
+    ("cargo-unlocked", "cargo build --release", "cargo build --release --locked"),
+    ("go-without-trimpath", "go build -o /app .", "go build -trimpath -o /app ."),
+    ("go-latest", "go install example.org/x@latest", "go install -trimpath example.org/x@v1.0.0"),
+    (
+        "download-unchecked",
+        "curl -fo x https://example.org/x",
+        "curl -fo x https://example.org/x && sha256sum -c x.sha256",
+    ),
+    (
+        "git-clone-unpinned",
+        "git clone https://example.org/x",
+        "git clone https://example.org/x && git checkout 4f1c2a94f1c2a94f1c2a94f1c2a94f1c2a94f1c2",
+    ),
+    ("build-time", "echo \"$(date)\" > /v", "echo \"$(date -u -d @$SOURCE_DATE_EPOCH)\" > /v"),
+    ("git-history", "echo `git describe --tags`", "cat VERSION"),
+    ("randomness", "openssl rand -hex 16 > /id", "openssl version"),
+    ("randomness", "head -c 16 /dev/urandom", "head -c 16 /dev/zero"),
+    ("native-processor", "gcc -O2 -march=native x.c", "gcc -O2 -march=x86-64-v2 x.c"),
+    ("host-name", "uname -a > /v", "uname -m > /v"),
+    ("archive-times", "tar -czf x.tgz x", "tar --sort=name --mtime=@0 -czf x.tgz x"),
+    ("archive-times", "zip -r x.zip x", "zip -X -r x.zip x"),
+    ("archive-times", "gzip x", "gzip -n x"),
+];
+
 #[test]
 fn each_rule_speaks_and_each_fix_silences_it() {
-    let cases: [(&str, &str, &str); 23] = [
-        ("system-packages-unpinned", "apt-get install -y curl", "apt-get install -y curl=7.88.1-10"),
-        ("system-packages-unpinned", "apk add --no-cache curl", "apk add --no-cache curl=8.11.1-r0"),
-        (
-            "system-packages-unpinned",
-            "apt-get -o Acquire::Retries=3 install -t bookworm curl",
-            "apt-get -o Acquire::Retries=3 install -t bookworm curl=7.88.1-10",
-        ),
-        ("system-packages-unpinned", "dnf -y install curl", "true"),
-        ("pip-without-hashes", "pip install flask==3.0", "pip install --require-hashes -r requirements.txt"),
-        ("pip-without-hashes", "python3 -m pip install .", "python3 -m pip install --no-deps ."),
-        ("node-packages-unlocked", "npm install", "npm ci"),
-        ("node-packages-unlocked", "npm install -g typescript", "npm install -g @a/b@1.0.0"),
-        ("node-packages-unlocked", "yarn", "yarn --immutable"),
-        ("cargo-unlocked", "cargo build --release", "cargo build --release --locked"),
-        ("go-without-trimpath", "go build -o /app .", "go build -trimpath -o /app ."),
-        ("go-latest", "go install example.org/x@latest", "go install -trimpath example.org/x@v1.0.0"),
-        (
-            "download-unchecked",
-            "curl -fo x https://example.org/x",
-            "curl -fo x https://example.org/x && sha256sum -c x.sha256",
-        ),
-        (
-            "git-clone-unpinned",
-            "git clone https://example.org/x",
-            "git clone https://example.org/x && git checkout 4f1c2a94f1c2a94f1c2a94f1c2a94f1c2a94f1c2",
-        ),
-        ("build-time", "echo \"$(date)\" > /v", "echo \"$(date -u -d @$SOURCE_DATE_EPOCH)\" > /v"),
-        ("git-history", "echo `git describe --tags`", "cat VERSION"),
-        ("randomness", "openssl rand -hex 16 > /id", "openssl version"),
-        ("randomness", "head -c 16 /dev/urandom", "head -c 16 /dev/zero"),
-        ("native-processor", "gcc -O2 -march=native x.c", "gcc -O2 -march=x86-64-v2 x.c"),
-        ("host-name", "uname -a > /v", "uname -m > /v"),
-        ("archive-times", "tar -czf x.tgz x", "tar --sort=name --mtime=@0 -czf x.tgz x"),
-        ("archive-times", "zip -r x.zip x", "zip -X -r x.zip x"),
-        ("archive-times", "gzip x", "gzip -n x"),
-    ];
-    for (rule, bad, good) in cases {
+    for (rule, bad, good) in CASES {
         assert!(of(bad).contains(&rule), "{bad}: {:?}", of(bad));
         assert!(!of(good).contains(&rule), "{good}: {:?}", of(good));
     }
+}
+
+#[test]
+fn every_rule_stands_in_the_documents_and_no_other() {
+    let whole_files =
+        "FROM debian:12\nRUN apt-get install -y curl && curl https://example.org | sh && make\n";
+    let spoken: BTreeSet<&str> =
+        rules(whole_files).into_iter().map(|(_, rule)| rule).chain(CASES.map(|(rule, ..)| rule)).collect();
+    let page = include_str!("../../../../docs/src/commands.md");
+    let (_, table) = page.split_once("| rule | speaks of |\n").expect("a table of rules");
+    let rows = table.lines().skip(1).take_while(|line| line.starts_with('|'));
+    let names = rows.flat_map(|row| row.split('|').nth(1).unwrap_or_default().split(", "));
+    let documented: BTreeSet<&str> = names.map(|name| name.trim().trim_matches('`')).collect();
+    assert_eq!(spoken, documented);
+    assert_eq!(spoken.len(), 19);
 }
 
 #[test]
