@@ -86,6 +86,16 @@ fn every_attribution_has_values_and_a_way_out() {
     }
 }
 
+/// What no section has may be loaded all the same.
+#[test]
+fn bytes_outside_of_sections_are_no_build_id() {
+    let folder = pairs().into_iter().find(|folder| folder.ends_with("gcc-build-id")).unwrap();
+    let (path, left, mut right) = contents(&folder);
+    right.extend(b"more");
+    let explanation = compare_contents(path.as_bytes(), &left, &right);
+    assert!(explanation.attributions.is_empty() && !explanation.complete, "{explanation:?}");
+}
+
 /// Damage anywhere in real files is survived, whatever is said of it.
 #[test]
 fn damaged_files_are_survived() {

@@ -37,3 +37,5 @@ pair unknown-other-certificate etc/ssl/ca.crt none 'N=One' 'N=Two' \
     'openssl ecparam -genkey -name prime256v1 -noout -out k; faketime "2026-11-20 08:01:59" openssl req -x509 -key k -subj /CN=$N -days 30 -out etc/ssl/ca.crt'
 pair unknown-image-in-compose app/compose.yaml none 'V=15.4' 'V=16.1' 'printf "services:\n  db:\n    image: postgres:%s\n" $V >app/compose.yaml'
 pair unknown-lines-removed app/list.txt none 'N="a.js b.js c.js d.js"' 'N="a.js d.js"' 'printf "%s\n" $N >app/list.txt'
+pair unknown-moved-function usr/lib/app.o none 'A=one; B=two' 'A=two; B=one' \
+    'printf "int %s(int x) { return x * 3; }\n" $A $B >a.c; gcc -O1 -c -o usr/lib/app.o a.c'

@@ -21,6 +21,7 @@ pub(super) fn compare(left: &[u8], right: &[u8], findings: &mut Findings) {
         return;
     }
     let (open, causes) = (findings.open(), findings.causes());
+    let before = Before { causes, compilers: compilers(findings) };
     let (l_sections, r_sections) = (sections(&l, left.len()), sections(&r, right.len()));
     compare_names(&l_sections, &r_sections, findings);
     let differing: Vec<(&str, &[u8], &[u8])> = l_sections
@@ -32,8 +33,8 @@ pub(super) fn compare(left: &[u8], right: &[u8], findings: &mut Findings) {
     for (name, l, r) in &differing {
         compare_section(name, l, r, &mut follows, findings);
     }
-    let symbols = (functions(&l, left.len()), functions(&r, right.len()));
-    let explained = compare_symbols(symbols, &differing, causes, findings);
+    let symbols = (Symbols::of(&l, left.len()), Symbols::of(&r, right.len()));
+    let explained = compare_symbols(symbols, &differing, before, findings);
     for (name, what) in follows {
         findings.unexplained(name, what);
     }
@@ -51,10 +52,31 @@ pub(super) fn compare(left: &[u8], right: &[u8], findings: &mut Findings) {
                 && part(name) == Part::BuildId
                 && rest.iter().all(|(name, ..)| part(name) == Part::BuildId) =>
         {
-            findings.shows(Cause::BuildId, name, build_id(l, r));
+            // Sections may leave out what is loaded.
+            if differ_elsewhere((left, &l_sections), (right, &r_sections)) {
+                findings.unexplained("header", "something differs outside of the sections, too");
+            } else {
+                findings.shows(Cause::BuildId, name, build_id(l, r));
+            }
         }
         _ => {}
     }
+}
+
+/// Whether two files differ anywhere but in the sections that are, or name, a build id.
+fn differ_elsewhere(left: (&[u8], &Sections<'_>), right: (&[u8], &Sections<'_>)) -> bool {
+    let without = |(file, sections): (&[u8], &Sections<'_>)| -> Vec<u8> {
+        let mut bytes = file.to_vec();
+        for (_, data) in sections.iter().filter(|(name, _)| part(name) == Part::BuildId) {
+            // Sections are slices of the file.
+            let at = data.as_ptr().addr().saturating_sub(file.as_ptr().addr());
+            if let Some(found) = bytes.get_mut(at..at.saturating_add(data.len())) {
+                found.fill(0);
+            }
+        }
+        bytes
+    };
+    without(left) != without(right)
 }
 
 fn compare_section<'a>(
@@ -90,7 +112,7 @@ fn compare_section<'a>(
 }
 
 /// Names that one side lacks.
-fn compare_names(left: &BTreeMap<String, &[u8]>, right: &BTreeMap<String, &[u8]>, findings: &mut Findings) {
+fn compare_names(left: &Sections<'_>, right: &Sections<'_>, findings: &mut Findings) {
     for name in left.keys().filter(|name| !right.contains_key(*name)) {
         findings.unexplained(name, "only on the left");
     }
@@ -102,13 +124,16 @@ fn compare_names(left: &BTreeMap<String, &[u8]>, right: &BTreeMap<String, &[u8]>
 /// Looks at the order of the symbols, and says whether what differs in code and tables follows from what was
 /// shown: from another compiler, from another order, or from strings of another length that move what is behind.
 fn compare_symbols(
-    (l, r): (Vec<Function>, Vec<Function>),
+    (left, right): (Symbols, Symbols),
     differing: &[(&str, &[u8], &[u8])],
-    causes: usize,
+    before: Before,
     findings: &mut Findings,
 ) -> bool {
+    let (l, r) = (left.functions, right.functions);
     let same = l.len() > 1 && order::same_things(&l, &r);
-    if same && l != r {
+    // Where the objects were linked in the same order, somebody has moved functions.
+    let linked = left.files.is_empty() || left.files != right.files;
+    if same && l != r && linked {
         let (first, other) = l.iter().zip(&r).find(|(l, r)| l != r).map_or(("", ""), |(l, r)| (&l.0, &r.0));
         let evidence = format!("the same {} symbols in another order, first {first} → {other}", l.len());
         findings.change("symbols", &evidence);
@@ -123,9 +148,20 @@ fn compare_symbols(
     let longer = |(name, l, r): &(&str, &[u8], &[u8])| {
         matches!(part(name), Part::Strings { .. } | Part::Table) && l.len() != r.len()
     };
-    findings.has(Cause::Toolchain)
-        || findings.has(Cause::Processor)
-        || (findings.causes() > causes && same && differing.iter().any(longer))
+    compilers(findings) > before.compilers
+        || (findings.causes() > before.causes && same && l == r && differing.iter().any(longer))
+}
+
+/// What was shown before this file: in an archive other files were.
+#[derive(Clone, Copy)]
+struct Before {
+    causes: usize,
+    compilers: usize,
+}
+
+/// How often another compiler or processor was shown.
+fn compilers(findings: &Findings) -> usize {
+    findings.times(Cause::Toolchain) + findings.times(Cause::Processor)
 }
 
 fn compare_comment(name: &str, left: &[u8], right: &[u8], findings: &mut Findings) {
@@ -216,8 +252,10 @@ fn part(name: &str) -> Part {
     }
 }
 
+type Sections<'a> = BTreeMap<String, &'a [u8]>;
+
 /// Sections by name; a name that comes again gets a number.
-fn sections<'a>(file: &File<'a>, length: usize) -> BTreeMap<String, &'a [u8]> {
+fn sections<'a>(file: &File<'a>, length: usize) -> Sections<'a> {
     let mut found = BTreeMap::new();
     let mut seen = 0;
     for section in file.sections().take(MOST_SECTIONS) {
@@ -242,21 +280,32 @@ fn sections<'a>(file: &File<'a>, length: usize) -> BTreeMap<String, &'a [u8]> {
 /// A name and a size.
 type Function = (String, u64);
 
-/// Names and sizes of functions, in the order of their addresses.
-fn functions(file: &File<'_>, length: usize) -> Vec<Function> {
-    let mut seen = 0;
-    let mut found: Vec<(u64, String, u64)> = file
-        .symbols()
-        .take(MOST_SYMBOLS)
-        .take_while(|symbol| {
+#[derive(Default)]
+struct Symbols {
+    /// Names and sizes of functions, in the order of their addresses.
+    functions: Vec<Function>,
+    /// Sources, in the order of the table: that in which the objects were linked.
+    files: Vec<String>,
+}
+
+impl Symbols {
+    fn of(file: &File<'_>, length: usize) -> Self {
+        let (mut seen, mut functions, mut files) = (0, Vec::new(), Vec::new());
+        for symbol in file.symbols().take(MOST_SYMBOLS) {
             seen += symbol.name_bytes().map_or(0, <[u8]>::len);
-            seen <= MOST_SEEN * length
-        })
-        .filter(|symbol| symbol.is_definition() && symbol.kind() == SymbolKind::Text)
-        .map(|symbol| (symbol.address(), symbol.name().unwrap_or_default().to_owned(), symbol.size()))
-        .collect();
-    found.sort();
-    found.into_iter().map(|(_, name, size)| (name, size)).collect()
+            if seen > MOST_SEEN * length {
+                break;
+            }
+            let name = || symbol.name().unwrap_or_default().to_owned();
+            if symbol.kind() == SymbolKind::File {
+                files.push(name());
+            } else if symbol.is_definition() && symbol.kind() == SymbolKind::Text {
+                functions.push((symbol.address(), name(), symbol.size()));
+            }
+        }
+        functions.sort();
+        Self { functions: functions.into_iter().map(|(_, name, size)| (name, size)).collect(), files }
+    }
 }
 
 const MOST_SECTIONS: usize = 4096;

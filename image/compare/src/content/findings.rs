@@ -108,6 +108,11 @@ impl Findings {
         self.causes.contains_key(&cause)
     }
 
+    /// How often a cause was shown.
+    pub(super) fn times(&self, cause: Cause) -> usize {
+        self.causes.get(&cause).map_or(0, |shown| shown.more + 1)
+    }
+
     /// How many causes were shown.
     pub(super) fn causes(&self) -> usize {
         self.causes.len()
