@@ -15,7 +15,9 @@ pub(super) fn compare(path: &str, left: &[u8], right: &[u8], findings: &mut Find
         return;
     };
     if l != r {
-        compare_values("", "", &l, &r, findings);
+        let context =
+            Context { settings: !is_report(path, left) && !is_report(path, right), ..Context::default() };
+        compare_values(("", ""), (&l, &r), &context, findings);
     }
     let (l, r) = (keys(left), keys(right));
     if l != r && order::same_things(&l, &r) {
@@ -31,7 +33,24 @@ pub(super) fn compare(path: &str, left: &[u8], right: &[u8], findings: &mut Find
     }
 }
 
-fn compare_values(place: &str, key: &str, left: &Value, right: &Value, findings: &mut Findings) {
+/// Whether a document says of a build, by its name or by a key that nothing else has.
+fn is_report(path: &str, document: &[u8]) -> bool {
+    let plain = |text: &str| text.to_lowercase().replace(['-', '_', ' '], "");
+    let name = plain(path.rsplit('/').next().unwrap_or(path));
+    name.starts_with("build")
+        || keys(document).iter().any(|key| {
+            let key = plain(key);
+            REPORT_KEYS.iter().any(|part| key.contains(part))
+        })
+}
+
+/// Compares what stands at a place, behind a key.
+fn compare_values(
+    (place, key): (&str, &str),
+    (left, right): (&Value, &Value),
+    context: &Context<'_>,
+    findings: &mut Findings,
+) {
     if left == right {
         return;
     }
@@ -40,7 +59,7 @@ fn compare_values(place: &str, key: &str, left: &Value, right: &Value, findings:
             for (key, l_value) in l.iter().filter(|(key, value)| r.get(*key) != Some(value)) {
                 match r.get(key) {
                     Some(r_value) => {
-                        compare_values(&below(place, key), key, l_value, r_value, findings);
+                        compare_values((&below(place, key), key), (l_value, r_value), context, findings);
                     }
                     None => findings.unexplained(&below(place, key), "only on the left"),
                 }
@@ -49,7 +68,7 @@ fn compare_values(place: &str, key: &str, left: &Value, right: &Value, findings:
                 findings.unexplained(&below(place, key), "only on the right");
             }
         }
-        (Value::Array(l), Value::Array(r)) => compare_arrays(place, key, l, r, findings),
+        (Value::Array(l), Value::Array(r)) => compare_arrays((place, key), (l, r), context, findings),
         _ => {
             let written = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
             let (l, r) = (written(left), written(right));
@@ -60,7 +79,7 @@ fn compare_values(place: &str, key: &str, left: &Value, right: &Value, findings:
                 findings.leave_open();
                 return;
             }
-            let verdict = judge(&l, &r, &Context { key: &lower, ..Context::default() });
+            let verdict = judge(&l, &r, &Context { key: &lower, ..*context });
             for (cause, evidence) in verdict.shown {
                 findings.shows(cause, place, evidence);
             }
@@ -71,7 +90,12 @@ fn compare_values(place: &str, key: &str, left: &Value, right: &Value, findings:
     }
 }
 
-fn compare_arrays(place: &str, key: &str, left: &[Value], right: &[Value], findings: &mut Findings) {
+fn compare_arrays(
+    (place, key): (&str, &str),
+    (left, right): (&[Value], &[Value]),
+    context: &Context<'_>,
+    findings: &mut Findings,
+) {
     if left.len() != right.len() {
         findings
             .unexplained(place.trim_start_matches('.'), format!("{} → {} elements", left.len(), right.len()));
@@ -88,7 +112,7 @@ fn compare_arrays(place: &str, key: &str, left: &[Value], right: &[Value], findi
         return;
     }
     for (index, (l, r)) in left.iter().zip(right).enumerate() {
-        compare_values(&below(place, &format!("[{index}]")), key, l, r, findings);
+        compare_values((&below(place, &format!("[{index}]")), key), (l, r), context, findings);
     }
 }
 
@@ -133,4 +157,17 @@ fn keys(document: &[u8]) -> Vec<&str> {
     keys
 }
 
+/// Parts of keys under which tools write when, where and by whom something was built.
+const REPORT_KEYS: [&str; 10] = [
+    "builtat",
+    "builton",
+    "builtby",
+    "buildtime",
+    "builddate",
+    "buildhost",
+    "builduser",
+    "generatedat",
+    "generatedon",
+    "timestamp",
+];
 const MOST_PLACE_BYTES: usize = 200;

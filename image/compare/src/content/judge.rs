@@ -14,6 +14,8 @@ use crate::cause::Cause;
 pub(super) struct Context<'a> {
     /// Written by people: only what nobody types is evidence.
     pub(super) source: bool,
+    /// Values of a document that says nothing of a build: settings as likely as a report.
+    pub(super) settings: bool,
     /// Strings of a compiled file.
     pub(super) compiled: bool,
     /// Strings of debug information: paths are those of the build.
@@ -47,7 +49,7 @@ pub(super) fn judge(left: &str, right: &str, context: &Context<'_>) -> Verdict {
 }
 
 fn judge_safe(left: &str, right: &str, context: &Context<'_>) -> Verdict {
-    if number_format_differs(left, right) {
+    if !context.source && number_format_differs(left, right) {
         let evidence = format!("{} → {}", left.trim(), right.trim());
         return Verdict { shown: vec![(Cause::Locale, evidence)], complete: true };
     }
@@ -103,7 +105,7 @@ fn judge_pair(left: &Token<'_>, right: &Token<'_>, before: &Before<'_>, context:
                 return vec![Cause::UserName];
             }
             let names_folder = context.debug || before.key_is(&FOLDER_KEYS);
-            path::judge(left.text, right.text, names_folder).into_iter().collect()
+            path::judge(left.text, right.text, names_folder, context).into_iter().collect()
         }
         (TokenKind::Word, TokenKind::Word) => {
             words::judge(left.text, right.text, before, context).into_iter().collect()
@@ -167,6 +169,10 @@ fn judge_moments(
 /// Whether a clock wrote it: whole minutes, midnight and mere days are also written by people.
 fn is_of_build(moment: &Moment, text: &str, before: &Before<'_>, context: &Context<'_>) -> bool {
     let said = before.line_says(&BUILD_WORDS);
+    // `20240115093015` names a migration of a database.
+    if context.source && text.bytes().all(|b| b.is_ascii_digit()) {
+        return false;
+    }
     match (moment.day, moment.time) {
         (Some(_), Some(time)) => time % 3600 != 0 || (said && time % DAY != 0),
         (Some(_), None) => {

@@ -75,10 +75,11 @@ pub(super) fn compare_pem(left: &[u8], right: &[u8], findings: &mut Findings) {
         let place = if index == 0 { l.label.to_owned() } else { format!("{} ({})", l.label, index + 1) };
         if l.label == "CERTIFICATE" && is_certificate(&l.body) && is_certificate(&r.body) {
             compare_der(&place, &l.body, &r.body, findings);
-        } else if l.label.ends_with("PRIVATE KEY")
-            || l.label.ends_with("PUBLIC KEY")
-            || l.label == "DH PARAMETERS"
-        {
+        } else if l.label.ends_with("PUBLIC KEY") {
+            // One that somebody trusts is exchanged by hand.
+            let (l, r) = (fingerprint(&l.body), fingerprint(&r.body));
+            findings.unexplained(&place, format!("another public key, SHA-256 {l} → {r}"));
+        } else if l.label.ends_with("PRIVATE KEY") || l.label == "DH PARAMETERS" {
             let what = if l.label.ends_with("PRIVATE KEY") { "another private key" } else { "another key" };
             let evidence = format!("{what}, SHA-256 {} → {}", fingerprint(&l.body), fingerprint(&r.body));
             let fix = Some(

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 pub(super) fn judge(path: &str, left: &[&str], right: &[&str]) -> Option<(Cause, String)> {
     let name = path.rsplit('/').next().unwrap_or(path);
     // Whoever writes programs moves lines for reasons of their own.
-    if path::is_source(name) || left.len() < 2 {
+    if path::is_by_people(path) || left.len() < 2 {
         return None;
     }
     if left.iter().all(|line| is_job(line)) {

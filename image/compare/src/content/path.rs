@@ -1,10 +1,11 @@
 //! Absolute paths that differ: whether the difference is where something was built.
 
+use super::judge::Context;
 use crate::cause::Cause;
 
 /// Why two absolute paths differ, if they show it. `names_folder`: what stands before them says that they are the
 /// folder of the build, as `comp_dir` or `PWD=` do.
-pub(super) fn judge(left: &str, right: &str, names_folder: bool) -> Option<Cause> {
+pub(super) fn judge(left: &str, right: &str, names_folder: bool, context: &Context<'_>) -> Option<Cause> {
     // `https://host/…`: what follows the scheme is a host. `file:///…` has none.
     let is_address = |path: &str| path.starts_with("//") && !path.starts_with("///");
     if is_address(left) || is_address(right) {
@@ -26,8 +27,16 @@ pub(super) fn judge(left: &str, right: &str, names_folder: bool) -> Option<Cause
         return None;
     }
     let built = is_build_tree(&left) && is_build_tree(&right);
-    let source = end > 0 && left.last().is_some_and(|name| is_source(name));
-    let shown = if end == 0 { names_folder && built } else { built || source || names_folder };
+    let last = left.last().copied().unwrap_or_default();
+    let shown = if context.source || context.settings {
+        // `python /app/main.py`, `include /home/app/site.conf`: where people put things.
+        end > 0 && built && is_source(last)
+    } else if end == 0 {
+        names_folder && built
+    } else {
+        let source = if context.compiled { is_source(last) } else { COMPILED.contains(&extension(last)) };
+        built || source || names_folder
+    };
     shown.then_some(Cause::BuildPath)
 }
 
@@ -98,6 +107,11 @@ pub(super) fn is_source(name: &str) -> bool {
         )
 }
 
+/// Whether people write the file at a path: sources, and what configures a system.
+pub(super) fn is_by_people(path: &str) -> bool {
+    path.starts_with("etc/") || is_source(path.rsplit('/').next().unwrap_or(path))
+}
+
 const BUILD_ROOTS: [&str; 18] = [
     "tmp",
     "build",
@@ -130,6 +144,8 @@ const BUILD_FOLDERS: [&[&str]; 7] = [
 ];
 const SYSTEM_ROOTS: [&str; 12] =
     ["usr", "etc", "lib", "lib64", "bin", "sbin", "var", "proc", "sys", "dev", "run", "boot"];
+/// Sources that only compilers read: no program names them when it runs.
+const COMPILED: [&str; 12] = ["c", "h", "cc", "cpp", "cxx", "hh", "hpp", "S", "s", "o", "rs", "go"];
 const SOURCES: [&str; 48] = [
     "c", "h", "cc", "cpp", "cxx", "hh", "hpp", "S", "s", "inc", "o", "rs", "go", "py", "pyx", "pl", "pm",
     "rb", "js", "mjs", "cjs", "ts", "tsx", "jsx", "vue", "java", "kt", "scala", "swift", "zig", "f90", "m",
@@ -139,6 +155,7 @@ const SOURCES: [&str; 48] = [
 
 #[cfg(test)]
 mod tests {
+    use super::super::judge::Context;
     use super::judge;
     use crate::cause::Cause::{BuildPath, Randomness, Toolchain};
 
@@ -166,8 +183,8 @@ mod tests {
             ("/var/log/a/x.log", "/var/log/b/x.log", false, None),
         ];
         for (left, right, names_folder, expected) in cases {
-            assert_eq!(judge(left, right, names_folder), expected, "{left} {right}");
-            assert_eq!(judge(right, left, names_folder), expected, "{right} {left}");
+            assert_eq!(judge(left, right, names_folder, &Context::default()), expected, "{left} {right}");
+            assert_eq!(judge(right, left, names_folder, &Context::default()), expected, "{right} {left}");
         }
     }
 }

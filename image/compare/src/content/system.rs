@@ -21,6 +21,7 @@ pub(super) enum SystemFile {
     Ldconfig,
     Fontconfig,
     Apt,
+    AptLists,
 }
 
 impl SystemFile {
@@ -44,6 +45,7 @@ impl SystemFile {
             _ if SHADOWS.iter().any(|name| path.ends_with(name)) => Self::Shadow,
             _ if path.starts_with("etc/ssh/ssh_host_") => Self::SshHostKey,
             _ if path.starts_with("var/cache/apt/") && extension(path) == "bin" => Self::Apt,
+            _ if path.starts_with("var/lib/apt/lists/") => Self::AptLists,
             _ if path.starts_with("var/cache/fontconfig/") && content.starts_with(&FONTCONFIG_MAGIC) => {
                 Self::Fontconfig
             }
@@ -64,6 +66,7 @@ impl SystemFile {
             Self::Ldconfig => "cache of ldconfig",
             Self::Fontconfig => "cache of fontconfig",
             Self::Apt => "cache of apt",
+            Self::AptLists => "list of what apt could install",
         }
     }
 
@@ -78,6 +81,14 @@ impl SystemFile {
             Self::Packages => compare_packages(path, left, right, findings),
             Self::Ldconfig => compare_ldconfig(left, right, findings),
             Self::Fontconfig => compare_fontconfig(left, right, findings),
+            // Its dates are those of the archive, not of the build.
+            Self::AptLists => findings.unexplained(
+                "",
+                format!(
+                    "{}; the archive had changed: rm -rf /var/lib/apt/lists/* in the same RUN, or install from a snapshot",
+                    binary::amount(left, right)
+                ),
+            ),
             Self::Apt => findings.unexplained(
                 "",
                 format!(

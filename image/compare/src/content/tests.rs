@@ -38,6 +38,54 @@ fn secrets_inside_other_files_are_not_shown_either() {
     shown("srv/bin", "\0\0password: $6$0123abcd$%%\0\0");
 }
 
+/// Pairs of which people wrote both sides, whatever they look like.
+#[test]
+fn what_people_write_has_no_cause() {
+    let public = |body: &str| format!("-----BEGIN PUBLIC KEY-----\n{body}\n-----END PUBLIC KEY-----\n");
+    let cases: [(&str, &str, &str); 18] = [
+        ("app/config.json", r#"{"db": {"hostname": "db1"}}"#, r#"{"db": {"hostname": "db2"}}"#),
+        ("app/config.json", r#"{"threads": 4, "uid": 33}"#, r#"{"threads": 8, "uid": 82}"#),
+        ("app/config.json", r#"{"timezone": "UTC"}"#, r#"{"timezone": "CET"}"#),
+        ("app/config.json", r#"{"locale": "en_US"}"#, r#"{"locale": "de_DE"}"#),
+        ("app/config.json", r#"{"machine": "web-1"}"#, r#"{"machine": "web-2"}"#),
+        ("app/config.json", r#"{"apiKey": "a1b2c3d4e5f6g7"}"#, r#"{"apiKey": "z9y8x7w6v5u4t3"}"#),
+        ("app/config.json", r#"{"data": "/home/a/data"}"#, r#"{"data": "/home/b/data"}"#),
+        ("railway.json", r#"{"build": {"builder": "NIX"}}"#, r#"{"build": {"builder": "OCI"}}"#),
+        ("app/start.sh", "python /app/main.py", "python /srv/main.py"),
+        ("app/compose.yaml", "workdir: /home/app/data", "workdir: /home/web/data"),
+        ("app/notes.txt", "include /opt/v1/site.conf", "include /opt/v2/site.conf"),
+        ("app/main.py", "sleep(1.5)", "sleep(1,5)"),
+        ("db/schema.rb", "define(version: 20240115093015)", "define(version: 20240302101112)"),
+        ("etc/ssh/sshd_config", "Ciphers a, b, c", "Ciphers c, b, a"),
+        ("etc/shells", "/bin/sh\n/bin/zsh\n/bin/ash", "/bin/zsh\n/bin/ash\n/bin/sh"),
+        (
+            "var/lib/apt/lists/x_Release",
+            "Date: Sat, 06 Jan 2024 10:21:13 UTC",
+            "Date: Sun, 07 Jan 2024 11:24:19 UTC",
+        ),
+        ("app/partner.pem", &public("QUFB"), &public("QkJC")),
+        ("etc/site/host.conf", "hostname = a", "hostname = b"),
+    ];
+    for (path, left, right) in cases {
+        let told = compare(path.as_bytes(), left.as_bytes(), right.as_bytes());
+        assert!(told.attributions.is_empty() && !told.complete, "{path}: {told:?}");
+    }
+}
+
+#[test]
+fn reports_of_builds_say_what_they_say() {
+    let report = |host: &str| format!(r#"{{"buildTime": "2026-11-20T08:01:59Z", "hostname": "{host}"}}"#);
+    assert_eq!(causes("a.json", report("vm-1").as_bytes(), report("vm-2").as_bytes()), [Cause::HostName]);
+}
+
+#[test]
+fn other_line_ends_are_not_explained_by_a_date() {
+    let left = b"a 2026-11-20 08:01:59\nb\nc\n";
+    let told = compare(b"a.txt", left, b"a 2026-11-21 18:21:12\nb\r\nc\n");
+    assert_eq!(told.attributions.len(), 1);
+    assert!(!told.complete, "{told:?}");
+}
+
 #[test]
 fn json_names_causes_as_documents_do() {
     let told = compare(b"etc/hostname", b"one\n", b"two\n");

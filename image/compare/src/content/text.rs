@@ -12,9 +12,8 @@ use std::ops::Range;
 /// Compares two texts. What is not UTF-8 is compared as if it were, with marks in its place.
 pub(super) fn compare(path: &str, left: &[u8], right: &[u8], findings: &mut Findings) {
     let (left, right) = (String::from_utf8_lossy(left), String::from_utf8_lossy(right));
-    let name = path.rsplit('/').next().unwrap_or(path);
     let context = Context {
-        source: path::is_source(name),
+        source: path::is_by_people(path),
         environment: is_environment(&left) && is_environment(&right),
         ..Context::default()
     };
@@ -25,8 +24,13 @@ pub(super) fn compare(path: &str, left: &[u8], right: &[u8], findings: &mut Find
         findings.unexplained("", format!("{} → {} lines, too many to compare", count(l), count(r)));
         return;
     }
-    let (l, r): (Vec<&str>, Vec<&str>) = (l.lines().collect(), r.lines().collect());
-    compare_lines(path, count(&left[..start]), (&l, &r), &context, findings);
+    let (l_lines, r_lines): (Vec<&str>, Vec<&str>) = (l.lines().collect(), r.lines().collect());
+    // Lines are compared without their ends.
+    let ends = |text: &str| (text.matches("\r\n").count(), text.ends_with('\n'));
+    if l_lines != r_lines && l_lines.len() == r_lines.len() && ends(l) != ends(r) {
+        findings.unexplained("", "line ends differ, too");
+    }
+    compare_lines(path, count(&left[..start]), (&l_lines, &r_lines), &context, findings);
 }
 
 /// How many bytes both begin with, and end with, in whole lines.

@@ -1,6 +1,6 @@
 //! Two words that differ, and what stands before them.
 
-use super::judge::{Before, Context};
+use super::judge::{BUILD_WORDS, Before, Context};
 use super::{moment, path};
 use crate::cause::Cause;
 
@@ -9,14 +9,16 @@ pub(super) fn judge(left: &str, right: &str, before: &Before<'_>, context: &Cont
     if both(left, right, path::is_temporary) {
         return Some(Cause::Randomness);
     }
-    if is_time_within(left, right) {
-        return Some(Cause::EmbeddedTime);
-    }
     if context.source {
         return None;
     }
+    if is_time_within(left, right) {
+        return Some(Cause::EmbeddedTime);
+    }
+    // `{"hostname": "db1"}` is where something listens, not where it was built.
+    let keys_count = !context.settings || before.line_says(&BUILD_WORDS);
     toolchain(left, right, before)
-        .or_else(|| keyed(left, right, before, context))
+        .or_else(|| keyed(left, right, before, context).filter(|_| keys_count))
         .or_else(|| number(left, right, before))
 }
 
@@ -209,7 +211,7 @@ const HOST_KEYS: [&str; 12] = [
     "uname -n",
     "host_name",
 ];
-const USER_KEYS: [&str; 12] = [
+const USER_KEYS: [&str; 11] = [
     "built-by",
     "built by",
     "built_by",
@@ -217,7 +219,6 @@ const USER_KEYS: [&str; 12] = [
     "build-user",
     "build_user",
     "builduser",
-    "builder",
     "compiled by",
     "compiled_by",
     "logname",
