@@ -10,6 +10,7 @@ mod elf;
 mod findings;
 mod json;
 mod judge;
+mod kernel;
 mod keys;
 mod kind;
 mod moment;
@@ -106,7 +107,8 @@ fn compare_within(path: &str, left: &[u8], right: &[u8], budget: Budget, finding
         Kind::Der => keys::compare_der("", left, right, findings),
         Kind::System(file) => file.compare(path, left, right, findings),
         Kind::Class => class::compare(left, right, findings),
-        Kind::Kernel | Kind::Binary => binary::compare(left, right, findings),
+        Kind::Kernel => kernel::compare(left, right, findings),
+        Kind::Binary => binary::compare(left, right, findings),
     }
     if findings.told() == told {
         // What is compared by its meaning may mean the same and be written otherwise.

@@ -137,6 +137,24 @@ fn terminals_are_safe_from_contents() {
 }
 
 #[test]
+fn a_kernel_says_its_version_and_no_cause() {
+    let kernel = |version: &str| {
+        let mut image = vec![0; 0x800];
+        image[0x202..0x206].copy_from_slice(b"HdrS");
+        image[0x20e..0x210].copy_from_slice(&0x300_u16.to_le_bytes());
+        image[0x500..0x500 + version.len()].copy_from_slice(version.as_bytes());
+        image
+    };
+    let told = compare(b"boot/vmlinuz", &kernel("6.1.0-18-amd64 #1"), &kernel("6.1.0-21-amd64 #1"));
+    assert_eq!((told.changes[0].place.as_str(), told.kind.as_str()), ("version", "Linux kernel image"));
+    assert_eq!(told.changes[0].what, "6.1.0-18-amd64 #1 → 6.1.0-21-amd64 #1");
+    assert!(told.attributions.is_empty() && !told.complete, "{told:?}");
+    // A header that points behind the end.
+    let short = &kernel("6.1.0-18-amd64 #1")[..0x400];
+    assert!(!compare(b"boot/vmlinuz", short, &kernel("6.1.0-21-amd64 #1")).complete);
+}
+
+#[test]
 fn a_file_that_became_another_kind_says_so() {
     let told = compare(b"a", b"text\n", b"\x7fELF\x02\x01\x01");
     assert_eq!(told.kind, "ELF file or text");
