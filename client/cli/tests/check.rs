@@ -41,6 +41,8 @@ fn the_work_tree_is_read_as_a_build_would_read_it() {
     assert_eq!(check(scratch.path(), &[]).0, Some(0));
     assert_eq!(check(scratch.path(), &["Other"]).0, Some(1), "a file by itself is pinned by nothing");
 
+    assert_eq!(check(scratch.path(), &["--limit", "entries=3"]).0, Some(2), "nothing is built");
+
     write("Procfile", "run: /app\noci_tarball: app.tar\n");
     let (code, answer) = check(scratch.path(), &[]);
     assert_eq!(code, Some(2), "{answer}");

@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 
 /// Arguments of `caution apps check`.
 #[derive(Debug, clap::Args)]
+#[command(mut_arg("settings", |limit| limit.requires("rebuild")))]
 pub(crate) struct Args {
     /// The Containerfile to read, instead of the one that the work tree's configuration names.
     #[arg(value_name = "FILE")]

@@ -34,7 +34,7 @@ pub(crate) struct Args {
     #[arg(long)]
     diffoscope: bool,
 
-    /// How many findings to print; `--json` and `--html` have all.
+    /// How many findings to print; `--html` has 5,000, `--json` all.
     #[arg(long, value_name = "N", default_value_t = 20)]
     most: usize,
 
