@@ -310,6 +310,14 @@ fn more_than_is_looked_into_is_said() {
 }
 
 #[test]
+fn a_page_without_differences_has_nothing_to_filter() {
+    let image = gzip(&Archive::new().file("a", "1").end());
+    let title = crate::PageTitle { left: "a", right: "b", program: "test" };
+    let page = compared(&image, &image).to_html(&title);
+    assert!(page.contains("<h1>Nothing differs</h1>") && !page.contains("<script"), "{page}");
+}
+
+#[test]
 fn a_page_escapes_what_images_hold() {
     let hostile = "<script>alert(1)</script>";
     let left = gzip(&Archive::new().file(&format!("{hostile}\u{1b}[2J"), "1").end());

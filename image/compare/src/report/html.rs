@@ -42,11 +42,12 @@ impl Comparison {
         self.layers_html(&mut page);
         packages_html(&mut page, &self.packages);
         self.differences_html(&mut page);
-        let _ = write!(
-            page,
-            "</main>\n<footer class=\"faint\"><p>{}</p></footer>\n<script>{SCRIPT}</script>\n</body>\n</html>\n",
-            escape(title.program)
-        );
+        let _ = writeln!(page, "</main>\n<footer class=\"faint\"><p>{}</p></footer>", escape(title.program));
+        // It filters, and fails where there is nothing to filter.
+        if !self.differences.is_empty() {
+            let _ = writeln!(page, "<script>{SCRIPT}</script>");
+        }
+        page.push_str("</body>\n</html>\n");
         page
     }
 
