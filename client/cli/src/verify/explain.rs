@@ -21,6 +21,8 @@ pub(crate) struct Differences {
     /// The same in words.
     #[serde(skip)]
     pub text: String,
+    /// The command that compares these two images again: they may be of no commit of this folder.
+    pub command: String,
 }
 
 /// How many differences a verdict tells.
@@ -63,5 +65,14 @@ fn differences(
     }
     let comparison = diff::compare(context, [&left, &right])?;
     let told = comparison.findings().iter().take(TOLD).map(|finding| finding.first.clone()).collect();
-    Ok(Some(Differences { total: comparison.differences.len(), told, text: comparison.findings_text(TOLD) }))
+    let command = format!("caution apps diff {} {} --html report.html", quoted(rebuilt), quoted(&deployed));
+    let (total, text) = (comparison.differences.len(), comparison.findings_text(TOLD));
+    Ok(Some(Differences { total, told, text, command }))
+}
+
+/// A path as a shell takes it.
+fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+,:@%".contains(c);
+    if text.chars().all(is_plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }

@@ -307,12 +307,8 @@ impl Verdict {
                 let _ = writeln!(text, "              {line}");
             }
         }
-        if let Some(Differences { text: files, .. }) = &self.differences {
-            let _ = writeln!(
-                text,
-                "\n{}\n\n  whole report: caution apps diff --html report.html",
-                files.trim_matches('\n')
-            );
+        if let Some(Differences { text: files, command, .. }) = &self.differences {
+            let _ = writeln!(text, "\n{}\n\n  whole report: {command}", files.trim_matches('\n'));
         }
         let saved: Vec<&str> =
             [&self.saved, &self.saved_evidence].into_iter().flatten().map(String::as_str).collect();
