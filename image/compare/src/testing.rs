@@ -125,6 +125,11 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
 
 /// What `docker save` wrote before it knew layouts: an image of one layer with these files.
 pub(crate) fn container(files: &[(&str, &str)]) -> Vec<u8> {
+    container_with(files, "{}")
+}
+
+/// The same with what says how it is started.
+pub(crate) fn container_with(files: &[(&str, &str)], started: &str) -> Vec<u8> {
     let archive = |files: &[(&str, &[u8])]| {
         let mut tar = tar::Builder::new(Vec::new());
         for (name, content) in files {
@@ -139,7 +144,7 @@ pub(crate) fn container(files: &[(&str, &str)]) -> Vec<u8> {
     let layer = archive(&files);
     let diff_id = Sha256Digest::of(&layer);
     let config = format!(
-        r#"{{"architecture":"amd64","os":"linux","config":{{}},"rootfs":{{"type":"layers","diff_ids":["sha256:{diff_id}"]}}}}"#
+        r#"{{"architecture":"amd64","os":"linux","config":{started},"rootfs":{{"type":"layers","diff_ids":["sha256:{diff_id}"]}}}}"#
     );
     let manifest = r#"[{"Config":"config.json","Layers":["layer.tar"]}]"#;
     archive(&[

@@ -3,6 +3,7 @@
 mod answer;
 mod attributes;
 mod config;
+mod container;
 mod packages;
 mod pair;
 mod sections;
@@ -67,6 +68,7 @@ pub fn compare(
     let spools = found.fetch(&sides, limits, scratch)?;
     let packages = packages::Packages::find(&sides, &found.paired, &spools);
     let mut differences = sections::differences(left, right);
+    differences.extend(container::difference(left, right));
     for paired in &found.paired {
         differences.push(explain(paired, &spools, &packages));
     }

@@ -40,7 +40,7 @@ pub(super) fn differences(left: &Side, right: &Side) -> Vec<Difference> {
             changes: vec![Change { place: String::new(), what }],
             more_changes: 0,
             attributions: Vec::new(),
-            complete: true,
+            complete: false,
         };
         found.push(difference("command line", &l, &r, SectionKind::Cmdline, Some(explanation)));
     }
@@ -67,6 +67,10 @@ impl<'s> Sections<'s> {
         }
     }
 
+    fn is_ours(&self) -> bool {
+        self.side.layers().iter().any(|layer| layer.name == LayerName::EnclaveOs)
+    }
+
     fn digest(&self, kind: SectionKind) -> Option<Sha256Digest> {
         let index = self.image.sections.iter().position(|section| section.kind == kind)?;
         self.digests.get(index).copied()
@@ -91,7 +95,7 @@ impl<'s> Sections<'s> {
             return None;
         }
         let mut file = File::open(self.side.path()).ok()?;
-        file.seek(SeekFrom::Start(section.offset)).ok()?;
+        file.seek(SeekFrom::Start(section.data_offset)).ok()?;
         let mut bytes = Vec::new();
         file.take(section.size).read_to_end(&mut bytes).ok()?;
         Some(bytes)
@@ -105,26 +109,62 @@ fn difference(
     kind: SectionKind,
     content: Option<Explanation>,
 ) -> Difference {
-    let pcr1 = |sections: &Sections<'_>| sections.image.measurements.pcr1.abbreviated();
-    let evidence = format!("the {name} is part of EnclaveOS: PCR1 {} → {}", pcr1(left), pcr1(right));
-    let mut attributions = vec![Cause::EnclaveOs.shown_by(evidence)];
     let mut content = content;
-    if let Some(content) = &mut content {
-        attributions.append(&mut content.attributions);
+    let mut attributions =
+        content.as_mut().map(|content| std::mem::take(&mut content.attributions)).unwrap_or_default();
+    // An image that others made has a kernel of theirs.
+    let ours = left.is_ours() && right.is_ours();
+    if ours {
+        let pcr1 = |sections: &Sections<'_>| sections.image.measurements.pcr1.abbreviated();
+        let evidence = format!("the {name} is part of EnclaveOS: PCR1 {} → {}", pcr1(left), pcr1(right));
+        attributions.insert(0, Cause::EnclaveOs.shown_by(evidence));
     }
+    let layer = if ours { LayerName::EnclaveOs } else { LayerName::Image };
     Difference {
-        layer: LayerName::EnclaveOs.to_string(),
+        layer: layer.to_string(),
         path: name.into(),
         status: Status::Changed,
         left: left.facts(kind),
         right: right.facts(kind),
         aspects: vec![Aspect::Content],
         not_looked_into: content.is_none().then_some("more content than is looked into"),
+        unexplained: !ours && content.as_ref().is_none_or(|content| !content.complete),
         content,
         attributions,
-        unexplained: false,
     }
 }
 
 /// The largest kernel that is looked into, in bytes.
 const MOST_KERNEL_BYTES: u64 = 64 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::super::{DiffLimits, compare};
+    use crate::side::Side;
+    use crate::testing::{Archive, gzip};
+    use caution_rootfs::Limits;
+
+    #[test]
+    fn the_kernel_of_others_is_theirs() {
+        let folder = tempfile::tempdir().unwrap();
+        let image = |kernel: &str| {
+            let file = std::io::Cursor::new(Vec::new());
+            let mut writer = caution_eif::Writer::new(file, caution_eif::HeaderOptions::default()).unwrap();
+            writer.kernel(kernel.as_bytes()).unwrap();
+            writer.cmdline(kernel).unwrap();
+            writer.metadata(&caution_eif::Metadata::new("6.12.1")).unwrap();
+            writer.ramdisk(&gzip(&Archive::new().file("init", "x").end())[..]).unwrap();
+            let path = folder.path().join(kernel);
+            std::fs::write(&path, writer.finish().unwrap().0.into_inner()).unwrap();
+            Side::open(&path, &Limits::default(), folder.path()).unwrap()
+        };
+        let (left, right) = (image("one"), image("two"));
+        let comparison = compare(&left, &right, &DiffLimits::default(), folder.path()).unwrap();
+        let paths: Vec<&str> = comparison.differences.iter().map(|one| one.path.as_str()).collect();
+        assert_eq!(paths, ["command line", "kernel"]);
+        for difference in &comparison.differences {
+            assert!(difference.attributions.is_empty() && difference.unexplained, "{difference:?}");
+            assert_eq!(difference.layer, "image");
+        }
+    }
+}
