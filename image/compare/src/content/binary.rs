@@ -2,7 +2,7 @@
 
 use super::MOST_PIECES;
 use super::findings::Findings;
-use super::judge::{Context, Verdict, judge};
+use super::judge::{Context, explain};
 use super::text::align;
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -60,16 +60,10 @@ pub(super) fn compare_lists(
             continue;
         }
         for (l, r) in l.iter().zip(r) {
-            if !findings.may_judge(l, r) {
-                return false;
-            }
-            let Verdict { shown, complete: all } = judge(l, r, context);
-            complete &= all;
-            if !shown.is_empty() {
+            let Some(explained) = explain(place, l, r, context, findings) else { return false };
+            complete &= explained.complete;
+            if explained.any {
                 findings.change(place, format!("-{l}\n+{r}"));
-            }
-            for (cause, evidence) in shown {
-                findings.shows(cause, place, evidence);
             }
         }
     }

@@ -1,7 +1,7 @@
 //! JSON by its values: the order of keys apart from what they hold.
 
 use super::findings::Findings;
-use super::judge::{Context, judge};
+use super::judge::{Context, explain};
 use super::{order, text};
 use crate::cause::Cause;
 use serde_json::Value;
@@ -75,15 +75,8 @@ fn compare_values(
             let lower = spaced(key);
             let place = place.trim_start_matches('.');
             findings.change(place, format!("{l} → {r}"));
-            if !findings.may_judge(&l, &r) {
-                findings.leave_open();
-                return;
-            }
-            let verdict = judge(&l, &r, &Context { key: &lower, ..*context });
-            for (cause, evidence) in verdict.shown {
-                findings.shows(cause, place, evidence);
-            }
-            if !verdict.complete {
+            let context = Context { key: &lower, ..*context };
+            if !explain(place, &l, &r, &context, findings).is_some_and(|explained| explained.complete) {
                 findings.leave_open();
             }
         }

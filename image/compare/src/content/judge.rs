@@ -3,6 +3,7 @@
 //! Strict by intention: a pair of values is evidence only where nobody would write such a change by hand, or where
 //! what stands before it says what it is.
 
+use super::findings::Findings;
 use super::moment::{DAY, Moment};
 use super::token::{Token, TokenKind, tokens};
 use super::{order, path, secrets, words};
@@ -31,6 +32,33 @@ pub(super) struct Context<'a> {
 pub(super) struct Verdict {
     /// Causes, each with both values.
     pub(super) shown: Vec<(Cause, String)>,
+    /// Whether every difference between the lines has a cause.
+    pub(super) complete: bool,
+}
+
+/// Names what two lines that differ show at `place`. `None` where so much was looked at before that they are not.
+pub(super) fn explain(
+    place: &str,
+    left: &str,
+    right: &str,
+    context: &Context<'_>,
+    findings: &mut Findings,
+) -> Option<Explained> {
+    if !findings.may_judge(left, right) {
+        return None;
+    }
+    let Verdict { shown, complete } = judge(left, right, context);
+    let explained = Explained { any: !shown.is_empty(), complete };
+    for (cause, evidence) in shown {
+        findings.shows(cause, place, evidence);
+    }
+    Some(explained)
+}
+
+/// How far a pair of lines was explained.
+pub(super) struct Explained {
+    /// Whether anything was shown.
+    pub(super) any: bool,
     /// Whether every difference between the lines has a cause.
     pub(super) complete: bool,
 }

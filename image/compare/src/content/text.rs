@@ -1,7 +1,7 @@
 //! Texts, line by line.
 
 use super::findings::Findings;
-use super::judge::{Context, Verdict, judge};
+use super::judge::{Context, explain};
 use super::token::{TokenKind, tokens};
 use super::{MOST_PIECES, order, path};
 use imara_diff::{Algorithm, Diff, Token};
@@ -85,15 +85,7 @@ fn explain_hunk(
 ) -> bool {
     let mut complete = true;
     let mut explain = |l: &str, r: &str| {
-        if !findings.may_judge(l, r) {
-            complete = false;
-            return;
-        }
-        let Verdict { shown, complete: all } = judge(l, r, context);
-        for (cause, evidence) in shown {
-            findings.shows(cause, place, evidence);
-        }
-        complete &= all;
+        complete &= explain(place, l, r, context, findings).is_some_and(|explained| explained.complete);
     };
     if left.len() == right.len() {
         left.iter().zip(right).filter(|(l, r)| l != r).for_each(|(l, r)| explain(l, r));
