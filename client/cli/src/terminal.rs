@@ -193,9 +193,31 @@ fn ascii_controls(json: &str) -> String {
     out
 }
 
+/// A word as the shell takes it, for commands that are shown to be copied.
+pub(crate) fn shell_word(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+,:@%".contains(c);
+    if word.chars().all(plain) && !word.starts_with('-') {
+        word.to_owned()
+    } else {
+        format!("'{}'", printable(word).replace('\'', r"'\''"))
+    }
+}
+
 /// To the line's beginning, and erase it.
 const CLEAR_LINE: &str = "\r\x1b[K";
 
 fn paint(color: bool, look: Look, text: &str) -> String {
     if color { format!("\x1b[{}m{text}\x1b[0m", look.code()) } else { text.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::shell_word;
+
+    #[test]
+    fn a_file_name_is_one_word_of_the_shell() {
+        assert_eq!(shell_word("out/enclave.eif"), "out/enclave.eif");
+        assert_eq!(shell_word("my image's.eif"), r"'my image'\''s.eif'");
+        assert_eq!(shell_word("$(x)"), "'$(x)'");
+    }
 }

@@ -5,6 +5,7 @@ use super::verdict::Verdict;
 use crate::Context;
 use crate::commands::apps::diff;
 use crate::error::CliError;
+use crate::terminal::shell_word;
 use caution_build::Limits;
 use caution_compare::{Difference, Facts};
 use caution_measure::Measurements;
@@ -65,14 +66,8 @@ fn differences(
     }
     let comparison = diff::compare(context, [&left, &right])?;
     let told = comparison.findings().iter().take(TOLD).map(|finding| finding.first.clone()).collect();
-    let command = format!("caution apps diff {} {} --html report.html", quoted(rebuilt), quoted(&deployed));
+    let [left, right] = [rebuilt, &deployed].map(|path| shell_word(&path.display().to_string()));
+    let command = format!("caution apps diff {left} {right} --html report.html");
     let (total, text) = (comparison.differences.len(), comparison.findings_text(TOLD));
     Ok(Some(Differences { total, told, text, command }))
-}
-
-/// A path as a shell takes it.
-fn quoted(path: &Path) -> String {
-    let text = path.display().to_string();
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+,:@%".contains(c);
-    if text.chars().all(is_plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }

@@ -1,6 +1,7 @@
 //! The description as it stands on a terminal. Words of the image are escaped: anybody can write one.
 
 use super::{Content, Described, Recognised, Signature, arch_word, signing};
+use crate::terminal::shell_word;
 use caution_appspec::printable;
 use caution_build::human_size;
 use caution_eif::{SectionInfo, SectionKind};
@@ -136,30 +137,13 @@ fn unpacking(text: &mut String, described: &Described<'_>) {
 fn unpack(file: &Path, section: &SectionInfo, content: Content) -> Option<String> {
     let unpacker = content.unpacker()?;
     let (from, size) = (section.data_offset + 1, section.size);
-    let file = quoted(&file.display().to_string());
+    let file = shell_word(&file.display().to_string());
     Some(format!("tail -c +{from} {file} | head -c {size} | {unpacker} | cpio --no-absolute-filenames -idm"))
-}
-
-/// A word for the shell.
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+,:@%".contains(c);
-    if word.chars().all(plain) && !word.starts_with('-') {
-        word.to_owned()
-    } else {
-        format!("'{}'", printable(word).replace('\'', r"'\''"))
-    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{metadata, quoted};
-
-    #[test]
-    fn a_file_name_is_one_word_of_the_shell() {
-        assert_eq!(quoted("out/enclave.eif"), "out/enclave.eif");
-        assert_eq!(quoted("my image's.eif"), r"'my image'\''s.eif'");
-        assert_eq!(quoted("$(x)"), "'$(x)'");
-    }
+    use super::metadata;
 
     #[test]
     fn metadata_of_any_shape_is_said_and_cannot_steer_the_terminal() {
