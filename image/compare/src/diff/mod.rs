@@ -20,6 +20,7 @@ use crate::cause::{Attribution, Cause};
 use crate::content;
 use crate::side::{LayerName, Listed, Listing, Side, SideError};
 use caution_appspec::printable;
+use caution_rootfs::Limits;
 use pair::{Pair, Paired};
 use spool::Spool;
 use std::path::Path;
@@ -82,6 +83,12 @@ pub fn compare(
     })
 }
 
+/// Opens both at once: to open an enclave image is to read and measure all of it. As [`Side::open`].
+pub fn open_both([left, right]: [&Path; 2], limits: &Limits, scratch: &Path) -> Result<[Side; 2], SideError> {
+    let open = |path| Side::open(path, limits, scratch);
+    both(|| open(left), || open(right)).map(|(left, right)| [left, right])
+}
+
 /// Runs both at once.
 fn both<T: Send>(
     left: impl FnOnce() -> Result<T, SideError> + Send,
@@ -97,7 +104,7 @@ fn both<T: Send>(
 }
 
 /// A side and what it holds.
-type Listed2<'s> = [(&'s Side, &'s Listing); 2];
+type Sides<'s> = [(&'s Side, &'s Listing); 2];
 
 /// What pairing gave, before anything was looked into.
 #[derive(Default)]
@@ -108,7 +115,7 @@ struct Found<'s> {
 }
 
 impl<'s> Found<'s> {
-    fn layer(&mut self, pair: &Pair, sides: &Listed2<'s>, looks: &pair::Looks) {
+    fn layer(&mut self, pair: &Pair, sides: &Sides<'s>, looks: &pair::Looks) {
         let layer =
             |side: usize, index: Option<usize>| index.and_then(|index| sides[side].1.layers.get(index));
         let (left, right) = (layer(0, pair.left), layer(1, pair.right));
@@ -135,7 +142,7 @@ impl<'s> Found<'s> {
     /// The contents that explaining needs: of both sides of a change, of the lists of packages.
     fn fetch(
         &self,
-        sides: &Listed2<'_>,
+        sides: &Sides<'_>,
         limits: &DiffLimits,
         scratch: &Path,
     ) -> Result<(Spool, Spool), SideError> {
@@ -199,7 +206,7 @@ fn explain(paired: &Paired<'_>, spools: &(Spool, Spool), packages: &packages::Pa
         attributions.insert(0, attribution);
         unexplained = false;
     }
-    if *layer == LayerName::EnclaveOs.to_string() {
+    if *layer == LayerName::EnclaveOs {
         attributions.insert(0, Cause::EnclaveOs.shown_by("a file of EnclaveOS itself"));
         unexplained = false;
     }
@@ -211,7 +218,7 @@ fn explain(paired: &Paired<'_>, spools: &(Spool, Spool), packages: &packages::Pa
         (_, None) => Status::Removed,
     };
     Difference {
-        layer: layer.clone(),
+        layer: layer.to_string(),
         path: shown(path),
         status,
         left: left.map(EntryFacts::of),

@@ -1,6 +1,6 @@
 //! Which package a file belongs to, where the sides have it in different versions.
 
-use super::{Listed2, PackageDifference, Paired, Spool};
+use super::{PackageDifference, Paired, Sides, Spool};
 use crate::cause::{Attribution, Cause};
 use crate::content;
 use crate::side::{Listed, Place};
@@ -46,7 +46,7 @@ fn contains(path: &[u8], part: &[u8]) -> bool {
 }
 
 /// The lists that differ, and what tells which files belong to whom: places in both sides.
-pub(super) fn lists(sides: &Listed2<'_>, paired: &[Paired<'_>], most_bytes: u64) -> [Vec<Place>; 2] {
+pub(super) fn lists(sides: &Sides<'_>, paired: &[Paired<'_>], most_bytes: u64) -> [Vec<Place>; 2] {
     let place = |listed: Option<&Listed>| {
         listed?.content.filter(|content| content.size <= most_bytes).map(|content| content.place)
     };
@@ -60,8 +60,7 @@ pub(super) fn lists(sides: &Listed2<'_>, paired: &[Paired<'_>], most_bytes: u64)
     }
     if paired.iter().any(|paired| manager(path(paired)) == Some("dpkg")) {
         for (side, places) in sides.iter().zip(&mut places) {
-            let entries = side.1.layers.iter().filter_map(|layer| layer.entries.as_deref()).flatten();
-            let lists = entries.filter(|listed| {
+            let lists = side.1.entries().filter(|listed| {
                 listed.entry.path.starts_with(DPKG_INFO) && listed.entry.path.ends_with(b".list")
             });
             places.extend(lists.filter_map(|listed| place(Some(listed))));
@@ -82,7 +81,7 @@ struct List<'s> {
 
 impl Packages {
     /// Reads the lists that [`lists`] asked for.
-    pub(super) fn find(sides: &Listed2<'_>, paired: &[Paired<'_>], spools: &(Spool, Spool)) -> Self {
+    pub(super) fn find(sides: &Sides<'_>, paired: &[Paired<'_>], spools: &(Spool, Spool)) -> Self {
         let read = |spool: &Spool, listed: Option<&Listed>| spool.read(listed?.content?.place);
         let list = |paired: &Paired<'_>| [read(&spools.0, paired.left), read(&spools.1, paired.right)];
         let mut versions: BTreeMap<(&'static str, String), [Option<String>; 2]> = BTreeMap::new();
@@ -178,9 +177,9 @@ impl Members<'_> {
     }
 
     /// `/var/lib/dpkg/info/NAME.list` has a path a line, and lies beside the package's other notes.
-    fn of_dpkg(&mut self, sides: &Listed2<'_>, spools: &(Spool, Spool)) {
+    fn of_dpkg(&mut self, sides: &Sides<'_>, spools: &(Spool, Spool)) {
         for (side, spool) in sides.iter().zip([&spools.0, &spools.1]) {
-            for listed in side.1.layers.iter().filter_map(|layer| layer.entries.as_deref()).flatten() {
+            for listed in side.1.entries() {
                 let Some(file) = listed.entry.path.strip_prefix(DPKG_INFO) else { continue };
                 let file = String::from_utf8_lossy(file);
                 // Names can hold dots (`python3.11`): only what stands behind the last is no part of one.

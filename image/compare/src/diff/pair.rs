@@ -1,6 +1,6 @@
 //! Layers with layers, entries with entries.
 
-use super::{Aspect, Difference, Listed2, Status};
+use super::{Aspect, Difference, Sides, Status};
 use crate::cause::Cause;
 use crate::entry::Kind;
 use crate::side::{Facts, Layer, LayerFacts, LayerName, Listed};
@@ -67,16 +67,8 @@ pub(super) struct Looks {
 }
 
 impl Looks {
-    pub(super) fn of(sides: &Listed2<'_>) -> Self {
-        let entries = |side: usize| {
-            sides[side]
-                .1
-                .layers
-                .iter()
-                .filter_map(|layer| layer.entries.as_deref())
-                .flatten()
-                .map(|listed| &listed.entry)
-        };
+    pub(super) fn of(sides: &Sides<'_>) -> Self {
+        let entries = |side: usize| sides[side].1.entries().map(|listed| &listed.entry);
         let is_archive = |side: usize| matches!(sides[side].0.facts(), Facts::Eif { .. } | Facts::Ramdisk);
         let owners_count = |side: usize| {
             let mut owners = entries(side).map(|entry| (entry.uid, entry.gid));
@@ -96,7 +88,7 @@ impl Looks {
 /// Two entries of one path, at least one of them there, that differ.
 pub(super) struct Paired<'s> {
     /// The layer, as the left calls it.
-    pub(super) layer: String,
+    pub(super) layer: LayerName,
     pub(super) left: Option<&'s Listed>,
     pub(super) right: Option<&'s Listed>,
     pub(super) aspects: Vec<Aspect>,
@@ -107,13 +99,13 @@ pub(super) fn entries<'s>(left: &'s Layer, right: &'s Layer, looks: &Looks) -> V
     let (left_names, right_names) = (Names::of(left), Names::of(right));
     let mut paths: BTreeMap<&[u8], (Option<&Listed>, Option<&Listed>)> = BTreeMap::new();
     // Of several entries with one path the kernel keeps the last.
-    for listed in of(left) {
+    for listed in left.listed() {
         paths.entry(&listed.entry.path).or_default().0 = Some(listed);
     }
-    for listed in of(right) {
+    for listed in right.listed() {
         paths.entry(&listed.entry.path).or_default().1 = Some(listed);
     }
-    let layer = left.name.to_string();
+    let layer = left.name;
     let differing = paths.into_iter().filter_map(|(path, (left, right))| {
         let aspects = match (left, right) {
             (Some(left), Some(right)) => {
@@ -130,7 +122,7 @@ pub(super) fn entries<'s>(left: &'s Layer, right: &'s Layer, looks: &Looks) -> V
             _ if path == b"/" || (!looks.beside_root && is_beside_root(path)) => return None,
             _ => Vec::new(),
         };
-        Some(Paired { layer: layer.clone(), left, right, aspects })
+        Some(Paired { layer, left, right, aspects })
     });
     differing.collect()
 }
@@ -139,10 +131,6 @@ pub(super) fn entries<'s>(left: &'s Layer, right: &'s Layer, looks: &Looks) -> V
 /// and Linux unpacks them.
 fn is_beside_root(path: &[u8]) -> bool {
     !path.contains(&b'/') && !matches!(path, b"" | b"." | b"..")
-}
-
-fn of(layer: &Layer) -> &[Listed] {
-    layer.entries.as_deref().unwrap_or_default()
 }
 
 /// In which respects two entries differ, but for their links.
@@ -189,7 +177,7 @@ struct Names<'s>(HashMap<u64, (&'s [u8], usize)>);
 impl<'s> Names<'s> {
     fn of(layer: &'s Layer) -> Self {
         let mut groups: HashMap<u64, (&[u8], usize)> = HashMap::new();
-        for listed in of(layer) {
+        for listed in layer.listed() {
             if let Kind::File { group: Some(group), .. } = listed.entry.kind {
                 let (first, names) = groups.entry(group).or_insert((&listed.entry.path, 0));
                 *first = (*first).min(&listed.entry.path);
@@ -206,20 +194,22 @@ impl<'s> Names<'s> {
     }
 }
 
+/// Where each path stands; of several entries with one path the last.
+fn positions(layer: &Layer) -> HashMap<&[u8], usize> {
+    layer.listed().iter().enumerate().map(|(at, listed)| (&*listed.entry.path, at)).collect()
+}
+
 /// Whether what both have comes in another order.
 pub(super) fn order(left: &Layer, right: &Layer, looks: &Looks) -> Option<Difference> {
     if !looks.archives {
         return None;
     }
-    let positions = |layer: &'_ Layer| -> HashMap<Vec<u8>, usize> {
-        of(layer).iter().enumerate().map(|(at, listed)| (listed.entry.path.clone(), at)).collect()
-    };
     let (in_left, in_right) = (positions(left), positions(right));
     let mut both: Vec<(usize, usize)> =
         in_left.iter().filter_map(|(path, at)| Some((*at, *in_right.get(path)?))).collect();
     both.sort_unstable();
     let (before, after) = both.iter().zip(both.iter().skip(1)).find(|(before, after)| before.1 > after.1)?;
-    let path = |at: usize| super::shown(&of(left)[at].entry.path);
+    let path = |at: usize| super::shown(&left.listed()[at].entry.path);
     let evidence = format!(
         "`{}` stands before `{}` on the left and behind it on the right",
         path(before.0),

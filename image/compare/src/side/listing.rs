@@ -99,6 +99,20 @@ pub struct Place {
     pub entry: usize,
 }
 
+impl Listing {
+    /// The entries of all layers that were wanted.
+    pub fn entries(&self) -> impl Iterator<Item = &Listed> {
+        self.layers.iter().flat_map(Layer::listed)
+    }
+}
+
+impl Layer {
+    /// The entries; none where nobody wanted them.
+    pub fn listed(&self) -> &[Listed] {
+        self.entries.as_deref().unwrap_or_default()
+    }
+}
+
 impl Side {
     /// Lists everything in one pass.
     ///

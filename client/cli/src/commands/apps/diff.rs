@@ -177,14 +177,7 @@ fn deployed(context: &Context) -> Result<Named, CliError> {
 /// Opens both at once: to open an enclave image is to read and measure all of it.
 pub(crate) fn open(context: &Context, limits: &Limits, paths: [&Path; 2]) -> Result<[Side; 2], CliError> {
     let scratch = Scratch::new(&context.config.cache)?;
-    let open = |path: &Path| Side::open(path, limits, scratch.path());
-    let [left, right] = paths;
-    let (left, right) = std::thread::scope(|scope| {
-        let left = scope.spawn(|| open(left));
-        let right = open(right);
-        (left.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), right)
-    });
-    Ok([left?, right?])
+    Ok(caution_compare::open_both(paths, limits, scratch.path())?)
 }
 
 /// Compares two sides.

@@ -65,7 +65,7 @@ fn find(side: &Side, layers: &[usize], path: &OsStr) -> Result<Content, CliError
     let wanted = [path.as_bytes().to_vec(), [b"/", path.as_bytes()].concat()];
     let mut found: Vec<(String, &Listed)> = Vec::new();
     for layer in &listing.layers {
-        let entries = layer.entries.as_deref().unwrap_or_default();
+        let entries = layer.listed();
         // As it is shown, else without the slash; of several entries with one path the last counts.
         let entry = wanted.iter().find_map(|path| entries.iter().rfind(|listed| listed.entry.path == *path));
         found.extend(entry.map(|entry| (layer.name.folder_name(), entry)));

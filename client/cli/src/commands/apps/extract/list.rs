@@ -23,7 +23,7 @@ pub(super) fn run(context: &Context, side: &Side, layers: &[usize]) -> Result<()
                 let name = context.terminal.paint(Look::Good, &layer.name.to_string());
                 let _ = writeln!(text, "{gap}{name}");
             }
-            lines(&mut text, layer.entries.as_deref().unwrap_or_default());
+            lines(&mut text, layer.listed());
         }
         context.terminal.result(&text);
     }
@@ -35,7 +35,7 @@ pub(super) fn run(context: &Context, side: &Side, layers: &[usize]) -> Result<()
 }
 
 fn to_json(layer: &Layer) -> serde_json::Value {
-    let entries = layer.entries.as_deref().unwrap_or_default();
+    let entries = layer.listed();
     let entries: Vec<_> = entries
         .iter()
         .map(|Listed { entry, content }| {
