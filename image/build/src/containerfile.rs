@@ -11,6 +11,14 @@ use variables::{substitute, unquoted};
 /// The longest Containerfile anyone reads, in bytes.
 pub(crate) const MAX_BYTES: u64 = 1 << 20;
 
+/// What a build looks for, in this order, where the configuration names no file.
+pub const CONTAINERFILE_NAMES: [&str; 2] = ["Containerfile", "Dockerfile"];
+
+/// The names under which a build looks for its Containerfile: the configured one, else the usual ones.
+pub fn containerfile_names(configured: Option<&str>) -> Vec<&str> {
+    configured.map_or_else(|| CONTAINERFILE_NAMES.to_vec(), |name| vec![name])
+}
+
 /// What a Containerfile says about images.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Containerfile {

@@ -33,7 +33,7 @@ mod trial;
 pub use build::{Pinned, build, pin};
 pub use caution_rootfs::{LimitError, Limits};
 pub use config::ConfigError;
-pub use containerfile::DigestFault;
+pub use containerfile::{CONTAINERFILE_NAMES, DigestFault, containerfile_names};
 pub use engine::{EngineError, EngineName, UnknownEngine};
 pub use error::BuildError;
 pub use inspect::InspectError;

@@ -188,8 +188,7 @@ pub(crate) struct Chosen {
 impl Chosen {
     fn find(request: &Request<'_>, spec: &AppSpec) -> Result<Self, BuildError> {
         let configured = spec.build.containerfile.as_deref();
-        let candidates = configured.map_or_else(|| vec!["Containerfile", "Dockerfile"], |name| vec![name]);
-        for name in candidates {
+        for name in containerfile::containerfile_names(configured) {
             let bytes = request.repo.read_file(request.commit, name, containerfile::MAX_BYTES)?;
             if let Some(bytes) = bytes {
                 let not_text = |_| BuildError::ContainerfileNotText(name.to_owned());

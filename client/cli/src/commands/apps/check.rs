@@ -10,7 +10,7 @@ use crate::terminal::Look;
 use caution_appspec::{AppSpec, ConfigFile};
 use caution_build::advice::{self, Advice};
 use caution_build::git::Repository;
-use caution_build::{CONTAINERFILE_EIF, EngineName};
+use caution_build::{CONTAINERFILE_EIF, EngineName, containerfile_names};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -73,9 +73,7 @@ fn find() -> Result<(PathBuf, bool), CliError> {
     if let Some(image) = build.oci_tarball {
         return Err(finished_image(&image));
     }
-    let names = build
-        .containerfile
-        .map_or_else(|| vec!["Containerfile".to_owned(), "Dockerfile".to_owned()], |name| vec![name]);
+    let names = containerfile_names(build.containerfile.as_deref());
     let pinned = root.join(CONTAINERFILE_EIF).is_file();
     let found = names.iter().map(|name| root.join(name)).find(|path| path.is_file());
     found.map(|path| (path, pinned)).ok_or_else(|| {

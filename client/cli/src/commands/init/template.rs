@@ -3,6 +3,7 @@
 use super::registry::Registry;
 use crate::error::CliError;
 use crate::files::read_limited;
+use caution_build::CONTAINERFILE_NAMES;
 use std::fs;
 use std::io::Write as _;
 use std::path::Path;
@@ -68,7 +69,7 @@ impl Template {
     /// longer be used beside one.
     pub(super) fn write(self, root: &Path, registry: &Registry) -> Result<Outcome, CliError> {
         let mut outcome = Outcome::default();
-        if let Some(name) = ["Containerfile", "Dockerfile"].into_iter().find(|name| exists(root, name)) {
+        if let Some(name) = CONTAINERFILE_NAMES.into_iter().find(|name| exists(root, name)) {
             outcome.kept.push(name);
         } else {
             let (text, images) = pinned(&self.named(root)?, |image| registry.latest(image));
