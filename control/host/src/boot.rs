@@ -171,10 +171,11 @@ impl Boot<'_> {
                     // From here on the enclave keeps its own limits and reports them.
                     state.deadline = None;
                     state.admitted = true;
-                    self.admit(tell);
+                    self.admit(tell)?;
                 }
                 if phase == Phase::Ready && !state.ready {
                     state.ready = true;
+                    self.published.ready()?;
                     let wall_ms = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
                     tell(HostEvent::Ready { uptime_ms, wall_ms });
                 }
@@ -189,12 +190,13 @@ impl Boot<'_> {
         Ok(())
     }
 
-    fn admit(&self, tell: &mut dyn FnMut(HostEvent)) {
-        self.published.admit();
+    fn admit(&self, tell: &mut dyn FnMut(HostEvent)) -> Result<(), HostError> {
+        self.published.admit()?;
         for &(enclave, host) in &self.record.ports {
             tell(HostEvent::Published { enclave, host });
         }
         tell(HostEvent::Published { enclave: ATTESTATION, host: self.record.attestation_port });
+        Ok(())
     }
 
     fn machine_ended(

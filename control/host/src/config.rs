@@ -54,6 +54,8 @@ pub struct RunConfig {
     pub checkout: Option<PathBuf>,
     /// Application ports to publish on 127.0.0.1.
     pub ports: Vec<PublishedPort>,
+    /// The port of the enclave that speaks HTTP, which the run's Unix socket `http` leads to.
+    pub http_port: Option<u16>,
     /// Where `/attestation` is published on 127.0.0.1; `None`: 49502, or a free one if that is taken.
     pub attestation_port: Option<u16>,
     /// Virtual CPUs, 1 to 64.

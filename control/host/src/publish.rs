@@ -1,51 +1,97 @@
-//! Published ports: TCP listeners on 127.0.0.1 whose connections go to the enclave.
+//! The ways in: TCP listeners on 127.0.0.1, and Unix sockets in the run's folder for a reverse proxy.
+//!
+//! ```text
+//! 127.0.0.1:<port>      ──▶ the app's port of that name      reset until the app was started
+//! 127.0.0.1:<port>      ──▶ attestd                          the same
+//! <run>/http            ──▶ the plan's `http_port`           refused until the app is ready
+//! <run>/attestation     ──▶ attestd                          refused until the app was started
+//! ```
+//! A TCP port is taken from the beginning, so that a clash is known before anything boots. A Unix
+//! socket nobody listens on yet refuses a connection before a byte of a request was sent, which is
+//! what lets a proxy say 503 and keep the request.
 
 use crate::config::{PublishedPort, RunConfig};
 use crate::error::HostError;
 use crate::vsock::{Connector, HostStream};
 use caution_abi::ports::{ATTESTATION, RESERVED};
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, listen, socket};
+use nix::sys::stat::{Mode, fchmod};
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
-use std::os::fd::AsFd as _;
-use std::os::unix::net::UnixStream;
+use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
+
+/// The socket of a run's folder that leads to the plan's `http_port`.
+pub(crate) const HTTP_SOCKET: &str = "http";
+/// The socket of a run's folder that leads to attestd.
+pub(crate) const ATTESTATION_SOCKET: &str = "attestation";
 
 /// Open listeners; nobody is let in before [`Listeners::serve`].
 #[derive(Debug)]
 pub(crate) struct Listeners {
     attestation: u16,
     ports: Vec<(u16, u16)>,
-    sockets: Vec<(u16, TcpListener)>,
+    doors: Vec<Door>,
+    http_socket: Option<PathBuf>,
+    attestation_socket: PathBuf,
+}
+
+/// A way in.
+#[derive(Debug)]
+struct Door {
+    /// The port inside.
+    enclave: u16,
+    listener: Listener,
+}
+
+#[derive(Debug)]
+enum Listener {
+    Tcp(TcpListener),
+    /// Bound; nobody listens before `opens`.
+    Unix {
+        socket: UnixListener,
+        opens: Opens,
+    },
+}
+
+/// When a Unix socket begins to listen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Opens {
+    Started,
+    Ready,
 }
 
 impl Listeners {
-    /// Opens every port, so that a clash is known before anything boots.
-    pub(crate) fn open(config: &RunConfig) -> Result<Self, HostError> {
+    /// Opens every port, so that a clash is known before anything boots, and makes the sockets in `run`.
+    pub(crate) fn open(config: &RunConfig, run: &Path) -> Result<Self, HostError> {
         check(&config.ports)?;
-        let mut sockets = Vec::new();
-        for port in &config.ports {
-            sockets.push((port.enclave, bind(port.enclave, port.host_port())?));
-        }
-        let attestation = match config.attestation_port {
-            Some(port) => bind(ATTESTATION, port)?,
-            // Another local enclave may have the usual port.
-            None => bind(ATTESTATION, ATTESTATION).or_else(|_| bind(ATTESTATION, 0))?,
-        };
-        let port_of = |socket: &TcpListener| {
-            let address = socket.local_addr();
-            address.map(|a| a.port()).map_err(|cause| HostError::System { doing: "Asking a socket", cause })
-        };
+        let mut doors = Vec::new();
         let mut ports = Vec::new();
-        for (enclave, socket) in &sockets {
-            ports.push((*enclave, port_of(socket)?));
+        for port in &config.ports {
+            let listener = bind_tcp(port.enclave, port.host_port())?;
+            ports.push((port.enclave, port_of(&listener)?));
+            doors.push(Door { enclave: port.enclave, listener: Listener::Tcp(listener) });
         }
-        let attestation_port = port_of(&attestation)?;
-        sockets.push((ATTESTATION, attestation));
-        Ok(Self { attestation: attestation_port, ports, sockets })
+        let listener = match config.attestation_port {
+            Some(port) => bind_tcp(ATTESTATION, port)?,
+            // Another local enclave may have the usual port.
+            None => bind_tcp(ATTESTATION, ATTESTATION).or_else(|_| bind_tcp(ATTESTATION, 0))?,
+        };
+        let attestation = port_of(&listener)?;
+        doors.push(Door { enclave: ATTESTATION, listener: Listener::Tcp(listener) });
+        let attestation_socket = run.join(ATTESTATION_SOCKET);
+        doors.push(Door::unix(ATTESTATION, &attestation_socket, Opens::Started)?);
+        let http_socket = config.http_port.map(|_| run.join(HTTP_SOCKET));
+        if let Some((path, port)) = http_socket.as_deref().zip(config.http_port) {
+            doors.push(Door::unix(port, path, Opens::Ready)?);
+        }
+        Ok(Self { attestation, ports, doors, http_socket, attestation_socket })
     }
 
     /// Application ports as (enclave, 127.0.0.1).
@@ -58,35 +104,55 @@ impl Listeners {
         self.attestation
     }
 
-    /// Takes connections: resets them until [`Published::admit`], then hands them to the enclave.
+    /// The Unix socket that leads to the plan's `http_port`, where there is one.
+    pub(crate) fn http_socket(&self) -> Option<&Path> {
+        self.http_socket.as_deref()
+    }
+
+    /// The Unix socket that leads to attestd.
+    pub(crate) fn attestation_socket(&self) -> &Path {
+        &self.attestation_socket
+    }
+
+    /// Takes connections: refuses them until [`Published::admit`], then hands them to the enclave.
     pub(crate) fn serve(self, connector: Connector) -> Result<Published, HostError> {
         let failed = |cause| HostError::System { doing: "Serving published ports", cause };
         let (quit, ended) = UnixStream::pair().map_err(failed)?;
-        for (_, socket) in &self.sockets {
-            socket.set_nonblocking(true).map_err(failed)?;
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(|e| failed(e.into()))?;
+        epoll.add(&ended, EpollEvent::new(EpollFlags::EPOLLIN, QUIT)).map_err(|e| failed(e.into()))?;
+        let shared = Arc::new(Shared { doors: self.doors, epoll, admitted: AtomicBool::new(false) });
+        for (door, at) in shared.doors.iter().zip(0_u64..) {
+            if let Listener::Tcp(socket) = &door.listener {
+                shared.watch(socket, at).map_err(failed)?;
+            }
         }
-        let admitted = Arc::new(AtomicBool::new(false));
-        let gate = Arc::clone(&admitted);
+        let serving = Arc::clone(&shared);
         let thread = std::thread::Builder::new()
             .name("publish".to_owned())
-            .spawn(move || accept(&self.sockets, &ended, &gate, &connector))
+            .spawn(move || serving.accept(&ended, &connector))
             .map_err(failed)?;
-        Ok(Published { admitted, quit: Some(quit), thread: Some(thread) })
+        Ok(Published { shared, quit: Some(quit), thread: Some(thread) })
     }
 }
 
 /// Running listeners; closed when dropped.
 #[derive(Debug)]
 pub(crate) struct Published {
-    admitted: Arc<AtomicBool>,
+    shared: Arc<Shared>,
     quit: Option<UnixStream>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Published {
-    /// From now on connections go to the enclave.
-    pub(crate) fn admit(&self) {
-        self.admitted.store(true, Ordering::Release);
+    /// The app was started: from now on connections go to the enclave.
+    pub(crate) fn admit(&self) -> Result<(), HostError> {
+        self.shared.admitted.store(true, Ordering::Release);
+        self.shared.open(Opens::Started)
+    }
+
+    /// The app is ready: the socket of its HTTP port listens.
+    pub(crate) fn ready(&self) -> Result<(), HostError> {
+        self.shared.open(Opens::Ready)
     }
 }
 
@@ -95,6 +161,98 @@ impl Drop for Published {
         drop(self.quit.take());
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
+        }
+    }
+}
+
+/// What the accepting thread and its owner share.
+#[derive(Debug)]
+struct Shared {
+    doors: Vec<Door>,
+    epoll: Epoll,
+    /// Whether TCP connections go to the enclave.
+    admitted: AtomicBool,
+}
+
+impl Shared {
+    /// Lets the Unix sockets of that moment listen.
+    fn open(&self, now: Opens) -> Result<(), HostError> {
+        for (door, at) in self.doors.iter().zip(0_u64..) {
+            let Listener::Unix { socket, opens } = &door.listener else { continue };
+            if *opens == now {
+                listen(socket, Backlog::MAXCONN)
+                    .map_err(io::Error::from)
+                    .and_then(|()| self.watch(socket, at))
+                    .map_err(|cause| HostError::System { doing: "Serving a Unix socket", cause })?;
+            }
+        }
+        Ok(())
+    }
+
+    fn watch(&self, socket: &impl AsFd, at: u64) -> io::Result<()> {
+        Ok(self.epoll.add(socket, EpollEvent::new(EpollFlags::EPOLLIN, at))?)
+    }
+
+    /// Accepts on all sockets until the other end of `_ended` is closed.
+    fn accept(&self, _ended: &UnixStream, connector: &Connector) {
+        let mut events = [EpollEvent::empty(); 64];
+        loop {
+            let count = match self.epoll.wait(&mut events, EpollTimeout::NONE) {
+                Ok(count) => count,
+                Err(nix::errno::Errno::EINTR) => continue,
+                Err(_) => return,
+            };
+            for event in &events[..count] {
+                if event.data() == QUIT {
+                    return;
+                }
+                let door = usize::try_from(event.data()).ok().and_then(|at| self.doors.get(at));
+                if let Some(door) = door {
+                    self.accept_some(door, connector);
+                }
+            }
+        }
+    }
+
+    /// Takes what waits at one door, but not more than [`IN_A_ROW`], so that no door starves another.
+    fn accept_some(&self, door: &Door, connector: &Connector) {
+        for _ in 0..IN_A_ROW {
+            match door.accept() {
+                Ok(stream) if self.admitted.load(Ordering::Acquire) => {
+                    connector.connect(u32::from(door.enclave), stream);
+                }
+                Ok(stream) => stream.abort(),
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return,
+                // The client has gone meanwhile.
+                Err(e)
+                    if matches!(e.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted) => {}
+                // Out of descriptors: the connection stays in the queue until some are free.
+                Err(_) => return crate::process::pause(Duration::from_millis(50)),
+            }
+        }
+    }
+}
+
+impl Door {
+    /// A Unix socket at `path` that this user alone may use, and that nobody listens on yet.
+    fn unix(enclave: u16, path: &Path, opens: Opens) -> Result<Self, HostError> {
+        let failed = |cause: nix::Error| HostError::File {
+            doing: "Making the socket",
+            path: path.to_owned(),
+            cause: cause.into(),
+        };
+        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+        let fd: OwnedFd = socket(AddressFamily::Unix, SockType::Stream, flags, None).map_err(failed)?;
+        // A socket file gets the mode of its socket when it is bound (Linux, `unix_bind_bsd`).
+        fchmod(&fd, Mode::S_IRUSR | Mode::S_IWUSR).map_err(failed)?;
+        bind(fd.as_raw_fd(), &UnixAddr::new(path).map_err(failed)?).map_err(failed)?;
+        Ok(Self { enclave, listener: Listener::Unix { socket: fd.into(), opens } })
+    }
+
+    fn accept(&self) -> io::Result<HostStream> {
+        match &self.listener {
+            Listener::Tcp(socket) => HostStream::tcp(socket.accept()?.0),
+            Listener::Unix { socket, .. } => HostStream::unix(socket.accept()?.0),
         }
     }
 }
@@ -112,48 +270,37 @@ fn check(ports: &[PublishedPort]) -> Result<(), HostError> {
     Ok(())
 }
 
-fn bind(enclave: u16, host: u16) -> Result<TcpListener, HostError> {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, host)).map_err(|cause| match cause.kind() {
-        io::ErrorKind::AddrInUse => HostError::PortTaken { enclave, host },
-        _ => HostError::PortDenied { enclave, host, cause },
-    })
+fn bind_tcp(enclave: u16, host: u16) -> Result<TcpListener, HostError> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, host))
+        .and_then(|listener| {
+            listener.set_nonblocking(true)?;
+            // A longer queue than std's 128: a burst of clients waits instead of being dropped.
+            listen(&listener, Backlog::MAXCONN)?;
+            Ok(listener)
+        })
+        .map_err(|cause| match cause.kind() {
+            io::ErrorKind::AddrInUse => HostError::PortTaken { enclave, host },
+            _ => HostError::PortDenied { enclave, host, cause },
+        })
 }
 
-/// Accepts on all sockets until the other end of `ended` is closed.
-fn accept(sockets: &[(u16, TcpListener)], ended: &UnixStream, admitted: &AtomicBool, connector: &Connector) {
-    loop {
-        let mut fds = vec![PollFd::new(ended.as_fd(), PollFlags::POLLIN)];
-        fds.extend(sockets.iter().map(|(_, s)| PollFd::new(s.as_fd(), PollFlags::POLLIN)));
-        match poll(&mut fds, PollTimeout::NONE) {
-            Ok(_) | Err(nix::errno::Errno::EINTR) => {}
-            Err(_) => return,
-        }
-        if fds[0].any() == Some(true) {
-            return;
-        }
-        let ready: Vec<bool> = fds[1..].iter().map(|fd| fd.any() == Some(true)).collect();
-        for ((port, socket), _) in sockets.iter().zip(ready).filter(|(_, ready)| *ready) {
-            match socket.accept() {
-                Ok((stream, _)) => {
-                    let Ok(stream) = HostStream::tcp(stream) else { continue };
-                    if admitted.load(Ordering::Acquire) {
-                        connector.connect(u32::from(*port), stream);
-                    } else {
-                        stream.abort();
-                    }
-                }
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
-                // Out of descriptors: the connection stays in the queue until some are free.
-                Err(_) => crate::process::pause(Duration::from_millis(50)),
-            }
-        }
-    }
+fn port_of(listener: &TcpListener) -> Result<u16, HostError> {
+    let address = listener.local_addr();
+    address.map(|a| a.port()).map_err(|cause| HostError::System { doing: "Asking a socket", cause })
 }
+
+/// The token of the end; doors have their numbers.
+const QUIT: u64 = u64::MAX;
+/// Connections taken from one door before the others are looked at.
+const IN_A_ROW: usize = 64;
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::path::PathBuf;
+    use crate::vsock::{Services, Vsock};
+    use std::io::Read as _;
+    use std::net::TcpStream;
+    use std::os::unix::fs::PermissionsExt as _;
 
     fn config(ports: Vec<PublishedPort>, attestation_port: Option<u16>) -> RunConfig {
         RunConfig {
@@ -162,6 +309,7 @@ mod tests {
             manifest: None,
             checkout: None,
             ports,
+            http_port: None,
             attestation_port,
             cpus: 1,
             memory_mib: 64,
@@ -169,15 +317,59 @@ mod tests {
         }
     }
 
+    /// Opens in a folder of its own, which is left to live as long as the test.
+    fn open(config: &RunConfig) -> Result<(Listeners, tempfile::TempDir), HostError> {
+        let run = tempfile::tempdir().unwrap();
+        Listeners::open(config, run.path()).map(|listeners| (listeners, run))
+    }
+
+    #[test]
+    fn unix_sockets_refuse_until_there_is_somebody_to_answer() {
+        let port = PublishedPort { enclave: 8080, host: Some(0) };
+        let config = RunConfig { http_port: Some(8080), ..config(vec![port], Some(0)) };
+        let (listeners, run) = open(&config).unwrap();
+        let tcp = listeners.ports()[0].1;
+        let [http, attestation] = [HTTP_SOCKET, ATTESTATION_SOCKET].map(|name| run.path().join(name));
+        assert_eq!(listeners.http_socket(), Some(http.as_path()));
+        assert_eq!(listeners.attestation_socket(), attestation);
+        for socket in [&http, &attestation] {
+            assert_eq!(std::fs::metadata(socket).unwrap().permissions().mode() & 0o777, 0o600);
+        }
+        let vsock = Vsock::start(&run.path().join("vsock"), Services::new()).unwrap();
+        let published = listeners.serve(vsock.connector()).unwrap();
+        let refused = |socket: &Path| match UnixStream::connect(socket) {
+            Ok(_) => false,
+            Err(e) => e.kind() == io::ErrorKind::ConnectionRefused,
+        };
+        assert!(refused(&http) && refused(&attestation));
+        let mut early = TcpStream::connect(("127.0.0.1", tcp)).unwrap();
+        assert_eq!(early.read(&mut [0]).unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+        published.admit().unwrap();
+        assert!(refused(&http) && !refused(&attestation));
+        published.ready().unwrap();
+        assert!(!refused(&http) && !refused(&attestation));
+        // Nothing answers at the other end of this device, and nothing refuses either.
+        let waiting = TcpStream::connect(("127.0.0.1", tcp)).unwrap();
+        waiting.set_nonblocking(true).unwrap();
+        assert_eq!((&waiting).read(&mut [0]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+    }
+
+    #[test]
+    fn without_an_http_port_there_is_no_socket_for_it() {
+        let (listeners, run) = open(&config(Vec::new(), Some(0))).unwrap();
+        assert_eq!(listeners.http_socket(), None);
+        assert!(!run.path().join(HTTP_SOCKET).exists());
+    }
+
     #[test]
     fn a_taken_port_is_named_with_the_way_out() {
         let taken = TcpListener::bind("127.0.0.1:0").unwrap();
         let host = taken.local_addr().unwrap().port();
         let ports = vec![PublishedPort { enclave: 8080, host: Some(host) }];
-        let error = Listeners::open(&config(ports, Some(0))).unwrap_err();
+        let error = open(&config(ports, Some(0))).unwrap_err();
         assert_eq!(error.to_string(), format!("Port {host} on 127.0.0.1 is taken."));
         assert_eq!(error.fix().unwrap(), "--publish OTHER:8080, or stop what listens there");
-        let error = Listeners::open(&config(Vec::new(), Some(host))).unwrap_err();
+        let error = open(&config(Vec::new(), Some(host))).unwrap_err();
         assert!(error.fix().unwrap().contains("--attestation-port"));
     }
 
@@ -190,14 +382,14 @@ mod tests {
             vec![port(0, 0)],
             vec![port(49502, 0)],
         ] {
-            assert!(matches!(Listeners::open(&config(bad, Some(0))), Err(HostError::PortConflict(_))));
+            assert!(matches!(open(&config(bad, Some(0))), Err(HostError::PortConflict(_))));
         }
     }
 
     #[test]
     fn the_usual_attestation_port_gives_way() {
-        let first = Listeners::open(&config(Vec::new(), None)).unwrap();
-        let second = Listeners::open(&config(Vec::new(), None)).unwrap();
+        let (first, _run) = open(&config(Vec::new(), None)).unwrap();
+        let (second, _run) = open(&config(Vec::new(), None)).unwrap();
         assert_ne!(first.attestation(), second.attestation());
     }
 }

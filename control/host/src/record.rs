@@ -41,6 +41,10 @@ pub struct Record {
     pub attestation_url: String,
     /// The port of `attestation_url`.
     pub(crate) attestation_port: u16,
+    /// The Unix socket that leads to the plan's `http_port`; it refuses connections until the app is ready.
+    pub http_socket: Option<PathBuf>,
+    /// The Unix socket that leads to attestd; it refuses connections until the app was started.
+    pub attestation_socket: PathBuf,
     /// The first published port as a URL, where there is one.
     pub app_url: Option<String>,
     /// The agent's process.
@@ -149,6 +153,8 @@ pub(crate) mod tests {
             ports: vec![(8080, 8080)],
             attestation_url: "http://127.0.0.1:49502/attestation".to_owned(),
             attestation_port: 49502,
+            http_socket: None,
+            attestation_socket: "/run/attestation".into(),
             app_url: None,
             pid: own.pid,
             pid_start: own.start,

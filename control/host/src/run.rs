@@ -19,6 +19,7 @@ use crate::vsock::Vsock;
 use crate::watcher::{Signals, Watcher};
 use caution_abi::control::Event;
 use caution_devnsm::{DevNsm, DevRoot};
+use std::path::Path;
 use std::process::ExitStatus;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -185,7 +186,7 @@ impl Run<'_> {
     ) -> Result<Ending, HostError> {
         let began = Instant::now();
         let (config, run) = (self.config, self.home.dir.path());
-        let listeners = Listeners::open(config)?;
+        let listeners = Listeners::open(config, run)?;
         admission::host_memory(config.memory_mib)?;
         let image = BootImage::read(&config.eif, self.home.dir.shelf(), self.dirs, config.memory_mib)?;
         tell(HostEvent::Measured(image.pcrs.measurements));
@@ -280,6 +281,8 @@ fn first_record(
         debug: config.debug,
         attestation_url: format!("http://127.0.0.1:{}/attestation", listeners.attestation()),
         attestation_port: listeners.attestation(),
+        http_socket: listeners.http_socket().map(Path::to_owned),
+        attestation_socket: listeners.attestation_socket().to_owned(),
         app_url: ports.first().map(|(_, host)| format!("http://127.0.0.1:{host}/")),
         ports,
         pid: own.pid,
@@ -316,6 +319,7 @@ mod tests {
             manifest: None,
             checkout: None,
             ports: Vec::new(),
+            http_port: None,
             attestation_port: None,
             cpus: 1,
             memory_mib: 64,

@@ -6,6 +6,8 @@
 //! <runtime>/<id>/record    what `list` shows, JSON
 //! <runtime>/<id>/agent     Unix socket: a connection is a request to stop
 //! <runtime>/<id>/vsock     Unix socket between QEMU and the vsock device
+//! <runtime>/<id>/http      Unix socket that leads to the plan's HTTP port, where it has one
+//! <runtime>/<id>/attestation  Unix socket that leads to attestd
 //! <runtime>/<id>/deployed  link to where its image is kept
 //! ```
 
@@ -13,12 +15,13 @@ use crate::config::Dirs;
 use crate::deployed::{self, Shelf};
 use crate::error::HostError;
 use crate::process;
+use crate::publish::ATTESTATION_SOCKET;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-/// `sun_path` has 108 bytes with the final NUL (unix(7)).
+/// [`ATTESTATION_SOCKET`] is the longest name of a socket here. `sun_path` has 108 bytes with the final NUL (unix(7)).
 const MAX_SOCKET_PATH: usize = 107;
 
 /// The folder of a live enclave; removed when dropped.
@@ -40,7 +43,7 @@ impl RunDir {
         loop {
             let id = fresh_id()?;
             let path = dirs.enclave(&id);
-            if path.join("record").as_os_str().len() > MAX_SOCKET_PATH {
+            if path.join(ATTESTATION_SOCKET).as_os_str().len() > MAX_SOCKET_PATH {
                 return Err(HostError::RuntimePath { path: dirs.runtime.clone() });
             }
             match DirBuilder::new().mode(0o700).create(&path) {

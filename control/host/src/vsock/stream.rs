@@ -10,7 +10,7 @@ use std::os::unix::net::UnixStream;
 pub(crate) enum HostStream {
     /// A client of a published port.
     Tcp(TcpStream),
-    /// A service of the host agent.
+    /// A service of the host agent, or a client of a Unix socket.
     Unix(UnixStream),
 }
 
@@ -23,11 +23,16 @@ impl HostStream {
         Ok(Self::Tcp(stream))
     }
 
+    /// Takes the connection of a client on this machine.
+    pub(crate) fn unix(stream: UnixStream) -> io::Result<Self> {
+        stream.set_nonblocking(true)?;
+        Ok(Self::Unix(stream))
+    }
+
     /// Both ends of a connection inside the agent: the device's, and the other, blocking one.
     pub(crate) fn pair() -> io::Result<(Self, UnixStream)> {
         let (ours, theirs) = UnixStream::pair()?;
-        ours.set_nonblocking(true)?;
-        Ok((Self::Unix(ours), theirs))
+        Ok((Self::unix(ours)?, theirs))
     }
 
     /// Ends the direction towards the host's program.

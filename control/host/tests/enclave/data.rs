@@ -4,6 +4,7 @@ use crate::Running;
 use crate::support::{Place, config, image, release};
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
+use std::os::unix::net::UnixStream;
 
 /// Bytes without a pattern that blocks could hide in.
 fn noise(length: usize) -> Vec<u8> {
@@ -30,6 +31,7 @@ fn published_ports_are_byte_exact() {
     both_ways_at_once(&running);
     a_slow_reader_gets_everything(&running);
     many_connections(&running);
+    the_socket_for_a_proxy_leads_to_the_http_port(&place);
     running.stop().unwrap();
     place.assert_clean();
 }
@@ -90,6 +92,22 @@ fn many_connections(running: &Running) {
         stream.shutdown(Shutdown::Write).unwrap();
         assert_eq!(read_all(stream), [&[byte], b"END".as_slice()].concat());
     }
+}
+
+fn the_socket_for_a_proxy_leads_to_the_http_port(place: &Place) {
+    let record = caution_host::find(&place.dirs, "test").unwrap();
+    let mut stream = UnixStream::connect(record.http_socket.unwrap()).unwrap();
+    stream.write_all(b"byte for byte").unwrap();
+    stream.shutdown(Shutdown::Write).unwrap();
+    let mut received = Vec::new();
+    stream.read_to_end(&mut received).unwrap();
+    assert_eq!(received, b"byte for byteEND");
+
+    let mut stream = UnixStream::connect(record.attestation_socket).unwrap();
+    stream.write_all(b"GET /.well-known/caution/health HTTP/1.1\r\nHost: h\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("ready"), "{answer}");
 }
 
 #[test]

@@ -81,6 +81,7 @@ pub(crate) fn config(eif: &Path) -> RunConfig {
         manifest: None,
         checkout: None,
         ports: ports.to_vec(),
+        http_port: Some(8001),
         attestation_port: Some(0),
         cpus: 1,
         memory_mib: 256,

@@ -88,6 +88,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<u8, CliError> {
         manifest: image.manifest,
         checkout,
         ports: ports(&plan, &args.publish)?,
+        http_port: plan.http_port.map(caution_abi::ports::AppPort::get),
         attestation_port: args.attestation_port,
         cpus: args.cpus.unwrap_or(image.cpus),
         memory_mib: args.memory.unwrap_or(image.memory_mib),
