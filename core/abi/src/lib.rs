@@ -10,11 +10,13 @@
 //! | [`control`] | enclave → host | one JSON object a line |
 //! | [`nsm`] | enclave → NSM device or emulator | CBOR |
 //! | [`evidence`] | verifier ↔ enclave | JSON over HTTP, and the CBOR inside `user_data` |
+//! | [`health`] | enclave → whoever asks | JSON over HTTP |
 
 pub mod boot_plan;
 pub mod cmdline;
 pub mod control;
 pub mod evidence;
+pub mod health;
 pub mod manifest;
 pub mod nsm;
 pub mod ports;

@@ -4,10 +4,11 @@
 //! own map and `public_key` is absent.
 
 use crate::control::Control;
+use crate::health;
 use crate::http::{self, Request, Response};
 use crate::manifest::Manifest;
-use caution_abi::control::Phase;
 use caution_abi::evidence;
+use caution_abi::health::PATH as HEALTH;
 use caution_enclave_sys::nsm::Nsm;
 use data_encoding::BASE64;
 use std::io::{self, Read, Write as _};
@@ -41,14 +42,19 @@ impl Attestd {
         let _ = stream.finish(&response);
     }
 
+    /// The response; to HEAD, whatever is asked for, without its body.
     fn answer(&self, request: &Request) -> Response {
+        Response { head_only: request.method == "HEAD", ..self.route(request) }
+    }
+
+    fn route(&self, request: &Request) -> Response {
         let Some((_, methods)) = ROUTES.iter().find(|(path, _)| *path == request.path) else {
             return error(404, &"There is nothing here; evidence is at POST /attestation.");
         };
         match (request.method.as_str(), request.path.as_str()) {
             ("OPTIONS", _) => Response { allow: Some(methods), ..Response::json(204, Vec::new()) },
             ("POST", evidence::PATH) => self.attest(&request.body),
-            ("GET", HEALTH) => self.health(),
+            ("GET" | "HEAD", HEALTH) => self.health(),
             _ => Response {
                 allow: Some(methods),
                 ..error(405, &format!("This path answers {methods}, not `{}`.", request.method))
@@ -71,17 +77,9 @@ impl Attestd {
     }
 
     fn health(&self) -> Response {
-        match self.control.phase() {
-            Phase::Ready => Response { content_type: "text/plain", ..Response::json(200, b"ready".to_vec()) },
-            phase => json(503, &Health { phase }),
-        }
+        let health = health::of(self.control.status());
+        json(if health.ready { 200 } else { 503 }, &health)
     }
-}
-
-/// Body of a 503 health answer.
-#[derive(serde::Serialize)]
-struct Health {
-    phase: Phase,
 }
 
 fn error(status: u16, what: &impl ToString) -> Response {
@@ -93,7 +91,8 @@ fn errors(status: u16, errors: Vec<String>) -> Response {
 }
 
 fn json(status: u16, body: &impl serde::Serialize) -> Response {
-    let body = serde_json::to_vec(body).expect("plain structs of strings always have a JSON form");
+    let body =
+        serde_json::to_vec(body).expect("plain structs of strings and numbers always have a JSON form");
     Response::json(status, body)
 }
 
@@ -145,10 +144,8 @@ impl io::Write for Timed {
     }
 }
 
-/// Readiness of the app, seen from inside.
-const HEALTH: &str = "/.well-known/caution/health";
 /// Paths and their methods.
-const ROUTES: [(&str, &str); 2] = [(evidence::PATH, "POST, OPTIONS"), (HEALTH, "GET, OPTIONS")];
+const ROUTES: [(&str, &str); 2] = [(evidence::PATH, "POST, OPTIONS"), (HEALTH, "GET, HEAD, OPTIONS")];
 
 /// Connections at a time.
 pub(crate) const MAX_CONNECTIONS: usize = 64;

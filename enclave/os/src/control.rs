@@ -11,6 +11,17 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+/// What there is to say about the enclave at any moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Status {
+    /// The current phase.
+    pub(crate) phase: Phase,
+    /// How often the app was started again since the kernel started.
+    pub(crate) restarts: u32,
+    /// How its last run ended.
+    pub(crate) last_exit: Option<Exit>,
+}
+
 /// The state that readers see, and the readers.
 #[derive(Debug)]
 pub(crate) struct Control {
@@ -26,6 +37,8 @@ struct State {
     hello: Option<Line>,
     phase: Phase,
     phase_line: Line,
+    restarts: u32,
+    last_exit: Option<Exit>,
     /// The last line, once there is one.
     stopping: Option<Line>,
     /// Oldest first, at most [`MAX_READERS`].
@@ -43,6 +56,8 @@ impl Control {
             hello: None,
             phase: Phase::Booting,
             phase_line: phase_line(Phase::Booting),
+            restarts: 0,
+            last_exit: None,
             stopping: None,
             queues: Vec::new(),
             open: 0,
@@ -57,15 +72,19 @@ impl Control {
         self.changed.notify_all();
     }
 
-    /// The current phase.
-    pub(crate) fn phase(&self) -> Phase {
-        self.lock().phase
+    /// What was told so far, in short.
+    pub(crate) fn status(&self) -> Status {
+        let state = self.lock();
+        Status { phase: state.phase, restarts: state.restarts, last_exit: state.last_exit.clone() }
     }
 
     /// Enters the phase after `input` and tells it. False when the table has no such line.
     pub(crate) fn advance(&self, input: Input) -> bool {
         let mut state = self.lock();
         let Some(next) = phase::next(state.phase, input) else { return false };
+        if (state.phase, next) == (Phase::BackingOff, Phase::Starting) {
+            state.restarts = state.restarts.saturating_add(1);
+        }
         state.phase = next;
         state.phase_line = phase_line(next);
         let line = Arc::clone(&state.phase_line);
@@ -75,7 +94,11 @@ impl Control {
 
     /// Tells an event to every reader.
     pub(crate) fn publish(&self, event: &Event) {
-        self.lock().send(&encode(event));
+        let mut state = self.lock();
+        if let Event::AppExit { exit, .. } = event {
+            state.last_exit = Some(exit.clone());
+        }
+        state.send(&encode(event));
     }
 
     /// Tells why the enclave ends and waits until a reader has heard it and all have closed, for at
@@ -250,6 +273,18 @@ mod tests {
         let mut late = read(&control);
         assert!(matches!(next_event(&mut late), Some(Event::Hello { .. })));
         assert_eq!(next_phase(&mut late), Phase::Starting);
+    }
+
+    #[test]
+    fn the_status_is_what_was_told() {
+        let control = control();
+        for input in [Input::Started, Input::Held, Input::Retry, Input::Started, Input::Retry] {
+            assert!(control.advance(input));
+        }
+        let exit = Exit::Status { code: 3 };
+        control.publish(&Event::AppExit { exit: exit.clone(), restarts: 0 });
+        let expected = Status { phase: Phase::BackingOff, restarts: 1, last_exit: Some(exit) };
+        assert_eq!(control.status(), expected);
     }
 
     #[test]

@@ -22,6 +22,8 @@ pub(crate) struct Response {
     pub(crate) content_type: &'static str,
     /// Methods for an `Allow` field.
     pub(crate) allow: Option<&'static str>,
+    /// Whether only the head is sent, as HEAD wants it.
+    pub(crate) head_only: bool,
     /// The body.
     pub(crate) body: Vec<u8>,
 }
@@ -173,7 +175,7 @@ fn body_length(fields: &[httparse::Header<'_>]) -> Result<u64, HttpError> {
 impl Response {
     /// A JSON response.
     pub(crate) fn json(status: u16, body: Vec<u8>) -> Self {
-        Self { status, content_type: "application/json", allow: None, body }
+        Self { status, content_type: "application/json", allow: None, head_only: false, body }
     }
 
     /// The bytes on the wire. Any web page may read them (CORS), as on the existing platform: the
@@ -188,16 +190,19 @@ impl Response {
             ),
         };
         let allow = self.allow.map(|methods| format!("Allow: {methods}\r\n")).unwrap_or_default();
+        let retry = if self.status == 503 { RETRY } else { "" };
         let head = format!(
             "HTTP/1.1 {} {}\r\n{content}Connection: close\r\nCache-Control: no-store\r\n\
-             Access-Control-Allow-Origin: *\r\nAccess-Control-Allow-Methods: GET, POST, OPTIONS\r\n\
+             Access-Control-Allow-Origin: *\r\nAccess-Control-Allow-Methods: GET, HEAD, POST, OPTIONS\r\n\
              Access-Control-Allow-Headers: content-type\r\nAccess-Control-Max-Age: 86400\r\n\
-             {allow}\r\n",
+             {allow}{retry}\r\n",
             self.status,
             reason(self.status),
         );
         let mut bytes = head.into_bytes();
-        bytes.extend_from_slice(&self.body);
+        if !self.head_only {
+            bytes.extend_from_slice(&self.body);
+        }
         bytes
     }
 }
@@ -219,6 +224,8 @@ fn reason(status: u16) -> &'static str {
     }
 }
 
+/// What is not there yet can be asked for again a second later (RFC 9110 §10.2.3).
+const RETRY: &str = "Retry-After: 1\r\n";
 /// The longest request line and fields, in bytes.
 const MAX_HEAD: usize = 8 * 1024;
 /// The most fields.
@@ -315,6 +322,9 @@ mod tests {
         assert!(text.contains("\r\nConnection: close\r\n"));
         assert!(text.contains("\r\nAccess-Control-Allow-Origin: *\r\n"));
         assert!(text.ends_with("\r\n\r\n{}"));
+        let head = Response { head_only: true, ..Response::json(503, b"{}".to_vec()) };
+        let text = String::from_utf8(head.to_bytes()).unwrap();
+        assert!(text.contains("\r\nContent-Length: 2\r\n") && text.ends_with("Retry-After: 1\r\n\r\n"));
         let empty = String::from_utf8(Response::json(204, Vec::new()).to_bytes()).unwrap();
         assert!(empty.starts_with("HTTP/1.1 204 No Content\r\nConnection: close\r\n"));
     }

@@ -10,6 +10,7 @@ mod cmdline;
 mod control;
 mod env_file;
 mod forward;
+mod health;
 mod heartbeat;
 mod http;
 mod logs;

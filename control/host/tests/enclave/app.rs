@@ -7,12 +7,17 @@
 //! | 8003 | sends 32 MiB of a pattern and closes |
 //! | 8004 | says `hello`, ends its direction, then reads to the end of file |
 //! | 8005 | exits with the status it is sent as a decimal line |
+//! | 8006 | with the argument `late`: says `on` to its first client, and then the others listen |
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 
 fn main() {
     println!("the app says this on its standard output");
+    if std::env::args().any(|argument| argument == "late") {
+        let listener = TcpListener::bind(("127.0.0.1", 8006)).unwrap();
+        listener.accept().unwrap().0.write_all(b"on").unwrap();
+    }
     let services: [(u16, fn(TcpStream) -> std::io::Result<()>); 5] =
         // The port of readiness comes last: all others listen by then.
         [(8005, exit), (8004, hello), (8003, source), (8002, count), (8001, echo)];

@@ -3,6 +3,7 @@
 
 mod data;
 mod endings;
+mod inside;
 mod support;
 
 use caution_abi::control::{Event, Phase};

@@ -16,7 +16,7 @@ use std::sync::OnceLock;
 use tempfile::TempDir;
 
 /// Ports of the application.
-pub(crate) const PORTS: [u16; 5] = [8001, 8002, 8003, 8004, 8005];
+pub(crate) const PORTS: [u16; 6] = [8001, 8002, 8003, 8004, 8005, 8006];
 
 /// Folders of one test.
 pub(crate) struct Place {
@@ -140,7 +140,13 @@ fn images() -> &'static Path {
 /// The image of the test application on `release`.
 pub(crate) fn image(release: &Release) -> &'static Path {
     static IMAGE: OnceLock<PathBuf> = OnceLock::new();
-    IMAGE.get_or_init(|| {
+    IMAGE.get_or_init(|| image_of("app.eif", release, &plan()))
+}
+
+/// An image of the test application with another boot plan.
+pub(crate) fn image_of(name: &str, release: &Release, plan: &BootPlan) -> PathBuf {
+    static APP: OnceLock<Vec<u8>> = OnceLock::new();
+    let app = APP.get_or_init(|| {
         let app = images().join("app");
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/enclave/app.rs");
         let mut rustc = Command::new("rustc");
@@ -149,8 +155,9 @@ pub(crate) fn image(release: &Release) -> &'static Path {
             .arg(&app)
             .arg(source);
         assert!(rustc.status().unwrap().success());
-        write_image("app.eif", release, &ramdisk(&std::fs::read(app).unwrap()))
-    })
+        std::fs::read(app).unwrap()
+    });
+    write_image(name, release, &ramdisk(plan, app))
 }
 
 /// An image of `release` with these bytes as ramdisk 1.
@@ -179,9 +186,10 @@ pub(crate) fn write_parts(path: &Path, kernel: &[u8], cmdline: &str, ramdisks: &
     writer.finish().unwrap();
 }
 
-fn ramdisk(app: &[u8]) -> Vec<u8> {
+/// The boot plan of [`image`].
+pub(crate) fn plan() -> BootPlan {
     let ports: Vec<AppPort> = PORTS.iter().map(|port| AppPort::try_from(*port).unwrap()).collect();
-    let plan = BootPlan {
+    BootPlan {
         version: BootPlan::VERSION,
         app: App {
             argv: vec!["/app".to_owned()],
@@ -195,7 +203,10 @@ fn ramdisk(app: &[u8]) -> Vec<u8> {
         readiness: Readiness::Tcp { port: ports[0], timeout_s: 60 },
         ports,
         restart: Restart { policy: RestartPolicy::Never, max_restarts: 0, backoff_ms: 1, backoff_max_ms: 1 },
-    };
+    }
+}
+
+fn ramdisk(plan: &BootPlan, app: &[u8]) -> Vec<u8> {
     archive(&[
         (PATH, 0o644, Some(&plan.to_bytes())),
         (ROOTFS_DIR, 0o755, None),

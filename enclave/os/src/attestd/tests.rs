@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::phase::Input;
+use caution_abi::control::Phase;
+use caution_abi::health::Health;
 use caution_abi::nsm;
 use caution_enclave_sys::nsm::NsmError;
 use caution_measure::{Nonce, Sha256Digest};
@@ -88,8 +90,8 @@ fn other_paths_and_methods_are_refused() {
     assert_eq!(attestd.answer(&request("GET", "/", b"")).status, 404);
     for (method, path, allow) in [
         ("GET", "/attestation", "POST, OPTIONS"),
-        ("POST", HEALTH, "GET, OPTIONS"),
-        ("PUT", HEALTH, "GET, OPTIONS"),
+        ("POST", HEALTH, "GET, HEAD, OPTIONS"),
+        ("PUT", HEALTH, "GET, HEAD, OPTIONS"),
     ] {
         let response = attestd.answer(&request(method, path, b""));
         assert_eq!((response.status, response.allow), (405, Some(allow)));
@@ -102,16 +104,19 @@ fn other_paths_and_methods_are_refused() {
 #[test]
 fn health_follows_the_phase() {
     let attestd = attestd(Echo, false);
-    let health = || attestd.answer(&request("GET", HEALTH, b""));
-    let phases: [(Option<Input>, u16, &[u8]); 4] = [
-        (None, 503, br#"{"phase":"booting"}"#),
-        (Some(Input::Started), 503, br#"{"phase":"starting"}"#),
-        (Some(Input::Held), 200, b"ready"),
-        (Some(Input::Retry), 503, br#"{"phase":"backing_off"}"#),
-    ];
-    for (input, status, body) in phases {
+    for (input, status, phase) in [
+        (None, 503, Phase::Booting),
+        (Some(Input::Started), 503, Phase::Starting),
+        (Some(Input::Held), 200, Phase::Ready),
+        (Some(Input::Retry), 503, Phase::BackingOff),
+    ] {
         assert!(input.is_none_or(|input| attestd.control.advance(input)));
-        assert_eq!((health().status, health().body.as_slice()), (status, body));
+        let answer = attestd.answer(&request("GET", HEALTH, b""));
+        assert_eq!((answer.status, answer.content_type), (status, "application/json"));
+        let health: Health = serde_json::from_slice(&answer.body).unwrap();
+        assert_eq!((health.phase, health.ready), (phase, status == 200));
+        let head = attestd.answer(&request("HEAD", HEALTH, b""));
+        assert_eq!((head.status, head.head_only), (status, true));
     }
 }
 
