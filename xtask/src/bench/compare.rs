@@ -22,11 +22,11 @@ pub(crate) fn measure(caution: &Caution, large: &Large) -> Result<Vec<Measuremen
         cp -a left/. right
         date >>right/rootfs/etc/debian_version
         date >>right/rootfs/usr/bin/env
-        gzip -c right/rootfs/etc/passwd >right/rootfs/etc/passwd-.gz
-        gzip -c --fast left/rootfs/etc/passwd >left/rootfs/etc/passwd-.gz
+        gzip -nc right/rootfs/etc/passwd >right/rootfs/etc/passwd-.gz
+        gzip -nc --fast left/rootfs/etc/passwd >left/rootfs/etc/passwd-.gz
         chmod g+w right/rootfs/etc/fstab
         for side in left right; do
-            (cd $side; find . -mindepth 1 | sort | cpio --quiet -o -H newc | gzip) >$side.cpio.gz
+            (cd $side; find . -mindepth 1 | sort | cpio --quiet -o -H newc | gzip -n) >$side.cpio.gz
         done";
     run(folder, "sh", &["-c", script, "sh", &large.ramdisk.to_string_lossy()])?;
     let images = ["left", "right"].map(|side| large.image(side, &folder.join(format!("{side}.cpio.gz"))));
