@@ -97,7 +97,7 @@ fn statements() -> Result<(), Box<dyn std::error::Error>> {
     let restart =
         json!({"policy": "on_failure", "max_restarts": 5, "backoff_ms": 1000, "backoff_max_ms": 30000});
     let plan = json!({
-        "version": 1, "app": app, "ports": [8080], "http_port": 8080, "readiness": ready, "restart": restart,
+        "version": 1, "app": app, "ports": [8080], "http_port": 8080, "readiness": ready, "restart": restart, "logs": true,
     });
     let plan: BootPlan = serde_json::from_value(plan)?;
     let pcr = Pcr::new([7; 48]);
@@ -112,6 +112,7 @@ fn statements() -> Result<(), Box<dyn std::error::Error>> {
         run_command: plan.app.argv.clone(),
         ports: vec![8080],
         http_port: Some(8080),
+        logs: true,
         boot_plan_sha256: plan.digest(),
         enclaveos: EnclaveOsRef { version: "0.1.0".into(), pcr1: pcr },
         metadata: Some("text".into()),

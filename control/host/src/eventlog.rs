@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// A log of this size becomes the older half and a new one begins.
-const ROTATE_AT: u64 = 1024 * 1024;
+const ROTATE_AT: u64 = 8 * 1024 * 1024;
 /// The longest line read back, in bytes: an event of the longest control line, escaped.
 const MAX_LINE: u64 = 256 * 1024;
 
@@ -237,7 +237,7 @@ mod tests {
         let mut second = EventLog::create(&dirs, "hello").unwrap();
         second.write(&HostEvent::Booting);
         // Past the size at which its own log would begin anew.
-        let line = "x".repeat(16 * 1024);
+        let line = "x".repeat(128 * 1024);
         for _ in 0..70 {
             first.write(&HostEvent::Console(line.clone()));
         }
@@ -251,7 +251,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let dirs = dirs(root.path());
         let mut log = EventLog::create(&dirs, "hello").unwrap();
-        let line = "x".repeat(16 * 1024);
+        let line = "x".repeat(128 * 1024);
         for _ in 0..300 {
             log.write(&HostEvent::Console(line.clone()));
         }

@@ -31,6 +31,8 @@ pub struct BootPlan {
     pub readiness: Readiness,
     /// What happens when the app ends.
     pub restart: Restart,
+    /// Whether the host reads what the app writes to its standard output and error.
+    pub logs: bool,
 }
 
 /// The app's process.

@@ -35,12 +35,19 @@ pub enum Event {
         /// Restarts so far in a row.
         restarts: u32,
     },
-    /// A line the app wrote; only in debug mode.
+    /// A line the app wrote; only where the boot plan says `logs`, or in debug mode.
     Log {
         /// Where it was written.
         stream: LogStream,
+        /// When, in milliseconds since the Unix epoch, by the enclave's clock.
+        unix_ms: u64,
         /// The text, lossily UTF-8, without its newline.
         line: String,
+    },
+    /// Lines of the app were dropped here, because the host did not take them fast enough.
+    LogDropped {
+        /// How many.
+        lines: u64,
     },
     /// The last line: the enclave powers off.
     Stopping {

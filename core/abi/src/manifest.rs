@@ -29,6 +29,9 @@ pub struct Manifest {
     /// Which of them speaks HTTP.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub http_port: Option<u16>,
+    /// Whether what the app writes leaves the enclave; absent where it does not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub logs: bool,
     /// SHA-256 of the boot plan's canonical bytes.
     pub boot_plan_sha256: Sha256Digest,
     /// The EnclaveOS release below the application.

@@ -18,6 +18,8 @@ pub struct AppSpec {
     pub network: Network,
     /// Debug mode.
     pub debug: Debug,
+    /// Whether the host reads what the app writes to its standard output and error.
+    pub logs: bool,
     /// Free text for the manifest.
     pub metadata: Option<String>,
     /// Whether secrets are to come from Locksmith.

@@ -34,6 +34,11 @@ enclave "default" {
     # }
   }
 
+  # Lets what the app writes leave the enclave: whoever runs the host reads it.
+  # logs {
+  #   enabled = true
+  # }
+
   # Opens the console and zeroes the attested PCRs: such an enclave never verifies.
   # debug {
   #   enabled = true

@@ -69,6 +69,9 @@ fn enclave(out: &mut Writer, spec: &AppSpec) {
     if spec.network != Network::default() {
         out.block("network", |out| network(out, &spec.network));
     }
+    if spec.logs {
+        out.block("logs", |out| out.attributes(vec![Some(("enabled", "true".to_owned()))]));
+    }
     if spec.debug != crate::Debug::default() {
         out.block("debug", |out| {
             out.attributes(vec![

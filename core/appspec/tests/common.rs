@@ -28,6 +28,7 @@ pub(crate) fn as_table(spec: &AppSpec) -> Table {
     }
     network(&mut out, &spec.network);
     put(&mut out, "debug", flag(spec.debug.enabled));
+    put(&mut out, "logs", flag(spec.logs));
     put(&mut out, "ssh_keys", list(&spec.debug.ssh_keys));
     put(&mut out, "metadata", text(spec.metadata.as_ref()));
     put(&mut out, "locksmith", flag(spec.locksmith));

@@ -61,18 +61,21 @@ fn spec() -> impl Strategy<Value = AppSpec> {
         env,
         (1u32..=64, 64u32..=1_048_576),
         network(),
-        any::<bool>(),
+        any::<(bool, bool)>(),
         of("[ -~\\n\\t]{0,20}"),
     )
-        .prop_map(|(build, command, env, (cpus, memory_mib), network, debug, metadata)| AppSpec {
-            build,
-            command,
-            env: env.into_iter().map(|(name, text)| (name, EnvValue::Literal(text))).collect(),
-            resources: Resources { cpus, memory_mib },
-            network,
-            debug: Debug { enabled: debug, ssh_keys: Vec::new() },
-            metadata,
-            ..AppSpec::default()
+        .prop_map(|(build, command, env, (cpus, memory_mib), network, (debug, logs), metadata)| {
+            AppSpec {
+                build,
+                command,
+                env: env.into_iter().map(|(name, text)| (name, EnvValue::Literal(text))).collect(),
+                resources: Resources { cpus, memory_mib },
+                network,
+                debug: Debug { enabled: debug, ssh_keys: Vec::new() },
+                logs,
+                metadata,
+                ..AppSpec::default()
+            }
         })
 }
 

@@ -130,6 +130,7 @@ pub fn boot_plan(spec: &AppSpec, image: &ImageProcess) -> Result<BootPlan, PlanE
             backoff_ms: BACKOFF_MS,
             backoff_max_ms: BACKOFF_MAX_MS,
         },
+        logs: spec.logs,
     };
     plan.check()?;
     let bytes = plan.to_bytes().len();

@@ -39,7 +39,7 @@ pub struct Disagreement {
 /// | `app_source.commit` | exactly; an absent `app_source` disagrees |
 /// | `app_source.urls` | as a set: order is taste, another URL points readers at other code, a missing one hides some |
 /// | `enclave_source` | as a set, for the same reasons |
-/// | `run_command`, `ports`, `http_port`, `metadata` | exactly |
+/// | `run_command`, `ports`, `http_port`, `logs`, `metadata` | exactly |
 /// | `boot_plan_sha256` | exactly, once the plan is known |
 /// | `enclaveos.pcr1` | exactly |
 /// | `app_source.branch`, `enclaveos.version` | not: names for people, bound to nothing |
@@ -70,6 +70,7 @@ pub fn disagreements(expected: &Expected<'_>, remote: &Manifest) -> Vec<Disagree
     found.compare("http_port", &http_port, &remote.http_port, |port| {
         or_none(port.map(|port| port.to_string()).unwrap_or_default())
     });
+    found.compare("logs", &spec.logs, &remote.logs, |logs| logs_in_words(*logs).to_owned());
     if let Some(plan) = expected.plan {
         found.compare("boot_plan_sha256", &plan.digest(), &remote.boot_plan_sha256, ToString::to_string);
     }
@@ -78,6 +79,11 @@ pub fn disagreements(expected: &Expected<'_>, remote: &Manifest) -> Vec<Disagree
         text.clone().unwrap_or_else(|| or_none(String::new()))
     });
     found.list
+}
+
+/// What becomes of the app's output, where a plan, a configuration or a manifest says `logs`.
+pub fn logs_in_words(logs: bool) -> &'static str {
+    if logs { "leave the enclave, the host reads them" } else { "none leave the enclave" }
 }
 
 #[derive(Default)]

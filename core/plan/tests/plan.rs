@@ -178,6 +178,17 @@ fn what_a_plan_cannot_say_is_refused_not_dropped() {
     assert_eq!(refused(&parse(ConfigFile::Hcl, egress).unwrap().spec), "egress");
 }
 
+#[test]
+fn logs_leave_only_where_the_config_says_so() {
+    for (text, logs) in [("", false), ("logs: false\n", false), ("logs: true\n", true)] {
+        let spec = spec(text);
+        let plan = boot_plan(&spec, &image()).unwrap();
+        let manifest = manifest(&spec, None, &plan, &enclaveos());
+        assert_eq!((plan.logs, manifest.logs), (logs, logs));
+        assert_eq!(Manifest::from_bytes(&manifest.to_bytes()).unwrap(), manifest);
+    }
+}
+
 const APP: &str = "run: /app/server --flag\nports: 8080, 9000\nhttp_port: 8080\nmetadata: for people\n\
     app_sources: https://git.example.com/a.git, https://git.example.com/${COMMIT}.tar.gz\n\
     enclave_sources: https://git.example.com/e.git\n";
@@ -203,6 +214,7 @@ fn the_manifest_says_what_the_plan_and_the_spec_say() {
             run_command: texts(&["/app/server", "--flag"]),
             ports: vec![8080, 9000],
             http_port: Some(8080),
+            logs: false,
             boot_plan_sha256: plan.digest(),
             enclaveos: enclaveos(),
             metadata: Some("for people".to_owned()),
@@ -263,7 +275,7 @@ fn an_honest_manifest_agrees_and_taste_is_no_claim() {
 #[test]
 fn every_claim_is_compared() {
     type Lie = (&'static str, fn(&mut Manifest));
-    let lies: [Lie; 11] = [
+    let lies: [Lie; 12] = [
         ("app_source.commit", |m| m.app_source.as_mut().unwrap().commit = "0".repeat(40)),
         ("app_source.urls", |m| {
             m.app_source.as_mut().unwrap().urls.push("https://evil.example/a".to_owned());
@@ -274,6 +286,7 @@ fn every_claim_is_compared() {
         ("ports", |m| m.ports.push(9001)),
         ("http_port", |m| m.http_port = Some(9000)),
         ("http_port", |m| m.http_port = None),
+        ("logs", |m| m.logs = true),
         ("enclaveos.pcr1", |m| m.enclaveos.pcr1 = Pcr::new([8; 48])),
         ("metadata", |m| m.metadata = None),
         ("metadata", |m| m.metadata = Some("for machines".to_owned())),

@@ -101,8 +101,9 @@ pub(crate) fn boot(control: &Arc<Control>) -> Result<Supervisor, BootError> {
     let app = App::new(&plan, ROOT_C)?;
     start_attestd(nsm, manifest, control)?;
     start_forwarders(&plan, control)?;
-    let BootPlan { readiness, restart, .. } = plan;
-    Ok(Supervisor { children, app, readiness, restart, debug, control: Arc::clone(control) })
+    let BootPlan { readiness, restart, logs, .. } = plan;
+    let logs = logs || debug;
+    Ok(Supervisor { children, app, readiness, restart, logs, control: Arc::clone(control) })
 }
 
 fn start_control(control: &Arc<Control>) -> Result<(), BootError> {

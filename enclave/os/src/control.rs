@@ -1,13 +1,15 @@
 //! The control port: what the enclave tells its host, as lines of JSON.
 //!
-//! Publishing never waits: each reader has a bounded queue, and one that falls behind is dropped.
+//! Publishing never waits: each reader has a bounded queue, and one that leaves too many events in it
+//! is dropped. Log lines without room are dropped themselves.
 
 use crate::phase::{self, Input};
-use caution_abi::control::{Event, Exit, MAX_LINE, Phase};
+use crate::queue::{self, Line, Queue};
+use caution_abi::control::{Event, Exit, LogStream, MAX_LINE, Phase};
+use caution_enclave_sys::clock;
 use caution_enclave_sys::process::uptime_ms;
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -29,8 +31,6 @@ pub(crate) struct Control {
     changed: Condvar,
 }
 
-type Line = Arc<[u8]>;
-
 #[derive(Debug)]
 struct State {
     /// Known once the security module has been asked.
@@ -42,7 +42,7 @@ struct State {
     /// The last line, once there is one.
     stopping: Option<Line>,
     /// Oldest first, at most [`MAX_READERS`].
-    queues: Vec<SyncSender<Line>>,
+    queues: Vec<Arc<Queue>>,
     /// Connections not yet closed.
     open: usize,
     /// Readers that have had the last line and closed.
@@ -101,6 +101,13 @@ impl Control {
         state.send(&encode(event));
     }
 
+    /// Tells a line of the app to every reader that has room for it.
+    pub(crate) fn log(&self, stream: LogStream, line: String) {
+        let unix_ms = u64::try_from(clock::now().as_millis()).unwrap_or(u64::MAX);
+        let line = queue::encode(&Event::Log { stream, unix_ms, line });
+        self.lock().queues.retain(|queue| queue.log(&line));
+    }
+
     /// Tells why the enclave ends and waits until a reader has heard it and all have closed, for at
     /// most `patience`. Only the first reason is told.
     pub(crate) fn stop(&self, reason: &str, patience: Duration) {
@@ -112,8 +119,10 @@ impl Control {
             state.stopping = Some(line);
             state.hello.get_or_insert_with(|| hello(false));
         }
-        // Without senders the queues end, and with them the readers' streams.
-        state.queues.clear();
+        // With the queues the readers' streams end.
+        for queue in state.queues.drain(..) {
+            queue.close();
+        }
         self.changed.notify_all();
         let waiting = |state: &mut State| state.open > 0 || state.told == 0;
         // Whether the wait held or timed out, the enclave ends now.
@@ -124,6 +133,8 @@ impl Control {
     pub(crate) fn serve(&self, mut stream: TcpStream) {
         let queue = self.join();
         let heard = deliver(&mut stream, &queue).is_ok();
+        // Nobody empties it any more.
+        queue.close();
         let mut state = self.lock();
         state.open -= 1;
         if heard && state.stopping.is_some() {
@@ -134,27 +145,29 @@ impl Control {
     }
 
     /// A queue that starts with hello and the phase.
-    fn join(&self) -> Receiver<Line> {
+    fn join(&self) -> Arc<Queue> {
         let mut state = self.lock();
         state.open += 1;
         let mut state = self
             .changed
             .wait_while(state, |state| state.hello.is_none())
             .unwrap_or_else(PoisonError::into_inner);
-        let (sender, receiver) = sync_channel(QUEUE_LINES);
+        let queue = Arc::new(Queue::default());
         let first = [state.hello.clone(), Some(Arc::clone(&state.phase_line)), state.stopping.clone()];
         for line in first.into_iter().flatten() {
-            // The queue is longer than these three.
-            let _ = sender.try_send(line);
+            // The queue has room for more than these three.
+            queue.event(&line);
         }
-        if state.stopping.is_none() {
-            // A reader that went away is only noticed at the next event: the oldest gives way.
-            if state.queues.len() >= MAX_READERS {
-                state.queues.remove(0);
-            }
-            state.queues.push(sender);
+        if state.stopping.is_some() {
+            queue.close();
+            return queue;
         }
-        receiver
+        // A reader that went away is only noticed at the next line: the oldest gives way.
+        if state.queues.len() >= MAX_READERS {
+            state.queues.remove(0).close();
+        }
+        state.queues.push(Arc::clone(&queue));
+        queue
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -165,15 +178,16 @@ impl Control {
 
 impl State {
     fn send(&mut self, line: &Line) {
-        self.queues.retain(|queue| queue.try_send(Arc::clone(line)).is_ok());
+        self.queues.retain(|queue| queue.event(line));
     }
 }
 
 /// Writes the queue out, ends the stream, and waits until the reader closes too.
-fn deliver(stream: &mut TcpStream, queue: &Receiver<Line>) -> std::io::Result<()> {
-    stream.set_write_timeout(Some(PATIENCE))?;
+fn deliver(stream: &mut TcpStream, queue: &Queue) -> std::io::Result<()> {
+    // A reader that is paused with its machine comes back; who sends does not wait for it.
+    stream.set_write_timeout(Some(WRITE_PATIENCE))?;
     stream.set_read_timeout(Some(PATIENCE))?;
-    for line in queue {
+    while let Some(line) = queue.next() {
         stream.write_all(&line)?;
     }
     stream.shutdown(Shutdown::Write)?;
@@ -202,10 +216,7 @@ fn encode(event: &Event) -> Line {
         }),
         _ => None,
     };
-    let mut line = serde_json::to_vec(clipped.as_ref().unwrap_or(event))
-        .expect("events are plain structs of strings and numbers, which always have a JSON form");
-    line.push(b'\n');
-    line.into()
+    queue::encode(clipped.as_ref().unwrap_or(event))
 }
 
 /// The beginning of `text`, at most [`MAX_TEXT`] bytes.
@@ -219,10 +230,10 @@ const _: () = assert!(MAX_TEXT * 6 + 256 <= MAX_LINE);
 
 /// Readers at a time: the host, and someone who debugs it.
 const MAX_READERS: usize = 8;
-/// Lines a reader may be behind.
-const QUEUE_LINES: usize = 256;
-/// How long a reader may take to accept a line, and to close after the last.
+/// How long a reader may take to close after the last line.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// How long it may take to accept one.
+const WRITE_PATIENCE: Duration = Duration::from_mins(1);
 
 #[cfg(test)]
 mod tests {
@@ -330,14 +341,16 @@ mod tests {
             control.publish(&event);
             assert_eq!(next_event(&mut fast), Some(event));
         }
-        // Hello and phase are two of the lines; then the queue was full and its sender gone.
-        assert_eq!(slow.iter().count(), QUEUE_LINES);
+        // Hello and phase are two of the lines; then the queue was full and ended.
+        assert_eq!(std::iter::from_fn(|| slow.next()).count(), queue::MAX_EVENTS);
     }
 
     #[test]
     fn lines_stay_within_the_limit() {
         let reason = "\u{1}".repeat(MAX_LINE);
+        let longest = "\u{1}".repeat(MAX_TEXT);
         for event in [
+            Event::Log { stream: LogStream::Stderr, unix_ms: u64::MAX, line: longest },
             Event::Stopping { reason: reason.clone() },
             Event::AppExit { exit: Exit::NotStarted { reason }, restarts: u32::MAX },
         ] {

@@ -1,8 +1,9 @@
-//! What the app writes: shown in debug mode, thrown away otherwise.
+//! What the app writes: told to the host where the boot plan says `logs`, or in debug mode; else
+//! thrown away.
 
 use crate::control::{Control, MAX_TEXT};
 use crate::serve::spawn;
-use caution_abi::control::{Event, LogStream};
+use caution_abi::control::LogStream;
 use std::fs::File;
 use std::io::{self, PipeReader, PipeWriter, Read as _};
 use std::os::fd::{AsFd as _, BorrowedFd};
@@ -24,13 +25,12 @@ pub(crate) enum Sink {
 pub(crate) struct Relays(Vec<JoinHandle<()>>);
 
 impl Sink {
-    /// Throws everything away. A production enclave has no console, and its host is not to read what
-    /// the app writes.
+    /// Throws everything away: the host is not to read what the app writes.
     pub(crate) fn null() -> io::Result<Self> {
         File::options().read(true).write(true).open("/dev/null").map(Self::Null)
     }
 
-    /// Relays lines to the console and the control port. The pipes belong to the app's user, who may
+    /// Relays lines to the control port and the console, which a production enclave has none of. The pipes belong to the app's user, who may
     /// open them anew as `/dev/stdout`.
     pub(crate) fn relayed(control: &Arc<Control>, uid: u32, gid: u32) -> io::Result<(Self, Relays)> {
         let mut relays = Relays::default();
@@ -70,7 +70,7 @@ fn relay(mut reader: PipeReader, stream: LogStream, control: &Control, console: 
         let line = String::from_utf8_lossy(line).into_owned();
         // One write a line; a console that cannot take it is no reason to stop.
         let _ = console.write_all(format!("{line}\n").as_bytes());
-        control.publish(&Event::Log { stream, line });
+        control.log(stream, line);
     };
     let mut chunk = [0; 4096];
     loop {

@@ -16,6 +16,7 @@ mod http;
 mod logs;
 mod manifest;
 mod phase;
+mod queue;
 mod seal;
 mod serve;
 mod supervise;

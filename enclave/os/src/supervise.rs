@@ -23,8 +23,8 @@ pub(crate) struct Supervisor {
     pub(crate) readiness: Readiness,
     /// When it is started again.
     pub(crate) restart: Restart,
-    /// Whether its output is shown.
-    pub(crate) debug: bool,
+    /// Whether its output leaves the enclave.
+    pub(crate) logs: bool,
     /// Who is told.
     pub(crate) control: Arc<Control>,
 }
@@ -106,7 +106,7 @@ impl Supervisor {
     }
 
     fn sink(&self) -> io::Result<(Sink, Relays)> {
-        if self.debug {
+        if self.logs {
             let (uid, gid) = self.app.owner();
             Sink::relayed(&self.control, uid, gid)
         } else {

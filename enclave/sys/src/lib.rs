@@ -6,6 +6,7 @@
 
 pub mod app_root;
 pub mod children;
+pub mod clock;
 pub mod count;
 pub mod entropy;
 pub mod launch;

@@ -137,6 +137,7 @@ mod tests {
                 backoff_ms: 0,
                 backoff_max_ms: 0,
             },
+            logs: false,
         };
         Arguments { root: Root { mode: 0o1755, uid: 3, gid: 4 }, plan }
     }

@@ -242,7 +242,9 @@ fn against_source(
         return Ok(kept);
     }
     let expected = ImagePcrs { measurements: rebuilt.measurements, pcr8: None };
-    if !compare::build(&expected, &enclave.pcrs, &rebuilt.how, verdict) {
+    if compare::build(&expected, &enclave.pcrs, &rebuilt.how, verdict) {
+        verdict.logs = Some(rebuilt.boot_plan.logs);
+    } else {
         explain::explain(context, &asked.target, &request.limits, &rebuilt.eif, verdict);
     }
     compare::note_channel(verdict);

@@ -43,6 +43,8 @@ pub(crate) struct Verdict {
     pub enclaveos: Option<EnclaveOs>,
     /// What the reviewed source measures.
     pub expected: Option<Measurements>,
+    /// Whether what the app writes leaves the enclave; absent before the build check holds.
+    pub logs: Option<bool>,
     /// What the enclave attested.
     pub attested: Option<Measurements>,
     /// Where the registers differ and the deployed image can be had: which files do (left: rebuilt, right: running).
@@ -203,6 +205,7 @@ impl Verdict {
             commit: None,
             enclaveos: None,
             expected: None,
+            logs: None,
             differences: None,
             attested: None,
             evidence_time: None,
@@ -306,6 +309,9 @@ impl Verdict {
             for line in &check.lines {
                 let _ = writeln!(text, "              {line}");
             }
+        }
+        if let Some(logs) = self.logs {
+            let _ = writeln!(text, "\n    logs       {}", caution_plan::logs_in_words(logs));
         }
         if let Some(Differences { text: files, command, .. }) = &self.differences {
             let _ = writeln!(text, "\n{}\n\n  whole report: {command}", files.trim_matches('\n'));

@@ -6,7 +6,7 @@
 //! | 8002 | reads to the end of file, then says how many bytes and their sum came |
 //! | 8003 | sends 32 MiB of a pattern and closes |
 //! | 8004 | says `hello`, ends its direction, then reads to the end of file |
-//! | 8005 | exits with the status it is sent as a decimal line |
+//! | 8005 | says so on its standard error, and exits with the status it is sent as a decimal line |
 //! | 8006 | with the argument `late`: says `on` to its first client, and then the others listen |
 
 use std::io::{Read, Write};
@@ -14,7 +14,13 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 
 fn main() {
     println!("the app says this on its standard output");
-    if std::env::args().any(|argument| argument == "late") {
+    let told = |word: &str| std::env::args().any(|argument| argument == word);
+    if told("chatty") {
+        // 8 MiB in lines of 1 KiB.
+        let line = format!("{}\n", "x".repeat(1023));
+        std::io::stdout().write_all(line.repeat(8192).as_bytes()).unwrap();
+    }
+    if told("late") {
         let listener = TcpListener::bind(("127.0.0.1", 8006)).unwrap();
         listener.accept().unwrap().0.write_all(b"on").unwrap();
     }
@@ -73,5 +79,6 @@ fn hello(mut stream: TcpStream) -> std::io::Result<()> {
 fn exit(stream: TcpStream) -> std::io::Result<()> {
     let mut status = String::new();
     stream.take(8).read_to_string(&mut status)?;
+    eprintln!("and this at its end");
     std::process::exit(status.trim().parse().unwrap_or(99));
 }

@@ -2,13 +2,14 @@
 
 use crate::Running;
 use crate::support::{Place, config, eventually, image_of, plan, release};
-use caution_abi::boot_plan::{Restart, RestartPolicy};
-use caution_abi::control::{Event, Exit, Phase};
+use caution_abi::boot_plan::{BootPlan, Restart, RestartPolicy};
+use caution_abi::control::{Event, Exit, LogStream, Phase};
 use caution_abi::health::{self, Health};
 use caution_abi::ports::ATTESTATION;
-use caution_host::HostEvent;
+use caution_host::{Ending, HostEvent};
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
+use std::sync::mpsc::channel;
 
 /// The head of the answer, and what it says.
 fn health(running: &Running) -> (String, Health) {
@@ -27,6 +28,11 @@ fn ask(running: &Running, method: &str) -> (String, String) {
 
 /// Lets an app that was started with `late` become ready.
 fn let_it_begin(running: &mut Running) {
+    switch_on(running);
+    running.wait_for(|event| matches!(event, HostEvent::Enclave(Event::Phase { phase: Phase::Ready, .. })));
+}
+
+fn switch_on(running: &Running) {
     let port = running.host_port(8006);
     eventually("the app listens", || {
         let mut word = String::new();
@@ -34,7 +40,6 @@ fn let_it_begin(running: &mut Running) {
         let read = TcpStream::connect(("127.0.0.1", port)).and_then(|mut s| s.read_to_string(&mut word));
         read.is_ok() && word == "on"
     });
-    running.wait_for(|event| matches!(event, HostEvent::Enclave(Event::Phase { phase: Phase::Ready, .. })));
 }
 
 #[test]
@@ -76,4 +81,83 @@ fn health_comes_from_inside_and_follows_the_app() {
     assert!(health(&running).1.ready);
     running.stop().unwrap();
     place.assert_clean();
+}
+
+/// What the app wrote, as far as it was told.
+fn told(running: &Running) -> Vec<&str> {
+    let lines = running.seen.iter().filter_map(|event| match event {
+        HostEvent::Enclave(Event::Log { line, .. }) => Some(line.as_str()),
+        _ => None,
+    });
+    lines.collect()
+}
+
+#[test]
+fn what_the_app_writes_leaves_only_where_the_boot_plan_says_so() {
+    let (release, place) = (release(), Place::new());
+    for (name, logs) in [("quiet.eif", false), ("logs.eif", true)] {
+        let eif = image_of(name, &release, &BootPlan { logs, ..plan() });
+        let mut running = Running::ready(&place.dirs, &config(&eif));
+        let before = now_ms();
+        exit(&running, 7);
+        assert!(matches!(running.outcome(), Ok(Ending::PoweredOff { .. })));
+        assert!(!running.seen.iter().any(|event| matches!(event, HostEvent::Console(_))));
+        let expected = ["the app says this on its standard output", "and this at its end"];
+        assert_eq!(told(&running), if logs { &expected[..] } else { &[] });
+        let entries = caution_host::logs(&place.dirs, "test", false).unwrap();
+        let written = entries.filter(|e| matches!(e.event, HostEvent::Enclave(Event::Log { .. }))).count();
+        assert_eq!(written, told(&running).len());
+        let last = running.seen.iter().rev().find_map(|event| match event {
+            HostEvent::Enclave(Event::Log { stream, unix_ms, .. }) => Some((*stream, *unix_ms)),
+            _ => None,
+        });
+        if let Some((stream, unix_ms)) = last {
+            assert_eq!(stream, LogStream::Stderr);
+            assert!(unix_ms.abs_diff(before) < 600_000, "{unix_ms}, {before}");
+        }
+    }
+    place.assert_clean();
+}
+
+#[test]
+fn an_app_is_not_held_up_by_a_host_that_does_not_read() {
+    let (release, place) = (release(), Place::new());
+    let mut chatty = plan();
+    chatty.logs = true;
+    chatty.app.argv.extend(["chatty".to_owned(), "late".to_owned()]);
+    let eif = image_of("chatty.eif", &release, &chatty);
+    // With the first line, once ports are open, this host stops to read until it is told to go on.
+    let (go, wait) = channel::<()>();
+    let mut published = false;
+    let mut running = Running::start_watched(&place.dirs, &config(&eif), move |event| match event {
+        HostEvent::Published { enclave: ATTESTATION, .. } => published = true,
+        HostEvent::Enclave(Event::Log { .. }) if published => drop(wait.recv()),
+        _ => {}
+    });
+    running.wait_for(|event| matches!(event, HostEvent::Published { enclave: ATTESTATION, .. }));
+    switch_on(&running);
+    drop(go);
+    running.wait_for(|event| matches!(event, HostEvent::Ready { .. }));
+    let dropped = running.seen.iter().map(|event| match event {
+        HostEvent::Enclave(Event::LogDropped { lines }) => *lines,
+        _ => 0,
+    });
+    let dropped: u64 = dropped.sum();
+    assert!(dropped > 0);
+    assert_eq!(told(&running).len() as u64 + dropped, 1 + 8192, "every line is told or counted");
+    running.stop().unwrap();
+    place.assert_clean();
+}
+
+/// Sends the app its status and the wish to exit.
+fn exit(running: &Running, status: u8) {
+    let mut stream = running.connect(8005);
+    writeln!(stream, "{status}").unwrap();
+    stream.shutdown(Shutdown::Write).unwrap();
+}
+
+#[expect(clippy::disallowed_methods, reason = "the clock that the enclave's is compared with")]
+fn now_ms() -> u64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    u64::try_from(now.as_millis()).unwrap()
 }

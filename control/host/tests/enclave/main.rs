@@ -28,12 +28,24 @@ struct Running {
 
 impl Running {
     fn start(dirs: &Dirs, config: &RunConfig) -> Self {
+        Self::start_watched(dirs, config, |_| {})
+    }
+
+    /// With somebody who sees each event first, and whom the agent waits for.
+    fn start_watched(
+        dirs: &Dirs,
+        config: &RunConfig,
+        mut watch: impl FnMut(&HostEvent) + Send + 'static,
+    ) -> Self {
         let (sender, events) = channel();
         let stop = StopHandle::default();
         let options = Options { agent: agent(), stop: stop.clone(), heartbeat_limit: Duration::from_mins(1) };
         let (dirs, config) = (dirs.clone(), config.clone());
         let thread = std::thread::spawn(move || {
-            run_with(&dirs, &config, &options, &mut |event| sender.send(event).unwrap())
+            run_with(&dirs, &config, &options, &mut |event| {
+                watch(&event);
+                sender.send(event).unwrap();
+            })
         });
         Self { events, seen: Vec::new(), stop, thread: Some(thread) }
     }

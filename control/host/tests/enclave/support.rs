@@ -203,6 +203,7 @@ pub(crate) fn plan() -> BootPlan {
         readiness: Readiness::Tcp { port: ports[0], timeout_s: 60 },
         ports,
         restart: Restart { policy: RestartPolicy::Never, max_restarts: 0, backoff_ms: 1, backoff_max_ms: 1 },
+        logs: false,
     }
 }
 

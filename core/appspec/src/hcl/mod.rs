@@ -37,7 +37,7 @@ pub(crate) fn read(report: &mut Report<'_>) -> AppSpec {
 fn enclave(report: &mut Report<'_>, block: section::BlockRef<'_>, spec: &mut AppSpec) {
     let names = Names {
         attributes: &["metadata", "locksmith"],
-        blocks: &["build", "debug", "network", "resources", "unit"],
+        blocks: &["build", "debug", "logs", "network", "resources", "unit"],
     };
     let enclave = Section::of(report, block, &names);
     spec.metadata = enclave.text(report, "metadata", value::metadata).map(|(text, _)| text);
@@ -50,6 +50,12 @@ fn enclave(report: &mut Report<'_>, block: section::BlockRef<'_>, spec: &mut App
     }
     if let Some(block) = enclave.block(report, "debug") {
         spec.debug = debug(report, block);
+    }
+    if let Some(block) = enclave.block(report, "logs") {
+        let at = block.at();
+        let section = Section::of(report, block, &Names { attributes: &["enabled"], blocks: &[] });
+        section.require(report, at, "enabled");
+        spec.logs = section.flag(report, "enabled").is_some_and(|(on, _)| on);
     }
     if let Some(block) = enclave.block(report, "network") {
         spec.network = network::read(report, block);

@@ -17,6 +17,7 @@ pub(crate) fn read(report: &mut Report<'_>) -> AppSpec {
         resources: resources(report, &entries),
         network: network::read(report, &entries),
         debug: debug(report, &entries),
+        logs: flag(report, entries.get(Key::Logs)).unwrap_or(false),
         metadata: field(report, entries.get(Key::Metadata), value::metadata),
         locksmith: flag(report, entries.get(Key::Locksmith)).unwrap_or(false),
         provider: provider(report, &entries),

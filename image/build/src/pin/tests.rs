@@ -26,6 +26,7 @@ fn arguments(argv: &str) -> Arguments {
         http_port: None,
         readiness: Readiness::Started,
         restart,
+        logs: false,
     };
     Arguments { root: Root { mode: 0o755, uid: 0, gid: 0 }, plan }
 }

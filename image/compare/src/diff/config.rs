@@ -70,6 +70,7 @@ fn where_said(key: &str) -> String {
         "uid" | "gid" | "groups" => "USER of the Containerfile, and the image's /etc/passwd and /etc/group",
         "ports" => "`ports` of the Procfile or the ingress rules of caution.hcl",
         "http_port" => "`http_port` of the Procfile or the `http` port of caution.hcl",
+        "logs" => "`logs` of the Procfile or of caution.hcl",
         key if key.starts_with("env ") => "`env` of the configuration, or ENV of the Containerfile",
         _ => "the configuration, Procfile or caution.hcl",
     };

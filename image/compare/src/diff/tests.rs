@@ -253,6 +253,7 @@ fn a_boot_plan_names_the_key_of_the_configuration() {
             backoff_ms: 100,
             backoff_max_ms: 100,
         },
+        logs: false,
     };
     let archive = |plan: &BootPlan| {
         let text = String::from_utf8(plan.to_bytes()).unwrap();

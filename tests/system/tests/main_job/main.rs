@@ -11,6 +11,7 @@ mod given;
 mod image;
 mod lies;
 mod lifecycle;
+mod logs;
 mod machines;
 mod missing;
 mod releases;

@@ -230,10 +230,11 @@ fn to_text(built: &Built, release: &Release) -> String {
     let signer =
         built.pcr8.map_or_else(String::new, |pcr8| format!("  PCR8  {pcr8}  the signing certificate\n"));
     format!(
-        "\n  {}\n  {} · sha256 {}\n\n  PCR0  {pcr0}  the whole image\n  PCR1  {pcr1}  EnclaveOS {version} (kernel {kernel}, boot, command line)\n  PCR2  {pcr2}  this application and how it is started\n{signer}",
+        "\n  {}\n  {} · sha256 {}\n\n  PCR0  {pcr0}  the whole image\n  PCR1  {pcr1}  EnclaveOS {version} (kernel {kernel}, boot, command line)\n  PCR2  {pcr2}  this application and how it is started\n{signer}\n  logs  {}\n",
         built.eif.display(),
         human_size(built.size),
         built.sha256,
+        caution_plan::logs_in_words(built.boot_plan.logs),
     )
 }
 
@@ -259,6 +260,7 @@ pub(crate) fn to_json(built: &Built, release: &Release) -> serde_json::Value {
         "image": format!("sha256:{}", built.image),
         "enclaveos": { "id": release.id(), "version": release.reference().version },
         "boot_plan_sha256": built.boot_plan.digest(),
+        "logs": built.boot_plan.logs,
         "networked_steps": built.networked_steps,
         "reuse": {
             "layers_ready": built.reuse.layers_ready,

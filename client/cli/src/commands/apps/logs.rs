@@ -1,11 +1,13 @@
-//! `caution apps logs`: what happened to an enclave, live or ended.
+//! `caution apps logs`: what happened to an enclave and what its app wrote, live or ended.
 
 use crate::Context;
 use crate::commands::apps::default_name;
-use crate::commands::apps::run::show;
+use crate::commands::apps::run::{printable_line, show};
 use crate::error::{CliError, Exit};
+use crate::terminal::Terminal;
+use caution_abi::control::{Event, LogStream};
 use caution_build::git::Repository;
-use caution_host::{Dirs, Record};
+use caution_host::{Dirs, HostEvent, LogEntry, Record};
 use std::path::Path;
 
 /// Arguments of `caution apps logs`.
@@ -26,13 +28,45 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<(), CliError> {
     };
     let mut spoke = false;
     for entry in caution_host::logs(&dirs, &name, args.follow)? {
-        spoke |= matches!(entry.event, caution_host::HostEvent::Enclave(_));
-        show(context.terminal, &entry.event);
+        spoke |= matches!(entry.event, HostEvent::Enclave(_));
+        if !tell(context.terminal, &entry) {
+            return Ok(());
+        }
     }
     if !spoke && !context.terminal.json {
         context.terminal.note("  (the enclave said nothing)");
     }
     Ok(())
+}
+
+/// One entry: what the app wrote to stdout, everything else to stderr; with `--json` all of it to stdout.
+/// False once nobody reads there.
+fn tell(terminal: Terminal, entry: &LogEntry) -> bool {
+    if terminal.json {
+        return serde_json::to_value(entry).map_or(true, |value| terminal.json_line(&value));
+    }
+    match &entry.event {
+        HostEvent::Enclave(Event::Log { stream, unix_ms, line }) => {
+            let stream = match stream {
+                LogStream::Stdout => "out",
+                LogStream::Stderr => "err",
+            };
+            terminal.one_of_many(&format!("{} {stream} {}\n", at(*unix_ms), printable_line(line)))
+        }
+        HostEvent::Enclave(Event::LogDropped { lines }) => {
+            terminal.one_of_many(&format!("{} ({lines} lines dropped)\n", at(entry.unix_ms)))
+        }
+        event => {
+            show(terminal, event);
+            true
+        }
+    }
+}
+
+/// RFC 3339 with milliseconds.
+fn at(unix_ms: u64) -> String {
+    let time = i64::try_from(unix_ms).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+    time.map_or_else(|| format!("{unix_ms} ms"), |time| format!("{time:.3}"))
 }
 
 /// The running enclave of this name or id, or the one of this checkout.
@@ -58,4 +92,15 @@ pub(crate) fn pick(dirs: &Dirs, app: Option<&str>) -> Result<Record, CliError> {
 fn checkout_name() -> Option<String> {
     let repo = Repository::discover(Path::new(".")).ok()?;
     repo.root().file_name().map(default_name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_shown_whatever_an_enclave_claims() {
+        assert_eq!(at(1_700_000_000_042), "2023-11-14T22:13:20.042Z");
+        assert_eq!(at(u64::MAX), "18446744073709551615 ms");
+    }
 }

@@ -257,6 +257,7 @@ fn show_enclave(terminal: Terminal, event: &Event) {
             terminal.note(&format!("  the app {exit} (restarts so far: {restarts})"));
         }
         Event::Log { line, .. } => terminal.note(&format!("  app | {}", printable_line(line))),
+        Event::LogDropped { lines } => terminal.note(&format!("  app | ({lines} lines dropped)")),
         Event::Phase { phase: Phase::BackingOff, .. } => terminal.note("  restarting the app after a pause"),
         Event::Stopping { reason } => terminal.note(&format!("  {}", printable_line(reason))),
         _ => {}
@@ -264,7 +265,7 @@ fn show_enclave(terminal: Terminal, event: &Event) {
 }
 
 /// A line from inside the enclave, which must not steer the terminal.
-fn printable_line(line: &str) -> String {
+pub(crate) fn printable_line(line: &str) -> String {
     caution_appspec::printable(&line.replace('\t', "    "))
 }
 
@@ -286,6 +287,7 @@ mod tests {
             "http_port": 8080,
             "readiness": { "kind": "started" },
             "restart": { "policy": "never", "max_restarts": 0, "backoff_ms": 1, "backoff_max_ms": 1 },
+            "logs": false,
         });
         let plan = serde_json::from_value(plan).unwrap();
         let port = |enclave, host| PublishedPort { enclave, host: Some(host) };
