@@ -4,17 +4,18 @@ use crate::app::{App, AppError};
 use crate::attestd::{self, Attestd};
 use crate::cmdline::{self, CmdlineError};
 use crate::control::Control;
+use crate::forward::{self, Forwarder};
 use crate::manifest::{self, Manifest, ManifestError};
 use crate::seal::{self, UnpackError};
 use crate::supervise::Supervisor;
-use crate::{end, forward, heartbeat, serve};
+use crate::{end, heartbeat, serve};
 use caution_abi::boot_plan::{self, BootPlan, BootPlanError};
 use caution_abi::ports::{ATTESTATION, CONTROL};
 use caution_enclave_sys::app_root::{self, AppRootError};
 use caution_enclave_sys::children::Children;
 use caution_enclave_sys::mount::{ENCLAVE, MountError, mount_all};
 use caution_enclave_sys::nsm::{self, Nsm, NsmError};
-use caution_enclave_sys::vsock::{Listener, VsockListener};
+use caution_enclave_sys::vsock::Listener;
 use caution_enclave_sys::{entropy, network, process};
 use std::ffi::CStr;
 use std::fs::File;
@@ -150,25 +151,31 @@ fn start_attestd(
     let inside = TcpListener::bind((Ipv4Addr::LOCALHOST, ATTESTATION)).map_err(|source| {
         BootError::Listen { port: ATTESTATION, what: "attestd inside the enclave", source }
     })?;
-    listen(inside, "attestd inside", slots(), control, handler(service))
+    listen(inside.into(), "attestd inside", slots(), control, handler(service))
 }
 
 fn start_forwarders(plan: &BootPlan, control: &Arc<Control>) -> Result<(), BootError> {
-    let slots = serve::Slots::new(forward::MAX_CONNECTIONS);
+    let mut doors = Vec::new();
     for port in plan.ports.iter().map(|p| p.get()) {
-        let handler = move |stream: TcpStream| forward::forward(&stream, port);
-        listen(vsock(port, "the app")?, "forwarder", slots.clone(), control, handler)?;
+        doors.push((vsock(port, "the app")?, port));
     }
-    Ok(())
+    let forwarder = Forwarder::new(doors, forward::MAX_CONNECTIONS).map_err(step("making the forwarders"))?;
+    let control = Arc::clone(control);
+    serve::spawn("forwarders", move || {
+        let error = forwarder.run();
+        end(&control, &format!("A listener of the app's ports broke: {error}."));
+    })
+    .map(drop)
+    .map_err(step("starting a thread"))
 }
 
-fn vsock(port: u16, what: &'static str) -> Result<VsockListener, BootError> {
-    VsockListener::bind(port.into()).map_err(|source| BootError::Listen { port, what, source })
+fn vsock(port: u16, what: &'static str) -> Result<Listener, BootError> {
+    Listener::vsock(port.into()).map_err(|source| BootError::Listen { port, what, source })
 }
 
 /// Serves `listener` on a thread of its own; should it ever break, so does the enclave.
 fn listen<H>(
-    listener: impl Listener,
+    listener: Listener,
     name: &'static str,
     slots: serve::Slots,
     control: &Arc<Control>,
@@ -193,8 +200,8 @@ fn step(step: &'static str) -> impl Fn(io::Error) -> BootError {
 /// The app's root in PID 1's view: [`boot_plan::ROOTFS_DIR`] below `/`.
 const ROOT: &str = "/rootfs";
 const ROOT_C: &CStr = c"/rootfs";
-/// Two for every forwarded connection, and as many again to spare.
-const OPEN_FILES: u64 = 4 * forward::MAX_CONNECTIONS as u64;
+/// Two for every forwarded connection, and a quarter more to spare.
+const OPEN_FILES: u64 = 5 * forward::MAX_CONNECTIONS as u64 / 2;
 /// Control connections at a time, those being closed included.
 const MAX_CONTROL: usize = 16;
 const SEED_BYTES: usize = 4096;

@@ -41,12 +41,12 @@ impl Drop for Slot {
 }
 
 /// Serves connections for ever; returns only when the listener itself is broken.
-pub(crate) fn serve<H>(listener: &impl Listener, slots: &Slots, handler: H) -> io::Error
+pub(crate) fn serve<H>(listener: &Listener, slots: &Slots, handler: H) -> io::Error
 where
     H: Fn(TcpStream) + Clone + Send + 'static,
 {
     loop {
-        match listener.accept_stream() {
+        match listener.accept() {
             Ok(stream) => {
                 // After accepting, so that a quiet listener holds no slot that another could use.
                 let slot = slots.take();
@@ -57,16 +57,23 @@ where
                     drop(slot);
                 });
             }
-            Err(e) if is_transient(&e) => {
-                #[expect(
-                    clippy::disallowed_methods,
-                    reason = "no event tells when files or memory are free again"
-                )]
-                thread::sleep(Duration::from_millis(20));
+            Err(e) => {
+                if let Err(e) = outlast(e) {
+                    return e;
+                }
             }
-            Err(e) => return e,
         }
     }
+}
+
+/// Waits a moment after an accept failed, or returns the error where no later one can succeed.
+pub(crate) fn outlast(e: io::Error) -> io::Result<()> {
+    if !is_transient(&e) {
+        return Err(e);
+    }
+    #[expect(clippy::disallowed_methods, reason = "no event tells when files or memory are free again")]
+    thread::sleep(Duration::from_millis(20));
+    Ok(())
 }
 
 /// Starts a thread with a small stack: nothing here recurses, and buffers live on the heap.
@@ -97,7 +104,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         spawn("accept", move || {
-            let _ = serve(&listener, &Slots::new(1), |mut stream| {
+            let _ = serve(&listener.into(), &Slots::new(1), |mut stream| {
                 let _ = stream.write_all(b"x");
                 let _ = stream.read(&mut [0; 1]);
             });

@@ -1,8 +1,9 @@
 //! The loopback interface, the only one an enclave has.
 
 use nix::libc;
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, connect, socket};
 use std::io;
+use std::net::TcpStream;
 use std::os::fd::AsRawFd as _;
 
 /// Brings `lo` up; the kernel then gives it 127.0.0.1/8 and ::1/128 by itself (`net/ipv4/devinet.c`,
@@ -32,6 +33,32 @@ pub fn loopback_up() -> io::Result<()> {
 /// nobody to protect the low ports from.
 pub fn open_low_ports() -> io::Result<()> {
     std::fs::write("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0")
+}
+
+/// Begins a connection to `port` of 127.0.0.1 and does not wait: the stream can be written to once it
+/// is made, and any call on it fails once it has failed. One that is not answered fails within about
+/// five seconds.
+pub fn connect_loopback(port: u16) -> io::Result<TcpStream> {
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let fd = socket(AddressFamily::Inet, SockType::Stream, flags, None)?;
+    let tries: libc::c_int = 4;
+    let length = libc::socklen_t::try_from(size_of_val(&tries)).unwrap_or(0);
+    // SAFETY: the option reads an int of `length` bytes, which lives across the call. A failure leaves
+    // the kernel's longer patience.
+    let _ = unsafe {
+        libc::setsockopt(
+            fd.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_SYNCNT,
+            (&raw const tries).cast(),
+            length,
+        )
+    };
+    let address = SockaddrIn::new(127, 0, 0, 1, port);
+    match connect(fd.as_raw_fd(), &address) {
+        Ok(()) | Err(nix::Error::EINPROGRESS) => Ok(fd.into()),
+        Err(e) => Err(e.into()),
+    }
 }
 
 /// `IFF_UP | IFF_RUNNING` as the 16-bit field of `ifreq`.

@@ -26,9 +26,15 @@ pub fn attach_console() -> io::Result<bool> {
     Ok(console)
 }
 
-/// Raises the number of files PID 1 may hold open: two for every forwarded connection.
+/// Raises the number of files PID 1 may hold open, and that of the whole machine by as much again, so
+/// that what is forwarded takes none from the app.
 pub fn raise_file_limit(files: u64) -> io::Result<()> {
-    Ok(setrlimit(Resource::RLIMIT_NOFILE, files, files)?)
+    const ALL: &str = "/proc/sys/fs/file-max";
+    setrlimit(Resource::RLIMIT_NOFILE, files, files)?;
+    let all = std::fs::read_to_string(ALL)?;
+    // A number this cannot hold needs no raising.
+    let all = all.trim().parse::<i64>().ok().and_then(|all| all.checked_add_unsigned(files));
+    all.map_or(Ok(()), |all| std::fs::write(ALL, all.to_string()))
 }
 
 /// Milliseconds since the kernel started.

@@ -4,6 +4,7 @@
 //! and `shutdown`, none of which look at the address family, so the same code serves vsock and
 //! loopback. Only its address functions do not apply.
 
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::libc;
 use nix::sys::socket::{
     AddressFamily, Backlog, SockFlag, SockType, VsockAddr, accept4, bind, connect as sys_connect, listen,
@@ -11,40 +12,55 @@ use nix::sys::socket::{
 };
 use std::io;
 use std::net::{TcpListener, TcpStream};
-use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 use std::time::Duration;
 
-/// Something that takes connections.
-pub trait Listener: Send + 'static {
-    /// Waits for the next connection.
-    fn accept_stream(&self) -> io::Result<TcpStream>;
-}
-
-impl Listener for TcpListener {
-    fn accept_stream(&self) -> io::Result<TcpStream> {
-        self.accept().map(|(stream, _)| stream)
-    }
-}
-
-/// A listening vsock port.
+/// A listening port, of vsock or of loopback.
 #[derive(Debug)]
-pub struct VsockListener(OwnedFd);
+pub struct Listener(OwnedFd);
 
-impl VsockListener {
-    /// Listens on `port` for connections from any context.
-    pub fn bind(port: u32) -> io::Result<Self> {
+impl Listener {
+    /// Listens on the vsock port for connections from any context.
+    pub fn vsock(port: u32) -> io::Result<Self> {
         let fd = vsock_socket()?;
         bind(fd.as_raw_fd(), &VsockAddr::new(libc::VMADDR_CID_ANY, port))?;
-        listen(&fd, Backlog::MAXCONN)?;
+        // As many as the kernel lets wait (`net.core.somaxconn`); the C library's own number is older.
+        listen(&fd, Backlog::MAXALLOWABLE)?;
         Ok(Self(fd))
+    }
+
+    /// From now on accepting does not wait.
+    pub fn set_nonblocking(&self) -> io::Result<()> {
+        fcntl(&self.0, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+        Ok(())
+    }
+
+    /// The next connection, whose reads and writes wait.
+    pub fn accept(&self) -> io::Result<TcpStream> {
+        self.accept_with(SockFlag::SOCK_CLOEXEC)
+    }
+
+    /// The next connection, whose reads and writes do not wait.
+    pub fn accept_nonblocking(&self) -> io::Result<TcpStream> {
+        self.accept_with(SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK)
+    }
+
+    fn accept_with(&self, flags: SockFlag) -> io::Result<TcpStream> {
+        let fd = accept4(self.0.as_raw_fd(), flags)?;
+        // SAFETY: accept4 just returned this descriptor and nothing else owns it.
+        Ok(unsafe { OwnedFd::from_raw_fd(fd) }.into())
     }
 }
 
-impl Listener for VsockListener {
-    fn accept_stream(&self) -> io::Result<TcpStream> {
-        let fd = accept4(self.0.as_raw_fd(), SockFlag::SOCK_CLOEXEC)?;
-        // SAFETY: accept4 just returned this descriptor and nothing else owns it.
-        Ok(unsafe { OwnedFd::from_raw_fd(fd) }.into())
+impl From<TcpListener> for Listener {
+    fn from(listener: TcpListener) -> Self {
+        Self(listener.into())
+    }
+}
+
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
     }
 }
 
