@@ -7,6 +7,7 @@ use crate::control::Control;
 use crate::health;
 use crate::http::{self, Request, Response};
 use crate::manifest::Manifest;
+use crate::serve::Slot;
 use caution_abi::evidence;
 use caution_abi::health::PATH as HEALTH;
 use caution_enclave_sys::nsm::Nsm;
@@ -30,15 +31,21 @@ impl Attestd {
     }
 
     /// Answers one connection. What goes wrong on it is its peer's matter.
-    pub(crate) fn serve(&self, stream: TcpStream) {
+    ///
+    /// While it waits for its peer, and only then, it gives way to others.
+    pub(crate) fn serve(&self, stream: TcpStream, slot: &Slot) {
         let mut stream = Timed { stream, until: Instant::now() + REQUEST_TIME };
         let response = match http::read_request(&mut stream, evidence::MAX_REQUEST) {
-            Ok(request) => self.answer(&request),
+            Ok(request) => {
+                slot.hold();
+                self.answer(&request)
+            }
             Err(e) => match e.status() {
                 Some(status) => error(status, &e),
                 None => return,
             },
         };
+        slot.give_way(&stream.stream);
         let _ = stream.finish(&response);
     }
 
@@ -148,7 +155,7 @@ impl io::Write for Timed {
 const ROUTES: [(&str, &str); 2] = [(evidence::PATH, "POST, OPTIONS"), (HEALTH, "GET, HEAD, OPTIONS")];
 
 /// Connections at a time.
-pub(crate) const MAX_CONNECTIONS: usize = 64;
+pub(crate) const MAX_CONNECTIONS: usize = 256;
 const REQUEST_TIME: Duration = Duration::from_secs(10);
 const RESPONSE_TIME: Duration = Duration::from_secs(10);
 const LINGER_TIME: Duration = Duration::from_secs(2);

@@ -110,7 +110,11 @@ pub(crate) fn boot(control: &Arc<Control>) -> Result<Supervisor, BootError> {
 fn start_control(control: &Arc<Control>) -> Result<(), BootError> {
     let slots = serve::Slots::new(MAX_CONTROL);
     let served = Arc::clone(control);
-    listen(vsock(CONTROL, "control")?, "control", slots, control, move |stream| served.serve(stream))
+    listen(vsock(CONTROL, "control")?, "control", slots, control, move |stream, slot| {
+        // Its reader has nothing to say, and gives way to nobody.
+        slot.hold();
+        served.serve(stream);
+    })
 }
 
 /// 4096 bytes, as AWS' own init takes; a module gives at most 256 at a time.
@@ -146,7 +150,7 @@ fn start_attestd(
 ) -> Result<(), BootError> {
     let service = Arc::new(Attestd::new(nsm, manifest, Arc::clone(control)));
     let slots = || serve::Slots::new(attestd::MAX_CONNECTIONS);
-    let handler = |service: Arc<Attestd>| move |stream| service.serve(stream);
+    let handler = |service: Arc<Attestd>| move |stream, slot: &serve::Slot| service.serve(stream, slot);
     listen(vsock(ATTESTATION, "attestd")?, "attestd", slots(), control, handler(Arc::clone(&service)))?;
     let inside = TcpListener::bind((Ipv4Addr::LOCALHOST, ATTESTATION)).map_err(|source| {
         BootError::Listen { port: ATTESTATION, what: "attestd inside the enclave", source }
@@ -182,7 +186,7 @@ fn listen<H>(
     handler: H,
 ) -> Result<(), BootError>
 where
-    H: Fn(TcpStream) + Clone + Send + 'static,
+    H: Fn(TcpStream, &serve::Slot) + Clone + Send + 'static,
 {
     let control = Arc::clone(control);
     serve::spawn(name, move || {

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::phase::Input;
+use crate::serve::Slots;
 use caution_abi::control::Phase;
 use caution_abi::health::Health;
 use caution_abi::nsm;
@@ -125,7 +126,10 @@ fn exchange(text: &[u8]) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     let server = listener.accept().unwrap().0;
-    let service = thread::spawn(move || attestd(Echo, true).serve(server));
+    let service = thread::spawn(move || {
+        let slot = Slots::new(1).take(&server);
+        attestd(Echo, true).serve(server, &slot);
+    });
     client.write_all(text).unwrap();
     let mut answer = String::new();
     client.read_to_string(&mut answer).unwrap();
@@ -148,4 +152,32 @@ fn a_connection_is_answered_and_ended() {
     );
     assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
     assert!(exchange(b"\x16\x03\x01\r\n\r\n").starts_with("HTTP/1.1 400 "));
+}
+
+/// Slow-loris: more connections than there are slots, which send half a request and then nothing.
+#[test]
+fn a_verifier_is_answered_while_a_flood_of_half_open_connections_is_there() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let service = Arc::new(attestd(Echo, false));
+    thread::spawn(move || {
+        crate::serve::serve(&listener.into(), &Slots::new(8), move |stream, slot| service.serve(stream, slot))
+    });
+    let half_open = || {
+        let mut stream = TcpStream::connect(address).unwrap();
+        // One that was given up meanwhile is part of the flood, too.
+        let _ = stream.write_all(b"POST /attestation HTTP/1.1\r\nContent-Len");
+        stream
+    };
+    let mut flood = Vec::new();
+    for round in 0..4 {
+        flood.extend((0..50).map(|_| half_open()));
+        let mut verifier = TcpStream::connect(address).unwrap();
+        let body = body_for(&Nonce::new([round; 32]));
+        let head = format!("POST /attestation HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", body.len());
+        verifier.write_all(&[head.as_bytes(), &body].concat()).unwrap();
+        let mut answer = String::new();
+        verifier.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    }
 }
