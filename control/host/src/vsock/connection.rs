@@ -14,6 +14,7 @@ use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::num::Wrapping;
 use std::os::fd::{AsFd, BorrowedFd};
 
+const BOTH: u32 = SHUTDOWN_SEND | SHUTDOWN_RECEIVE;
 /// What we hold for a slow host program, and so the credit the guest gets, in bytes.
 pub(super) const BUFFER: u32 = 256 * 1024;
 
@@ -23,6 +24,8 @@ pub(super) const BUFFER: u32 = 256 * 1024;
 pub(super) struct Connection {
     stream: HostStream,
     state: State,
+    /// Asked for by the host: a client of a published port.
+    published: bool,
     readable: bool,
     writable: bool,
     /// From the guest, not yet written to the stream.
@@ -110,6 +113,7 @@ impl Connection {
         Self {
             stream,
             state,
+            published: state == State::Asked,
             readable: true,
             writable: true,
             out: VecDeque::new(),
@@ -154,6 +158,11 @@ impl Connection {
             (Op::CreditUpdate, _) => {}
             (Op::CreditRequest, _) => self.owed.credit = true,
             (Op::Shutdown, State::Open) => {
+                // vsock has no way to say that a stream broke. EnclaveOS ends its sending before it closes in
+                // order, so one that it closes at once is broken.
+                if self.published && !self.closed.guest_done && header.flags & BOTH == BOTH {
+                    return Fate::Reset;
+                }
                 self.closed.guest_done |= header.flags & SHUTDOWN_SEND != 0;
                 if header.flags & SHUTDOWN_RECEIVE != 0 {
                     self.closed.guest_deaf = true;

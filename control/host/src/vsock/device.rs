@@ -3,6 +3,7 @@
 use super::connection::{BUFFER, Connection, Fate};
 use super::packet::{HOST_CID, Header, Op, TYPE_STREAM};
 use super::stream::HostStream;
+use caution_abi::ports::RESERVED;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use std::collections::{HashMap, VecDeque};
 use std::io::{self, Write as _};
@@ -11,8 +12,12 @@ use std::sync::mpsc::SyncSender;
 
 /// The guest's context id; each guest has a device of its own, so one number serves all.
 pub(crate) const GUEST_CID: u64 = 4;
-/// Connections of one guest; more are refused.
-const MAX_CONNECTIONS: usize = 4096;
+/// Connections to the app's ports; more are refused. EnclaveOS takes 16,384 and refuses further ones itself,
+/// which is the better answer, so a few of those fit.
+const MAX_CONNECTIONS: usize = 17 * 1024;
+/// Connections beside those, so that the app's clients keep no verifier out: to EnclaveOS' own ports, and
+/// the guest's to the services.
+const MAX_PLATFORM_CONNECTIONS: usize = 1024;
 /// Refusals that wait for room in the guest's queue; a guest that makes more of them waits too.
 const MAX_REFUSALS: usize = 1024;
 /// Ephemeral ports of the host's side begin here; 2³⁰ keeps clear of every service port.
@@ -40,6 +45,8 @@ pub(super) struct Device {
     lingering: HashMap<u64, (HostStream, VecDeque<u8>)>,
     next_lingering: u64,
     next_port: u32,
+    /// How many of the connections the guest asked for.
+    from_guest: usize,
     epoll: Epoll,
     pub(super) max_connections: usize,
 }
@@ -61,6 +68,7 @@ impl Device {
             lingering: HashMap::new(),
             next_lingering: 0,
             next_port: FIRST_EPHEMERAL,
+            from_guest: 0,
             epoll: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?,
             max_connections: MAX_CONNECTIONS,
         })
@@ -73,7 +81,8 @@ impl Device {
 
     /// Connects `stream` to a port of the guest. A stream that cannot be taken is reset.
     pub(super) fn connect(&mut self, port: u32, stream: HostStream) {
-        if self.full() {
+        let to_the_app = u16::try_from(port).is_ok_and(|port| !RESERVED.contains(&port));
+        if self.held() >= self.limit(to_the_app) {
             return stream.abort();
         }
         let mut host_port = self.next_port;
@@ -178,8 +187,7 @@ impl Device {
     }
 
     fn accept(&mut self, key: Key, request: &Header) {
-        let from_guest = self.connections.keys().filter(|key| is_from_guest(**key)).count();
-        let room = !self.full() && from_guest < MAX_FROM_GUEST;
+        let room = self.held() < self.limit(false) && self.from_guest < MAX_FROM_GUEST;
         let service = self.services.get(&key.0).filter(|_| room);
         let Some((service, (ours, theirs))) = service.zip(HostStream::pair().ok()) else {
             return self.refuse(request);
@@ -195,6 +203,7 @@ impl Device {
         if self.epoll.add(&connection, EpollEvent::new(flags, token(key))).is_err() {
             return connection.abort();
         }
+        self.from_guest += usize::from(is_from_guest(key));
         self.connections.insert(key, connection);
         self.settle(key, Fate::Keep);
     }
@@ -221,15 +230,20 @@ impl Device {
     }
 
     fn remove(&mut self, key: Key, end: fn(Connection)) {
-        if let Some(connection) = self.connections.remove(&key) {
-            let _ = self.epoll.delete(&connection);
+        if let Some(connection) = self.take_out(key) {
             end(connection);
         }
     }
 
-    fn reset_by_guest(&mut self, key: Key) {
-        let Some(connection) = self.connections.remove(&key) else { return };
+    fn take_out(&mut self, key: Key) -> Option<Connection> {
+        let connection = self.connections.remove(&key)?;
+        self.from_guest -= usize::from(is_from_guest(key));
         let _ = self.epoll.delete(&connection);
+        Some(connection)
+    }
+
+    fn reset_by_guest(&mut self, key: Key) {
+        let Some(connection) = self.take_out(key) else { return };
         let room = !is_from_guest(key) || self.lingering.len() < MAX_FROM_GUEST;
         if let Some((stream, rest)) = connection.reset_by_guest().filter(|_| room) {
             let token = LINGERING | self.next_lingering;
@@ -273,8 +287,9 @@ impl Device {
         });
     }
 
-    fn full(&self) -> bool {
-        self.held() >= self.max_connections
+    /// As many connections leave no room for one more of this kind.
+    fn limit(&self, to_the_app: bool) -> usize {
+        self.max_connections + if to_the_app { 0 } else { MAX_PLATFORM_CONNECTIONS }
     }
 }
 

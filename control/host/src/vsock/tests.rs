@@ -4,8 +4,8 @@ use super::connection::BUFFER;
 use super::device::{Device, GUEST_CID, MAX_WAITING, Services};
 use super::packet::{HOST_CID, Header, Op, SHUTDOWN_RECEIVE, SHUTDOWN_SEND, TYPE_STREAM};
 use super::stream::HostStream;
-use std::io::{Read as _, Write as _};
-use std::net::Shutdown;
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::sync::mpsc::{Receiver, sync_channel};
 
@@ -47,6 +47,16 @@ impl Guest {
         assert_eq!((request.op, request.dst_port), (Op::Request, 8080));
         guest.key = (request.src_port, 8080);
         (guest, theirs)
+    }
+
+    /// The same for a client that knows of resets.
+    fn asked_by_tcp() -> (Self, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let mut guest = Self::new();
+        guest.device.connect(8080, HostStream::tcp(listener.accept().unwrap().0).unwrap());
+        guest.key = (guest.expect_op(Op::Request).src_port, 8080);
+        (guest, client)
     }
 
     fn header(&self, op: Op, flags: u32, len: usize) -> Header {
@@ -316,20 +326,39 @@ fn a_flood_of_refusals_pauses_the_guest_and_resets_are_not_answered() {
 }
 
 #[test]
-fn connections_are_capped() {
+fn connections_are_capped_and_the_apps_clients_keep_no_verifier_out() {
     let mut guest = Guest::new();
     guest.device.max_connections = 2;
-    let mut services = Vec::new();
-    for (port, expected) in [(1, Op::Response), (2, Op::Response), (3, Op::Reset)] {
-        guest.key.1 = port;
-        guest.send(Op::Request, 0, b"");
-        guest.expect_op(expected);
-        services.extend(guest.accepted.try_recv());
+    let connect = |guest: &mut Guest, port| {
+        let (ours, theirs) = HostStream::pair().unwrap();
+        guest.device.connect(port, ours);
+        theirs
+    };
+    let _clients = [connect(&mut guest, 8080), connect(&mut guest, 8081)];
+    assert_eq!(read_all(&connect(&mut guest, 8080)), b"");
+    let mut asked: Vec<u32> = (0..2).map(|_| guest.expect_op(Op::Request).dst_port).collect();
+    let _verifier = connect(&mut guest, u32::from(caution_abi::ports::ATTESTATION));
+    asked.push(guest.expect_op(Op::Request).dst_port);
+    assert_eq!(asked, [8080, 8081, 49502]);
+    guest.send(Op::Request, 0, b"");
+    guest.expect_op(Op::Response);
+}
+
+/// EnclaveOS ends its sending before it closes; Linux then closes with both flags at once.
+#[test]
+fn a_client_of_a_connection_that_the_guest_closes_without_an_end_is_reset() {
+    for (orderly, expected) in [(true, Ok(0)), (false, Err(ErrorKind::ConnectionReset))] {
+        let (mut guest, mut client) = Guest::asked_by_tcp();
+        guest.send(Op::Response, 0, b"");
+        guest.send(Op::Data, 0, b"half");
+        client.read_exact(&mut [0; 4]).unwrap();
+        if orderly {
+            guest.send(Op::Shutdown, SHUTDOWN_SEND, b"");
+        }
+        guest.send(Op::Shutdown, SHUTDOWN_SEND | SHUTDOWN_RECEIVE, b"");
+        guest.expect_op(Op::Reset);
+        assert_eq!(client.read(&mut [0]).map_err(|e| e.kind()), expected);
     }
-    assert_eq!(services.len(), 2);
-    let (ours, theirs) = HostStream::pair().unwrap();
-    guest.device.connect(8080, ours);
-    assert_eq!(read_all(&theirs), b"");
 }
 
 /// Connections that are opened, filled and given up while the service is busy with the first.
@@ -372,16 +401,11 @@ fn connections_of_the_guests_own_making_are_capped() {
 
 #[test]
 fn an_enclave_that_dies_does_not_look_like_an_orderly_end() {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let mut client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-    let mut guest = Guest::new();
-    guest.device.connect(8080, HostStream::tcp(listener.accept().unwrap().0).unwrap());
-    let (request, _) = guest.expect_packet();
-    guest.key = (request.src_port, 8080);
+    let (mut guest, mut client) = Guest::asked_by_tcp();
     guest.send(Op::Response, 0, b"");
     guest.send(Op::Data, 0, b"half");
     let mut half = [0; 4];
     client.read_exact(&mut half).unwrap();
     drop(guest);
-    assert_eq!(client.read(&mut half).unwrap_err().kind(), std::io::ErrorKind::ConnectionReset);
+    assert_eq!(client.read(&mut half).unwrap_err().kind(), ErrorKind::ConnectionReset);
 }
