@@ -8,6 +8,7 @@
 //! | 8004 | says `hello`, ends its direction, then reads to the end of file |
 //! | 8005 | says so on its standard error, and exits with the status it is sent as a decimal line |
 //! | 8006 | with the argument `late`: says `on` to its first client, and then the others listen |
+//! | 8007 | sends a dot and keeps the connection until its peer ends it, without a thread for each |
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -24,6 +25,8 @@ fn main() {
         let listener = TcpListener::bind(("127.0.0.1", 8006)).unwrap();
         listener.accept().unwrap().0.write_all(b"on").unwrap();
     }
+    let listener = TcpListener::bind(("127.0.0.1", 8007)).unwrap();
+    std::thread::spawn(move || keep(&listener));
     let services: [(u16, fn(TcpStream) -> std::io::Result<()>); 5] =
         // The port of readiness comes last: all others listen by then.
         [(8005, exit), (8004, hello), (8003, source), (8002, count), (8001, echo)];
@@ -37,6 +40,19 @@ fn main() {
     });
     for thread in threads {
         thread.join().unwrap();
+    }
+}
+
+/// Says that it is there, and looks after all of them once in a while.
+fn keep(listener: &TcpListener) {
+    let mut kept: Vec<TcpStream> = Vec::new();
+    for mut stream in listener.incoming().flatten() {
+        if stream.write_all(b".").is_ok() && stream.set_nonblocking(true).is_ok() {
+            kept.push(stream);
+        }
+        if kept.len().is_power_of_two() || kept.len().is_multiple_of(1024) {
+            kept.retain(|mut stream| !matches!(stream.read(&mut [0]), Ok(0)));
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 mod data;
 mod endings;
 mod inside;
+mod many;
 mod support;
 
 use caution_abi::control::{Event, Phase};
