@@ -57,7 +57,7 @@ pub(crate) fn enclave_memory(size: &ImageSize, memory_mib: u32) -> Result<(), Ho
 /// Refuses an enclave that the machine has no memory for.
 pub(crate) fn host_memory(memory_mib: u32) -> Result<(), HostError> {
     let Ok(meminfo) = std::fs::read_to_string("/proc/meminfo") else { return Ok(()) };
-    let available_mib = available_mib(&meminfo).unwrap_or(u64::MAX);
+    let available_mib = field_mib(&meminfo, "MemAvailable:").unwrap_or(u64::MAX);
     // QEMU's own memory: its binary, device state and, without KVM, translated code.
     let needed_mib = u64::from(memory_mib) + 96;
     if needed_mib <= available_mib {
@@ -83,9 +83,9 @@ pub(crate) fn disk(folder: &Path, bytes: u64) -> Result<(), HostError> {
     })
 }
 
-/// `MemAvailable` of `/proc/meminfo`, in MiB.
-fn available_mib(meminfo: &str) -> Option<u64> {
-    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+/// A field of `/proc/meminfo`, in MiB.
+pub(crate) fn field_mib(meminfo: &str, name: &str) -> Option<u64> {
+    let line = meminfo.lines().find_map(|line| line.strip_prefix(name))?;
     let kib: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
     Some(kib / 1024)
 }
@@ -240,8 +240,8 @@ mod tests {
 
     #[test]
     fn the_machine_must_have_what_the_enclave_needs() {
-        assert_eq!(available_mib("MemTotal: 1 kB\nMemAvailable:    2048000 kB\n"), Some(2000));
-        assert_eq!(available_mib("MemFree: 1 kB\n"), None);
+        assert_eq!(field_mib("MemTotal: 1 kB\nMemAvailable:    2048000 kB\n", "MemAvailable:"), Some(2000));
+        assert_eq!(field_mib("MemFree: 1 kB\n", "MemAvailable:"), None);
         assert!(matches!(host_memory(u32::MAX), Err(HostError::HostMemory { .. })));
         let folder = std::env::temp_dir();
         assert!(matches!(disk(&folder, 1 << 60), Err(HostError::Disk { .. })));

@@ -69,10 +69,32 @@ pub struct RunConfig {
 impl RunConfig {
     /// Whether `name` may name a log file.
     pub(crate) fn name_is_valid(&self) -> bool {
-        (1..=64).contains(&self.name.len())
-            && !self.name.starts_with('.')
-            && self.name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+        name_is_valid(&self.name)
     }
+
+    /// One for tests.
+    #[cfg(test)]
+    pub(crate) fn sample() -> Self {
+        Self {
+            name: "t".to_owned(),
+            eif: PathBuf::new(),
+            manifest: None,
+            checkout: None,
+            ports: Vec::new(),
+            http_port: None,
+            attestation_port: None,
+            cpus: 1,
+            memory_mib: 64,
+            debug: false,
+        }
+    }
+}
+
+/// Whether `name` may name a log file, and a folder of the agent.
+pub(crate) fn name_is_valid(name: &str) -> bool {
+    (1..=64).contains(&name.len())
+        && !name.starts_with('.')
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
 }
 
 /// A port of the enclave made reachable on 127.0.0.1.

@@ -1,32 +1,37 @@
-//! Runs that outlive the command that started them.
+//! Runs that outlive the process that started them.
 //!
 //! ```text
-//! run_detached ──stdin: request line, later "detached"──▶ internal supervise (own session)
-//!              ◀──stdout: one event a line, until ready──
+//! Supervised ──stdin: request line, later "detached"──▶ internal supervise (own session)
+//!            ◀──stdout: one event a line, until ready──
 //! ```
 //! When the starter goes away before it said `detached`, the supervisor stops: a Ctrl-C during boot
 //! leaves nothing behind.
 
+use crate::agent;
 use crate::config::{Agent, Dirs, RunConfig};
 use crate::error::HostError;
-use crate::event::HostEvent;
+use crate::event::{Ending, HostEvent};
 use crate::record::{self, Record};
 use crate::run::{Options, StopHandle, check, run_with};
 use serde::{Deserialize, Serialize};
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::path::Path;
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, ExitCode, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// The longest line of either direction, in bytes: a manifest as a JSON array of numbers.
 const MAX_LINE: u64 = 1024 * 1024;
 /// What the starter says when the enclave may live without it.
 const DETACHED: &str = "detached\n";
 
-#[derive(Serialize, Deserialize)]
+/// What a supervisor is asked for.
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Request {
-    dirs: Dirs,
-    config: RunConfig,
+pub(crate) struct Order {
+    pub(crate) dirs: Dirs,
+    pub(crate) config: RunConfig,
+    /// Which generation of the app this is, for those that the agent looks after.
+    pub(crate) generation: Option<u64>,
 }
 
 /// Runs an enclave under a supervisor of its own, `exe internal supervise`, and returns when it is
@@ -38,67 +43,174 @@ pub fn run_detached(
     on_event: &mut dyn FnMut(HostEvent),
 ) -> Result<Record, HostError> {
     check(dirs, config)?;
-    let failed = |doing| move |cause| HostError::System { doing, cause };
-    let mut supervisor = Command::new(exe)
-        .args(["internal", "supervise"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .current_dir("/")
-        .spawn()
-        .map_err(failed("Starting the supervisor"))?;
-    let (Some(mut to), Some(from)) = (supervisor.stdin.take(), supervisor.stdout.take()) else {
-        return Err(failed("Starting the supervisor")(io::Error::other("it has no pipes")));
-    };
-    let absolute = |path: &Path| std::path::absolute(path).map_err(failed("Finding the current folder"));
-    let dirs = Dirs {
-        state: absolute(&dirs.state)?,
-        runtime: absolute(&dirs.runtime)?,
-        cache: absolute(&dirs.cache)?,
-    };
-    let config = RunConfig { eif: absolute(&config.eif)?, ..config.clone() };
-    let pid = i32::try_from(supervisor.id()).unwrap_or_default();
-    let mut line = serde_json::to_vec(&Request { dirs: dirs.clone(), config })
-        .map_err(|e| failed("Writing to the supervisor")(e.into()))?;
-    line.push(b'\n');
-    to.write_all(&line).map_err(failed("Writing to the supervisor"))?;
+    let order = Order { dirs: dirs.clone(), config: config.clone(), generation: None };
+    let supervised = Supervised::boot(order, &Agent::new(exe), &Cancel::default(), on_event)?;
+    Ok(supervised.let_go()?.0)
+}
 
-    let mut events = BufReader::new(from);
-    while let Some(event) = read_line::<HostEvent>(&mut events) {
+/// Ends a boot from another thread; without effect once the enclave was let go.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Cancel(Arc<Mutex<CancelState>>);
+
+#[derive(Debug, Default)]
+struct CancelState {
+    asked: bool,
+    /// The way to the supervisor, which stops when it is closed.
+    to: Option<ChildStdin>,
+}
+
+impl Cancel {
+    /// Ends it; before it began, too.
+    pub(crate) fn cancel(&self) {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        state.asked = true;
+        drop(state.to.take());
+    }
+
+    fn attach(&self, to: ChildStdin) {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if !state.asked {
+            state.to = Some(to);
+        }
+    }
+
+    fn take(&self) -> Option<ChildStdin> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).to.take()
+    }
+}
+
+/// A ready enclave that still ends with its starter, and when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Supervised {
+    record: Record,
+    cancel: Cancel,
+    /// Gone once it was let go.
+    child: Option<Child>,
+    /// Kept open: a supervisor that cannot tell its starter anything goes on all the same, but why should it.
+    _events: BufReader<ChildStdout>,
+}
+
+impl Supervised {
+    /// Starts a supervisor and waits until its enclave is ready.
+    pub(crate) fn boot(
+        order: Order,
+        exe: &Agent,
+        cancel: &Cancel,
+        on_event: &mut dyn FnMut(HostEvent),
+    ) -> Result<Self, HostError> {
+        let failed = |doing| move |cause| HostError::System { doing, cause };
+        let mut child = Command::new(exe.exe())
+            .args(["internal", "supervise"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .current_dir("/")
+            .spawn()
+            .map_err(failed("Starting the supervisor"))?;
+        let (Some(mut to), Some(from)) = (child.stdin.take(), child.stdout.take()) else {
+            return Err(failed("Starting the supervisor")(io::Error::other("it has no pipes")));
+        };
+        let order = order.absolute()?;
+        let mut line =
+            serde_json::to_vec(&order).map_err(|e| failed("Writing to the supervisor")(e.into()))?;
+        line.push(b'\n');
+        to.write_all(&line).map_err(failed("Writing to the supervisor"))?;
+        cancel.attach(to);
+        let mut events = BufReader::new(from);
+        match until_ready(&mut events, on_event) {
+            Ok(true) => {}
+            Ok(false) => {
+                let status = child.wait().map_err(failed("Waiting for the supervisor"))?;
+                return Err(HostError::SupervisorVanished { status: status.to_string() });
+            }
+            Err(error) => {
+                let _ = child.wait();
+                return Err(error);
+            }
+        }
+        let pid = i32::try_from(child.id()).unwrap_or_default();
+        let mine = record::list(&order.dirs)?.into_iter().find(|record| record.pid == pid);
+        let Some(record) = mine else {
+            cancel.cancel();
+            let _ = child.wait();
+            return Err(HostError::SupervisorVanished { status: "after it was ready".to_owned() });
+        };
+        Ok(Self { record, cancel: cancel.clone(), child: Some(child), _events: events })
+    }
+
+    /// What runs.
+    pub(crate) fn record(&self) -> &Record {
+        &self.record
+    }
+
+    /// Lets the enclave live without its starter. The child is there to be waited for.
+    pub(crate) fn let_go(mut self) -> Result<(Record, Child), HostError> {
+        let Some(mut to) = self.cancel.take() else {
+            return Err(HostError::EndedBeforeReady(Ending::Stopped));
+        };
+        to.write_all(DETACHED.as_bytes())
+            .map_err(|cause| HostError::System { doing: "Writing to the supervisor", cause })?;
+        let child = self.child.take().ok_or(HostError::EndedBeforeReady(Ending::Stopped))?;
+        Ok((self.record.clone(), child))
+    }
+}
+
+impl Drop for Supervised {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            self.cancel.cancel();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// Reads until the enclave is ready; `false` when the supervisor ended without a word.
+fn until_ready(
+    events: &mut BufReader<ChildStdout>,
+    on_event: &mut dyn FnMut(HostEvent),
+) -> Result<bool, HostError> {
+    while let Some(event) = read_line::<HostEvent>(events) {
         on_event(event.clone());
         match event {
-            HostEvent::Ready { .. } => {
-                to.write_all(DETACHED.as_bytes()).map_err(failed("Writing to the supervisor"))?;
-                let records = record::list(&dirs)?;
-                let mine = records.into_iter().find(|record| record.pid == pid);
-                return mine.ok_or_else(|| HostError::SupervisorVanished {
-                    status: "after it was ready".to_owned(),
-                });
-            }
+            HostEvent::Ready { .. } => return Ok(true),
             HostEvent::Failed { message, fix } => {
-                let _ = supervisor.wait();
                 return Err(HostError::Supervisor { message, advice: fix });
             }
-            HostEvent::Ended(ending) => {
-                let _ = supervisor.wait();
-                return Err(HostError::EndedBeforeReady(ending));
-            }
+            HostEvent::Ended(ending) => return Err(HostError::EndedBeforeReady(ending)),
             _ => {}
         }
     }
-    let status = supervisor.wait().map_err(failed("Waiting for the supervisor"))?;
-    Err(HostError::SupervisorVanished { status: status.to_string() })
+    Ok(false)
+}
+
+impl Order {
+    /// The same, for a process in another folder.
+    fn absolute(self) -> Result<Self, HostError> {
+        let absolute = |path: &Path| {
+            std::path::absolute(path)
+                .map_err(|cause| HostError::System { doing: "Finding the current folder", cause })
+        };
+        let dirs = Dirs {
+            state: absolute(&self.dirs.state)?,
+            runtime: absolute(&self.dirs.runtime)?,
+            cache: absolute(&self.dirs.cache)?,
+        };
+        let config = RunConfig { eif: absolute(&self.config.eif)?, ..self.config };
+        Ok(Self { dirs, config, generation: self.generation })
+    }
 }
 
 /// `internal supervise`.
 pub(crate) fn main() -> ExitCode {
     // Fails only for a leader of a process group, which a freshly spawned child is not.
     let _ = nix::unistd::setsid();
-    let Some(Request { dirs, config }) = read_line(&mut BufReader::new(io::stdin())) else {
+    let Some(order) = read_line(&mut BufReader::new(io::stdin())) else {
         return ExitCode::from(2);
     };
+    let Order { dirs, config, generation } = order;
     let stop = StopHandle::default();
-    let options = Options { agent: Agent::this_binary(), stop: stop.clone(), ..Options::default() };
+    let options =
+        Options { agent: Agent::this_binary(), stop: stop.clone(), generation, ..Options::default() };
     let mut starter = Some(stop);
     let mut tell = |event: HostEvent| {
         // Once the starter has its answer, writing fails and nobody minds; the log has everything.
@@ -113,8 +225,15 @@ pub(crate) fn main() -> ExitCode {
                 std::thread::Builder::new().name("starter".to_owned()).spawn(move || follow_starter(&stop));
         }
     };
-    match run_with(&dirs, &config, &options, &mut tell) {
-        Ok(_) => ExitCode::SUCCESS,
+    let lock = generation.map(|generation| agent::lock_generation(&dirs, &config.name, generation));
+    let outcome = match lock {
+        Some(Ok(None)) => Err(HostError::RunsAlready(config.name.clone())),
+        Some(Err(error)) => Err(error),
+        // Held until the end.
+        Some(Ok(Some(_))) | None => run_with(&dirs, &config, &options, &mut tell).map(drop),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Told twice where the run told it already; the starter hears the first one only.
             tell(HostEvent::Failed { message: error.with_causes(), fix: error.fix() });

@@ -227,6 +227,46 @@ pub enum HostError {
         /// How many have it.
         count: usize,
     },
+    /// The agent runs an app of this name.
+    #[error("An app named `{0}` runs already.")]
+    RunsAlready(String),
+    /// It ended in the middle of an answer.
+    #[error("The host agent behind {socket} ended before it answered.", socket = .socket.display())]
+    AgentVanished {
+        /// Its socket.
+        socket: PathBuf,
+    },
+    /// The enclave does not fit beside the others.
+    #[error("{0}")]
+    NotAdmitted(crate::agent::Shortage),
+    /// Another image than the one that was ready once.
+    #[error("The kept image of `{0}` is not the one that was deployed; it is not started.")]
+    OtherImage(String),
+    /// Nobody answers on the agent's socket.
+    #[error("The host agent does not answer on {socket}.", socket = .socket.display())]
+    AgentUnreachable {
+        /// Its socket.
+        socket: PathBuf,
+        /// Why.
+        #[source]
+        cause: io::Error,
+    },
+    /// The agent is of another version.
+    #[error("The host agent (version {version}) speaks protocol {theirs}, and this program {ours}.")]
+    AgentProtocol {
+        /// Its version.
+        version: String,
+        /// Its protocol.
+        theirs: u32,
+        /// Ours.
+        ours: u32,
+    },
+    /// A second agent for the same folders.
+    #[error("Another host agent looks after {state}.", state = .state.display())]
+    AgentRuns {
+        /// Its state folder.
+        state: PathBuf,
+    },
     /// Nothing was ever logged under this name.
     #[error("There is no log of `{0}`.")]
     NoLog(String),
@@ -277,6 +317,17 @@ impl HostError {
             Self::Supervisor { advice, .. } => return advice.clone(),
             Self::NotRunning(_) | Self::Ambiguous { .. } => {
                 "caution apps ps      (then name it, or its id)".to_owned()
+            }
+            Self::RunsAlready(name) => {
+                format!("caution apps stop {name}      (then run it again), or choose another --name")
+            }
+            Self::NotAdmitted(_) => {
+                "stop one of them (caution apps stop NAME), or ask for less (--memory MIB, --cpus N)"
+                    .to_owned()
+            }
+            Self::OtherImage(name) => format!("caution apps stop {name}      (then run it again)"),
+            Self::AgentProtocol { .. } => {
+                "stop that agent; the next command starts one of this version".to_owned()
             }
             _ => return None,
         };

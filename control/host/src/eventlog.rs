@@ -105,28 +105,39 @@ impl Iterator for Logs {
 
     fn next(&mut self) -> Option<LogEntry> {
         loop {
-            if let Some(entry) = self.ready.pop_front() {
-                self.ended |= matches!(entry.event, HostEvent::Ended(_) | HostEvent::Failed { .. });
+            if let Some(entry) = self.step()? {
                 return Some(entry);
-            }
-            if self.ended {
-                return None;
-            }
-            // Watch before reading: what is written in between wakes the wait.
-            let watch = self.follow.then(|| self.watch()).flatten();
-            self.read_new();
-            if self.ready.is_empty() {
-                match watch {
-                    Some(watch) if self.running() => wait(&watch),
-                    _ => self.ended = true,
-                }
-                self.read_new();
             }
         }
     }
 }
 
 impl Logs {
+    /// The next entry; `Some(None)` after a second in which there was none, so that whoever reads can look after
+    /// something else.
+    pub fn step(&mut self) -> Option<Option<LogEntry>> {
+        if let Some(entry) = self.ready.pop_front() {
+            self.ended |= matches!(entry.event, HostEvent::Ended(_) | HostEvent::Failed { .. });
+            return Some(Some(entry));
+        }
+        if self.ended {
+            return None;
+        }
+        // Watch before reading: what is written in between wakes the wait.
+        let watch = self.follow.then(|| self.watch()).flatten();
+        self.read_new();
+        if self.ready.is_empty() {
+            match watch {
+                Some(watch) if self.running() => wait(&watch),
+                _ => self.ended = true,
+            }
+            self.read_new();
+        }
+        Some(self.ready.pop_front().inspect(|entry| {
+            self.ended |= matches!(entry.event, HostEvent::Ended(_) | HostEvent::Failed { .. });
+        }))
+    }
+
     fn watch(&self) -> Option<Inotify> {
         let watch = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK).ok()?;
         let folder = self.path.parent()?;

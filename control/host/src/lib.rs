@@ -2,6 +2,7 @@
 
 mod accelerator;
 mod admission;
+pub mod agent;
 mod boot;
 mod config;
 mod control;
@@ -37,9 +38,10 @@ use std::process::ExitCode;
 
 /// The hidden sub-commands of a binary that embeds the agent; `args` are those after `internal`.
 ///
-/// `supervise` runs one detached enclave, `janitor DIR` cleans up after an agent that was killed.
+/// `agent` looks after apps, `supervise` runs one detached enclave, `janitor DIR` cleans up after one that was killed.
 pub fn internal(args: &[OsString]) -> ExitCode {
     match args {
+        [command] if command == "agent" => agent::main(),
         [command] if command == "supervise" => detached::main(),
         [command, run] if command == "janitor" => janitor::main(Path::new(run)),
         _ => ExitCode::from(2),

@@ -57,6 +57,8 @@ pub struct Record {
     pub started_at_unix: u64,
     /// How the virtual machine executes.
     pub accelerator: Accelerator,
+    /// Which generation of its app it is; `None` where no agent looks after it.
+    pub generation: Option<u64>,
 }
 
 impl Record {
@@ -161,6 +163,7 @@ pub(crate) mod tests {
             phase: Some(Phase::Ready),
             started_at_unix: 1,
             accelerator: Accelerator::Tcg { why: "test".to_owned() },
+            generation: None,
         }
     }
 

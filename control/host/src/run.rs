@@ -35,6 +35,8 @@ pub struct Options {
     /// How long the enclave may take from power-on to its heartbeat; 120 s, because a large image
     /// takes long to unpack under emulation.
     pub heartbeat_limit: Duration,
+    /// Which generation of an app this is, for those that an agent looks after.
+    pub generation: Option<u64>,
 }
 
 impl Default for Options {
@@ -43,6 +45,7 @@ impl Default for Options {
             agent: Agent::this_binary(),
             stop: StopHandle::default(),
             heartbeat_limit: Duration::from_mins(2),
+            generation: None,
         }
     }
 }
@@ -201,7 +204,8 @@ impl Run<'_> {
             services::start(self.security_module(&image)?, config.manifest.clone(), self.messages.clone())?;
         let socket = run.join("vsock");
         let vsock = Vsock::start(&socket, services)?;
-        let record = first_record(config, &self.home.dir, &image, &listeners, &accelerator)?;
+        let mut record = first_record(config, &self.home.dir, &image, &listeners, &accelerator)?;
+        record.generation = self.options.generation;
         record.save(run)?;
         raise_descriptor_limit();
         let published = listeners.serve(vsock.connector())?;
@@ -290,6 +294,7 @@ fn first_record(
         phase: None,
         started_at_unix: now_since_epoch().as_secs(),
         accelerator: accelerator.clone(),
+        generation: None,
     })
 }
 

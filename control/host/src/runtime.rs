@@ -1,6 +1,7 @@
 //! The folder of a live enclave: who owns it, and sweeping those nobody owns.
 //!
 //! ```text
+//! <runtime>/.agent         Unix socket of the host agent
 //! <runtime>/.lock          held for moments: a folder is made or swept
 //! <runtime>/<id>/lock      held by the agent as long as it lives
 //! <runtime>/<id>/record    what `list` shows, JSON
@@ -152,7 +153,7 @@ fn is_run_name(run: &Path) -> bool {
 }
 
 /// Creates a folder for this user alone; refuses one that others could write to.
-fn private_dir(path: &Path) -> Result<(), HostError> {
+pub(crate) fn private_dir(path: &Path) -> Result<(), HostError> {
     let failed = |doing| move |cause| HostError::File { doing, path: path.to_owned(), cause };
     DirBuilder::new().mode(0o700).recursive(true).create(path).map_err(failed("Creating"))?;
     let metadata = fs::symlink_metadata(path).map_err(failed("Reading"))?;

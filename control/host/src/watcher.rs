@@ -39,6 +39,11 @@ impl Signals {
             SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK).map_err(failed)?;
         Ok(Self { before, descriptor: Some(descriptor) })
     }
+
+    /// What becomes readable with a signal, once.
+    pub(crate) fn take(&mut self) -> Option<SignalFd> {
+        self.descriptor.take()
+    }
 }
 
 impl Drop for Signals {
@@ -64,7 +69,7 @@ impl Watcher {
         listener.set_nonblocking(true).map_err(failed)?;
         let (quit, ended) = UnixStream::pair().map_err(failed)?;
         let clients = Arc::new(Mutex::new(Vec::new()));
-        let signals = signals.descriptor.take();
+        let signals = signals.take();
         let waiting = Arc::clone(&clients);
         let thread = std::thread::Builder::new()
             .name("watcher".to_owned())

@@ -76,14 +76,14 @@ impl Machine {
         finish(&self.command(dir, args).output().expect("caution starts"))
     }
 
-    /// Stops every enclave of this machine.
+    /// Stops every enclave of this machine, and what would be started again.
     pub fn stop_all(&self) {
-        let list = self.caution(self.folder.path(), &["apps", "ps", "--json"]);
+        let list = self.caution(self.folder.path(), &["apps", "ps", "--all", "--json"]);
         let Ok(json) = serde_json::from_str::<serde_json::Value>(&list.stdout) else { return };
-        for enclave in json["enclaves"].as_array().into_iter().flatten() {
-            if let Some(id) = enclave["id"].as_str() {
-                self.caution(self.folder.path(), &["apps", "stop", id]);
-            }
+        let enclaves = json["enclaves"].as_array().into_iter().flatten().map(|enclave| &enclave["id"]);
+        let apps = json["apps"].as_array().into_iter().flatten().filter(|app| app["state"] != "ended");
+        for which in enclaves.chain(apps.map(|app| &app["name"])).filter_map(|name| name.as_str()) {
+            self.caution(self.folder.path(), &["apps", "stop", which]);
         }
     }
 }

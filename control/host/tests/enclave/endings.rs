@@ -161,8 +161,9 @@ fn a_silent_guest_is_given_up() {
     // An init that never says anything: the test application waits for clients.
     let app = std::fs::read(image(&release).with_file_name("app")).unwrap();
     write_ramdisks(&eif, &release, &[&archive(&[("init", 0o755, Some(&app))])]);
+    let heartbeat_limit = Duration::from_millis(300);
     let options =
-        Options { agent: agent(), stop: StopHandle::default(), heartbeat_limit: Duration::from_millis(300) };
+        Options { agent: agent(), stop: StopHandle::default(), heartbeat_limit, ..Options::default() };
     let error = run_with(&place.dirs, &config(&eif), &options, &mut |_| {}).unwrap_err();
     assert!(matches!(error, HostError::BootTimeout { progress: Progress::Powered, .. }), "{error}");
     place.assert_clean();

@@ -1,6 +1,7 @@
 //! Real enclaves under real QEMU: EnclaveOS, a small application, and everything that can be killed.
 #![expect(clippy::unwrap_used, reason = "a failed step is a failed test, in helpers too")]
 
+mod agent;
 mod data;
 mod endings;
 mod inside;
@@ -40,7 +41,12 @@ impl Running {
     ) -> Self {
         let (sender, events) = channel();
         let stop = StopHandle::default();
-        let options = Options { agent: agent(), stop: stop.clone(), heartbeat_limit: Duration::from_mins(1) };
+        let options = Options {
+            agent: agent(),
+            stop: stop.clone(),
+            heartbeat_limit: Duration::from_mins(1),
+            ..Options::default()
+        };
         let (dirs, config) = (dirs.clone(), config.clone());
         let thread = std::thread::spawn(move || {
             run_with(&dirs, &config, &options, &mut |event| {

@@ -6,7 +6,7 @@ use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// Command lines of live processes that mention this machine's folders.
@@ -79,26 +79,13 @@ fn stop_leaves_nothing() {
     assert_nothing_left(&running.machine);
 }
 
-/// The process id of the only agent of this machine, from its own records.
-fn agent_pid(machine: &Machine) -> String {
-    let list = machine.caution(Path::new("/"), &["apps", "ps", "--json"]).expect(0).json();
-    list["enclaves"][0]["pid"].to_string()
+/// The only app of this machine, as `apps ps --all` shows it.
+fn app_of(machine: &Machine) -> serde_json::Value {
+    machine.caution(Path::new("/"), &["apps", "ps", "--all", "--json"]).expect(0).json()
 }
 
-#[test]
-fn kill_9_of_qemu_or_of_the_agent_leaves_nothing() {
-    let (qemu, agent) = (Running::honest(), Running::honest());
-    let (agent_of_qemu, agent_itself) = (agent_pid(&qemu.machine), agent_pid(&agent.machine));
-    kill("-9", &pids_of(&qemu.machine, "qemu-system-x86_64"));
-    kill("-9", std::slice::from_ref(&agent_itself));
-    for (running, pid) in [(&qemu, agent_of_qemu), (&agent, agent_itself)] {
-        assert_nothing_left(&running.machine);
-        assert!(!Path::new("/proc").join(&pid).join("exe").exists(), "agent {pid} is gone");
-    }
-}
-
-#[test]
-fn ctrl_c_leaves_nothing() {
+/// An enclave in a terminal, as it is ready; its supervisor is the command itself.
+fn in_a_terminal() -> (Machine, Child) {
     let (machine, hello) = (Machine::new(), &*HELLO);
     let (publish, attestation) = (format!("{}:8080", free_port()), free_port().to_string());
     let args = ["apps", "run", "--json", "--eif", text(&hello.eif), "--publish", &publish];
@@ -110,6 +97,50 @@ fn ctrl_c_leaves_nothing() {
         .unwrap();
     let lines = BufReader::new(child.stdout.take().unwrap()).lines();
     assert!(lines.map_while(Result::ok).any(|line| line.contains("\"ready\"")), "it becomes ready");
+    (machine, child)
+}
+
+#[test]
+fn kill_9_of_qemu_or_of_its_supervisor_leaves_nothing() {
+    let (of_qemu, mut supervisor) = in_a_terminal();
+    kill("-9", &pids_of(&of_qemu, "qemu-system-x86_64"));
+    assert!(!supervisor.wait().unwrap().success());
+    let (killed, mut supervisor) = in_a_terminal();
+    kill("-9", &[supervisor.id().to_string()]);
+    supervisor.wait().unwrap();
+    for machine in [&of_qemu, &killed] {
+        assert_nothing_left(machine);
+    }
+}
+
+#[test]
+fn what_is_killed_comes_back_until_it_is_stopped() {
+    let running = Running::honest();
+    let (machine, before) = (&running.machine, app_of(&running.machine));
+    kill("-9", &pids_of(machine, "qemu-system-x86_64"));
+    let deadline = Instant::now() + Duration::from_mins(1);
+    let after = loop {
+        let now = app_of(machine);
+        if now["apps"][0]["phase"] == "ready" && now["apps"][0]["id"] != before["apps"][0]["id"] {
+            break now;
+        }
+        assert!(Instant::now() < deadline, "{now:#}");
+        pause();
+    };
+    let exit = &after["apps"][0]["exits"][0];
+    assert!(exit["reason"].as_str().unwrap().contains("SIGKILL"), "{exit}");
+    assert!(exit["then"].as_str().unwrap().contains("started again"), "{exit}");
+    // The same ports: whoever uses the app does not mind.
+    assert!(running.greeting().contains("Hello"), "{}", running.greeting());
+    machine.caution(&HELLO.repository.root, &["apps", "stop"]).expect(0);
+    assert_nothing_left(machine);
+    let shown = machine.caution(Path::new("/"), &["apps", "ps", "--all"]).expect(0);
+    assert!(shown.stdout.contains("ended") && shown.stdout.contains("Somebody asked"), "{}", shown.stdout);
+}
+
+#[test]
+fn ctrl_c_leaves_nothing() {
+    let (machine, mut child) = in_a_terminal();
     kill("-INT", &[child.id().to_string()]);
     assert!(child.wait().unwrap().success());
     assert_nothing_left(&machine);

@@ -36,7 +36,7 @@ pub(crate) enum Command {
     /// Boot an enclave image on this machine.
     Run(run::Args),
     /// List the enclaves that run on this machine.
-    Ps,
+    Ps(ps::Args),
     /// Show what happened to an enclave, and in debug mode what its app printed.
     Logs(logs::Args),
     /// Stop an enclave on this machine.
@@ -56,7 +56,7 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<u8, CliError> {
         Command::Diff(args) => diff::run(context, &args),
         Command::Extract(args) => extract::run(context, &args).map(|()| 0),
         Command::Run(args) => run::run(context, &args),
-        Command::Ps => ps::run(context).map(|()| 0),
+        Command::Ps(args) => ps::run(context, &args).map(|()| 0),
         Command::Logs(args) => logs::run(context, &args).map(|()| 0),
         Command::Stop(args) => stop::run(context, &args).map(|()| 0),
         Command::DownloadEif(args) => download_eif::run(context, &args).map(|()| 0),

@@ -8,6 +8,7 @@ use crate::terminal::Terminal;
 use caution_abi::control::{Event, Phase};
 use caution_abi::manifest::MAX_BYTES as MANIFEST_MAX;
 use caution_build::git::Repository;
+use caution_host::agent::{AgentClient, AppSpec};
 use caution_host::{Accelerator, Ending, HostEvent, PublishedPort, Record, RunConfig};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -24,7 +25,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE", requires = "eif")]
     manifest: Option<PathBuf>,
 
-    /// Return when the app is ready and leave it running.
+    /// Return when the app is ready and leave it running; the host agent starts it again when it fails.
     #[arg(long, short)]
     detach: bool,
 
@@ -94,7 +95,11 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<u8, CliError> {
         memory_mib: args.memory.unwrap_or(image.memory_mib),
         debug: args.debug || image.debug,
     };
-    if args.detach { detached(context, &config) } else { foreground(context, &config) }
+    if args.detach {
+        detached(context, AppSpec { config, restart: plan.restart })
+    } else {
+        foreground(context, &config)
+    }
 }
 
 fn from_build(context: &Context, args: &Args, repo: &Repository) -> Result<Image, CliError> {
@@ -160,21 +165,16 @@ fn name(args: &Args, checkout: Option<&Path>, eif: &Path) -> String {
     args.name.clone().unwrap_or_else(|| default_name(of()))
 }
 
-fn detached(context: &Context, config: &RunConfig) -> Result<u8, CliError> {
+fn detached(context: &Context, app: AppSpec) -> Result<u8, CliError> {
     let terminal = context.terminal;
     terminal.begin("boot");
     let started = std::time::Instant::now();
-    let record = caution_host::run_detached(
-        &context.config.host_dirs(),
-        config,
-        Path::new("/proc/self/exe"),
-        &mut |event| {
-            // With --json the record alone is the result; it says the same.
-            if matches!(event, HostEvent::Accelerator(_)) && !terminal.json {
-                show(terminal, &event);
-            }
-        },
-    )?;
+    let record = AgentClient::new(&context.config.host_dirs()).run(app, &mut |event| {
+        // With --json the record alone is the result; it says the same.
+        if matches!(event, HostEvent::Accelerator(_)) && !terminal.json {
+            show(terminal, &event);
+        }
+    })?;
     terminal.step("boot", &boot_detail(&record), started.elapsed());
     if terminal.json {
         let mut json = serde_json::to_value(&record)

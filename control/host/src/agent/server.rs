@@ -1,0 +1,226 @@
+//! The agent's socket: who may speak, for how long, and what is answered.
+
+use super::api::{Done, Hello, MAX_REQUEST, PROTOCOL, Reply, Request};
+use super::engine::{Engine, thread};
+use crate::detached::Cancel;
+use crate::error::HostError;
+use crate::eventlog;
+use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
+use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
+use std::net::Shutdown;
+use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::RecvTimeoutError;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// Clients at a time, each with a thread; more are told so and closed.
+const MAX_CLIENTS: usize = 64;
+/// How long a client may take to send its request, and to take each line.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How often a client that is told nothing is looked after.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Serves clients.
+pub(super) struct Server {
+    pub(super) engine: Arc<Engine>,
+    pub(super) ends_when_idle: bool,
+    clients: Arc<AtomicUsize>,
+}
+
+impl Server {
+    pub(super) fn new(engine: Arc<Engine>, ends_when_idle: bool) -> Self {
+        Self { engine, ends_when_idle, clients: Arc::default() }
+    }
+
+    /// Whether nobody is being served.
+    pub(super) fn is_idle(&self) -> bool {
+        self.clients.load(Ordering::Acquire) == 0
+    }
+
+    /// Serves a client, in a thread of its own.
+    pub(super) fn serve(&self, stream: UnixStream) {
+        let Ok(mut client) = Client::new(stream) else { return };
+        if !client.may_speak() {
+            return;
+        }
+        let place = Place::take(&self.clients);
+        let Some(place) = place else {
+            let message = format!("The host agent serves {MAX_CLIENTS} clients already.");
+            let _ = client.say(&Reply::Error { message, fix: Some("try again".to_owned()) });
+            return;
+        };
+        let (engine, ends_when_idle) = (Arc::clone(&self.engine), self.ends_when_idle);
+        thread("client", move || {
+            // A client that left, or does not read, does not want to know.
+            let _ = talk(&engine, ends_when_idle, &mut client);
+            drop(client);
+            drop(place);
+            engine.settle();
+        });
+    }
+}
+
+/// A place among [`MAX_CLIENTS`].
+struct Place(Arc<AtomicUsize>);
+
+impl Place {
+    fn take(clients: &Arc<AtomicUsize>) -> Option<Self> {
+        let place = Self(Arc::clone(clients));
+        // Dropped with its count where there was no room.
+        (clients.fetch_add(1, Ordering::AcqRel) < MAX_CLIENTS).then_some(place)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// A connection.
+struct Client {
+    stream: UnixStream,
+}
+
+impl Client {
+    fn new(stream: UnixStream) -> io::Result<Self> {
+        stream.set_nonblocking(false)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_write_timeout(Some(PATIENCE))?;
+        Ok(Self { stream })
+    }
+
+    /// Only this user and root; the socket's mode says the same.
+    fn may_speak(&self) -> bool {
+        let own = nix::unistd::Uid::effective().as_raw();
+        getsockopt(&self.stream, PeerCredentials).is_ok_and(|peer| peer.uid() == own || peer.uid() == 0)
+    }
+
+    fn say(&mut self, reply: &Reply) -> io::Result<()> {
+        let mut line = serde_json::to_vec(reply)?;
+        line.push(b'\n');
+        self.stream.write_all(&line)
+    }
+
+    /// The request; `Err` in words for the client.
+    fn request(&self) -> io::Result<Result<Request, String>> {
+        let mut line = Vec::new();
+        BufReader::new((&self.stream).take(MAX_REQUEST as u64 + 1)).read_until(b'\n', &mut line)?;
+        if line.is_empty() {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        if line.len() > MAX_REQUEST {
+            return Ok(Err(format!("The request has more than {MAX_REQUEST} bytes.")));
+        }
+        if !line.ends_with(b"\n") {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        Ok(serde_json::from_slice(&line).map_err(|e| format!("The request is malformed: {e}.")))
+    }
+
+    /// Whether it went away.
+    fn has_left(&self) -> bool {
+        use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+        use std::os::fd::AsFd as _;
+        let mut fds = [PollFd::new(self.stream.as_fd(), PollFlags::empty())];
+        let _ = poll(&mut fds, PollTimeout::ZERO);
+        fds[0].revents().is_some_and(|events| !events.is_empty())
+    }
+}
+
+fn talk(engine: &Arc<Engine>, ends_when_idle: bool, client: &mut Client) -> io::Result<()> {
+    client.say(&Reply::Hello(Hello {
+        protocol: PROTOCOL,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        pid: std::process::id(),
+    }))?;
+    let request = match client.request()? {
+        Ok(request) => request,
+        Err(message) => return client.say(&Reply::Error { message, fix: None }),
+    };
+    let outcome = match request {
+        Request::Run { app } => boot(client, |cancel, tell| engine.run(app, cancel, tell)),
+        Request::Stop { app } => engine.stop(&app).map(|(name, id)| Done::Stopped { name, id }),
+        Request::List {} => {
+            for app in engine.list() {
+                client.say(&Reply::App(app))?;
+            }
+            Ok(Done::End)
+        }
+        Request::Watch { app } => return watch(engine, client, app.as_deref()),
+        Request::Logs { app, follow } => match eventlog::logs(&engine.dirs, &app, follow) {
+            Ok(logs) => {
+                send_logs(client, logs)?;
+                Ok(Done::End)
+            }
+            Err(error) => Err(error),
+        },
+        Request::Status {} => {
+            let apps = engine.list();
+            let running = apps.iter().filter(|app| app.id.is_some()).count();
+            Ok(Done::Status { apps: apps.len(), running, ends_when_idle })
+        }
+    };
+    client.say(&match outcome {
+        Ok(done) => Reply::Done(done),
+        Err(error) => Reply::Error { message: error.with_causes(), fix: error.fix() },
+    })
+}
+
+/// Boots while the client looks on; ends the boot when it goes away.
+fn boot(
+    client: &mut Client,
+    run: impl FnOnce(&Cancel, &mut dyn FnMut(crate::HostEvent)) -> Result<crate::Record, HostError>,
+) -> Result<Done, HostError> {
+    let failed = |cause| HostError::System { doing: "Serving a client", cause };
+    let cancel = Cancel::default();
+    let ears = client.stream.try_clone().map_err(failed)?;
+    // No limit: it is the boot that takes as long as it takes.
+    ears.set_read_timeout(None).map_err(failed)?;
+    let lines = Mutex::new(client);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            // Ends when the client goes away, says more than its request, or was answered.
+            let _ = (&ears).read(&mut [0]);
+            cancel.cancel();
+        });
+        let outcome = run(&cancel, &mut |event| {
+            let mut client = lines.lock().unwrap_or_else(PoisonError::into_inner);
+            if client.say(&Reply::Event(event)).is_err() {
+                cancel.cancel();
+            }
+        });
+        let _ = ears.shutdown(Shutdown::Read);
+        outcome.map(|record| Done::Running(Box::new(record)))
+    })
+}
+
+fn watch(engine: &Engine, client: &mut Client, app: Option<&str>) -> io::Result<()> {
+    // Before the list: what happens in between is told twice and not never.
+    let changes = engine.bell.watch();
+    let wanted = |name: &str| app.is_none_or(|app| app == name);
+    for app in engine.list().into_iter().filter(|app| wanted(&app.name)) {
+        client.say(&Reply::App(app))?;
+    }
+    loop {
+        match changes.recv_timeout(LOOK) {
+            Ok(change) if wanted(&change.app.name) => client.say(&Reply::Change(change))?,
+            Err(RecvTimeoutError::Timeout) if client.has_left() => return Ok(()),
+            Ok(_) | Err(RecvTimeoutError::Timeout) => {}
+            // It did not read for too long.
+            Err(RecvTimeoutError::Disconnected) => return Ok(()),
+        }
+    }
+}
+
+fn send_logs(client: &mut Client, mut logs: eventlog::Logs) -> io::Result<()> {
+    while let Some(step) = logs.step() {
+        match step {
+            Some(entry) => client.say(&Reply::Log(entry))?,
+            None if client.has_left() => return Ok(()),
+            None => {}
+        }
+    }
+    Ok(())
+}
