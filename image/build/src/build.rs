@@ -10,14 +10,15 @@ use crate::pin::{self, Committed, Moved, Pin};
 use crate::request::{Built, Progress, Request, Step};
 use crate::reuse;
 use crate::size::human_size;
-use crate::stage::{Stage, StageError};
+use crate::stage::{LAYERS, Stage, StageError};
 use caution_abi::boot_plan::BootPlan;
 use caution_appspec::{AppSpec, excerpt};
 use caution_assemble::{Application, Arguments, Root};
+use caution_measure::Sha256Digest;
 use caution_plan::{ImageProcess, SourceIdentity, boot_plan, manifest};
 use caution_rootfs::cpio::Entry;
 use caution_rootfs::oci::Image;
-use caution_rootfs::{RootfsError, Store, Tree, merge, resolve_user};
+use caution_rootfs::{LayerRecord, RootfsError, Store, Tree, merge, resolve_user};
 use std::time::{Duration, Instant};
 
 /// Builds a commit into the request's output folder.
@@ -192,6 +193,7 @@ impl<'a> Build<'a> {
         self.stage.write("manifest.json", &manifest.to_bytes())?;
         let pinned = self.containerfile_eif(container, filesystem);
         self.stage.write(pin::FILE_NAME, pinned.as_bytes())?;
+        self.stage.write(LAYERS, &self.layer_record(container, tree, written.sha256)?)?;
         let reuse = self.store.as_ref().map(|store| reuse::close(self.request, store)).unwrap_or_default();
         let ready = reuse::share(&reuse).unwrap_or_default();
         let detail = format!("{} · {}{ready}", self.shown_image(), human_size(written.size));
@@ -214,6 +216,18 @@ impl<'a> Build<'a> {
             variations: container.variations.clone(),
             timings: self.timings,
         })
+    }
+
+    /// What explains differences later: an enclave image has no layers any more.
+    fn layer_record(
+        &self,
+        container: &Container,
+        tree: &Tree,
+        image: Sha256Digest,
+    ) -> Result<Vec<u8>, StageError> {
+        let steps = self.origin.layer_steps(&container.image);
+        let record = LayerRecord::to_file(image, &steps, tree);
+        record.map_err(StageError::io(&self.stage.partial(LAYERS)))
     }
 
     /// The image's path as a person in the work tree would type it.

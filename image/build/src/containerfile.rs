@@ -2,10 +2,14 @@
 //!
 //! Source: the Dockerfile reference. Anything not understood here is left to the engine.
 
+mod lines;
+mod steps;
 mod variables;
 
+use lines::{Instruction, Lines, heredocs};
 use std::collections::BTreeMap;
 use std::ops::Range;
+pub(crate) use steps::{Stage, Step};
 use variables::{substitute, unquoted};
 
 /// The longest Containerfile anyone reads, in bytes.
@@ -40,6 +44,10 @@ pub(crate) struct Containerfile {
     pub(crate) escape: char,
     /// The last `FROM`, which begins the stage that becomes the image.
     pub(crate) last_stage: LastStage,
+    /// Where each stage begins.
+    pub(crate) begins: Vec<Stage>,
+    /// What can leave a layer, in file order: `RUN`, `COPY`, `ADD` and `WORKDIR`.
+    pub(crate) steps: Vec<Step>,
 }
 
 /// The stage that becomes the image.
@@ -133,7 +141,7 @@ pub(crate) fn parse(text: &str) -> Containerfile {
     reader.found.after_directives = end;
     reader.found.frontend = frontend;
     reader.found.escape = escape;
-    let mut lines = Lines { text, at: 0, number: 0, escape };
+    let mut lines = Lines::new(text, escape);
     while let Some(instruction) = lines.instruction() {
         reader.instruction(&instruction);
         for end in heredocs(&instruction) {
@@ -145,96 +153,6 @@ pub(crate) fn parse(text: &str) -> Containerfile {
         }
     }
     reader.found
-}
-
-/// One instruction, its words with their place in the text.
-struct Instruction<'t> {
-    line: usize,
-    words: Vec<(&'t str, usize, usize)>,
-}
-
-impl<'t> Instruction<'t> {
-    fn is(&self, name: &str) -> bool {
-        self.words.first().is_some_and(|(word, ..)| word.eq_ignore_ascii_case(name))
-    }
-
-    /// The words behind the flags, a line each, continued by a backslash.
-    fn script(&self) -> Vec<(usize, String)> {
-        let mut lines: Vec<(usize, String)> = Vec::new();
-        for (word, _, line) in &self.words[1 + self.flags().count()..] {
-            if let Some((last, text)) = lines.last_mut() {
-                text.push(' ');
-                if last == line {
-                    text.push_str(word);
-                    continue;
-                }
-                text.push('\\');
-            }
-            lines.push((*line, (*word).to_owned()));
-        }
-        lines
-    }
-
-    fn flags(&self) -> impl Iterator<Item = &(&'t str, usize, usize)> {
-        self.words[1..].iter().take_while(|(word, ..)| word.starts_with("--"))
-    }
-}
-
-struct Lines<'t> {
-    text: &'t str,
-    at: usize,
-    number: usize,
-    escape: char,
-}
-
-impl<'t> Lines<'t> {
-    fn line(&mut self) -> Option<(&'t str, usize)> {
-        let rest = self.text.get(self.at..).filter(|rest| !rest.is_empty())?;
-        let length = rest.find('\n').map_or(rest.len(), |at| at + 1);
-        let start = self.at;
-        self.at += length;
-        self.number += 1;
-        Some((rest[..length].trim_end_matches(['\n', '\r']), start))
-    }
-
-    /// The next instruction with its continuation lines; comments between them do not end it.
-    fn instruction(&mut self) -> Option<Instruction<'t>> {
-        let mut found: Option<Instruction<'t>> = None;
-        while let Some((line, start)) = self.line() {
-            let content = line.trim();
-            if content.is_empty() || content.starts_with('#') {
-                continue;
-            }
-            let continued = line.trim_end().strip_suffix(self.escape);
-            let instruction =
-                found.get_or_insert_with(|| Instruction { line: self.number, words: Vec::new() });
-            let number = self.number;
-            instruction.words.extend(words(continued.unwrap_or(line), start).map(|(w, at)| (w, at, number)));
-            if continued.is_none() {
-                break;
-            }
-        }
-        found
-    }
-
-    /// The lines of a heredoc with their numbers.
-    fn heredoc(&mut self, end: &Heredoc) -> Vec<(usize, String)> {
-        let mut body = Vec::new();
-        while let Some((line, _)) = self.line() {
-            if (if end.tabs { line.trim_start_matches('\t') } else { line }) == end.word {
-                break;
-            }
-            body.push((self.number, line.to_owned()));
-        }
-        body
-    }
-}
-
-fn words(line: &str, start: usize) -> impl Iterator<Item = (&str, usize)> {
-    line.split_ascii_whitespace().map(move |word| {
-        // Words are slices of the line, so their distance from its start is their place.
-        (word, start + (word.as_ptr() as usize - line.as_ptr() as usize))
-    })
 }
 
 /// Parser directives, which stand at the very top.
@@ -277,26 +195,6 @@ fn is_key(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_alphabetic()) && text.chars().all(|c| c.is_ascii_alphanumeric())
 }
 
-struct Heredoc {
-    word: String,
-    tabs: bool,
-}
-
-/// `<<WORD`, `<<-WORD`, `<<"WORD"` in instructions that take them.
-fn heredocs(instruction: &Instruction<'_>) -> Vec<Heredoc> {
-    if !["RUN", "COPY", "ADD"].iter().any(|name| instruction.is(name)) {
-        return Vec::new();
-    }
-    let words = instruction.words.iter().filter_map(|(word, ..)| {
-        let rest = word.trim_start_matches(|c: char| c.is_ascii_digit()).strip_prefix("<<")?;
-        let (tabs, rest) = rest.strip_prefix('-').map_or((false, rest), |rest| (true, rest));
-        let word = rest.trim_matches(['"', '\'']);
-        let plain = !word.is_empty() && word.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-        plain.then(|| Heredoc { word: word.to_owned(), tabs })
-    });
-    words.collect()
-}
-
 struct Reader {
     found: Containerfile,
     /// Names of the stages so far, lower case.
@@ -307,6 +205,7 @@ struct Reader {
 
 impl Reader {
     fn instruction(&mut self, instruction: &Instruction<'_>) {
+        self.found.steps.extend(Step::of(instruction, self.found.stages));
         if instruction.is("ARG") && self.found.stages == 0 {
             for (word, ..) in &instruction.words[1..] {
                 if let Some((name, value)) = word.split_once('=')
@@ -335,6 +234,12 @@ impl Reader {
         if let Some(&(word, at, line)) = words.next() {
             self.image(word, at, line);
         }
+        let begins = Stage {
+            line: instruction.line,
+            written: instruction.text(),
+            below: self.stage_below(instruction),
+        };
+        self.found.begins.push(begins);
         let name = match words.next() {
             Some((word, ..)) if word.eq_ignore_ascii_case("AS") => words.next().map(|(word, ..)| *word),
             _ => None,
@@ -343,6 +248,13 @@ impl Reader {
         let end = instruction.words.last().map_or(0, |(word, at, _)| at + word.len());
         self.found.last_stage = LastStage { name: name.map(str::to_owned), end };
         self.found.stages += 1;
+    }
+
+    /// The earlier stage that one begins with.
+    fn stage_below(&self, from: &Instruction<'_>) -> Option<usize> {
+        let (word, ..) = from.words[1..].iter().find(|(word, ..)| !word.starts_with("--"))?;
+        let name = substitute(unquoted(word), &self.args)?.to_lowercase();
+        self.names.iter().rposition(|known| *known == name)
     }
 
     fn copy(&mut self, instruction: &Instruction<'_>) {

@@ -17,6 +17,7 @@ mod error;
 pub mod git;
 mod inspect;
 mod interpreter;
+mod layers;
 mod log;
 mod origin;
 mod packing;

@@ -6,6 +6,7 @@ mod warnings;
 use crate::containerfile::{self, Containerfile, ImageUse};
 use crate::engine::{self, BuildRequest, ContainerEngine, EngineError, Found, LineSink, PATIENCE};
 use crate::error::BuildError;
+use crate::layers;
 use crate::pin::{self, Committed, Pin, Source};
 use crate::process::find_program;
 use crate::request::{Progress, Request};
@@ -14,8 +15,8 @@ use crate::trial::{Surroundings, Variation};
 use caution_appspec::{AppSpec, excerpt};
 use caution_assemble::Arguments;
 use caution_measure::Sha256Digest;
-use caution_rootfs::Limits;
 use caution_rootfs::oci::{self, Image};
+use caution_rootfs::{LayerStep, Limits};
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use warnings::{unpinned, unpinned_frontend};
@@ -108,6 +109,14 @@ impl Origin {
         match self {
             Self::Containerfile(file, _) => file.networked_steps(),
             Self::Tarball { .. } | Self::Given(_) => 0,
+        }
+    }
+
+    /// What left each layer of the image that it gave.
+    pub(crate) fn layer_steps(&self, image: &Image) -> Vec<LayerStep> {
+        match self {
+            Self::Containerfile(file, _) => layers::steps(image, Some((&file.name, &file.parsed))),
+            Self::Tarball { .. } | Self::Given(_) => layers::steps(image, None),
         }
     }
 

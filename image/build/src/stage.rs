@@ -67,14 +67,17 @@ pub(crate) struct Stage {
 }
 
 /// The files of a finished build, in the order they are moved into place.
-const FILES: [&str; 6] = [
+const FILES: [&str; 7] = [
     "boot.json",
     "manifest.json",
     "Containerfile.eif",
     "output/rootfs.cpio.gz",
     "output/enclave.pcrs",
+    LAYERS,
     IMAGE,
 ];
+/// Which step of the container's build wrote each file: [`caution_rootfs::LayerRecord`].
+pub(crate) const LAYERS: &str = "output/enclave.layers.json.gz";
 /// The file that says the build is whole: removed first, moved last.
 const IMAGE: &str = "output/enclave.eif";
 const LOG: &str = "build.log";
@@ -215,7 +218,7 @@ mod tests {
         assert_eq!(names(&root), ["Containerfile.eif", "boot.json", "build.log", "manifest.json", "output"]);
         assert_eq!(
             names(&root.join("output")),
-            ["downloaded.eif", "enclave.eif", "enclave.pcrs", "rootfs.cpio.gz"]
+            ["downloaded.eif", "enclave.eif", "enclave.layers.json.gz", "enclave.pcrs", "rootfs.cpio.gz"]
         );
     }
 

@@ -11,6 +11,7 @@
 //! | tree → canonical archive | [`Tree::write_cpio`] |
 //! | archive → bytes that are measured | [`gzip::GzipWriter`] |
 //! | … without doing again what was done before | [`Store`] |
+//! | tree → which step of the build wrote what | [`LayerRecord`] |
 
 mod archive;
 mod bounded;
@@ -18,6 +19,7 @@ pub mod cpio;
 pub mod gzip;
 mod limits;
 pub mod oci;
+mod record;
 mod section;
 mod store;
 mod tree;
@@ -25,6 +27,7 @@ mod zstd;
 
 pub use archive::{Globals, Member, MemberKind, Reader as TarReader, SparseMap, TarError};
 pub use limits::{LimitError, Limits};
+pub use record::{LayerRecord, LayerStep, StepPlace};
 pub use section::Section;
 pub use store::{Reuse, Store};
 pub use tree::{

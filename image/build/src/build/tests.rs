@@ -258,9 +258,14 @@ fn the_same_commit_gives_the_same_bytes_anywhere() {
     assert!(ended.success(), "{ended}");
     let there = fs::read(elsewhere.join("eif-stage/output/enclave.eif")).expect("was built");
     assert_eq!(Sha256Digest::of(&there), here.sha256);
-    for name in
-        ["output/rootfs.cpio.gz", "output/enclave.pcrs", "boot.json", "manifest.json", "Containerfile.eif"]
-    {
+    for name in [
+        "output/rootfs.cpio.gz",
+        "output/enclave.pcrs",
+        "output/enclave.layers.json.gz",
+        "boot.json",
+        "manifest.json",
+        "Containerfile.eif",
+    ] {
         let read = |root: &Path| fs::read(root.join("eif-stage").join(name)).expect("was built");
         assert_eq!(read(&elsewhere), read(scratch.path()), "{name}");
     }

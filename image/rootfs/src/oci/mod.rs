@@ -6,6 +6,7 @@
 
 mod document;
 mod error;
+mod history;
 mod layer;
 mod select;
 mod source;
@@ -14,6 +15,7 @@ use crate::limits::Limits;
 use caution_measure::Sha256Digest;
 pub use error::OciError;
 pub(crate) use error::SMALLER;
+pub use history::Step;
 pub(crate) use layer::{Archive, LayerReader};
 pub use select::Document;
 pub(crate) use source::BlobName;
@@ -31,6 +33,8 @@ pub struct Image {
     pub config: ImageConfig,
     /// Layers from the lowest up.
     pub layers: Vec<Layer>,
+    /// What the engine says about how it was built, from the first step on; empty where that cannot be read.
+    pub history: Vec<Step>,
     source: Source,
 }
 
@@ -84,8 +88,8 @@ pub fn open(path: &Path, limits: &Limits) -> Result<Image, OciError> {
     } else {
         return Err(OciError::NotAnImage { path: path.to_owned() });
     };
-    let select::Selected { digest, config_digest, config, layers } = selected;
-    Ok(Image { digest, config_digest, config, layers, source })
+    let select::Selected { digest, config_digest, config, layers, history } = selected;
+    Ok(Image { digest, config_digest, config, layers, history, source })
 }
 
 impl Image {

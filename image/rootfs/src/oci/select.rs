@@ -3,7 +3,7 @@
 use super::document::{ConfigFile, Descriptor, DockerImage, Index, LayoutFile, Manifest, digest, parse};
 use super::error::OciError;
 use super::source::{BlobName, Source, check_length, compression_of};
-use super::{Compression, ImageConfig, Layer};
+use super::{Compression, ImageConfig, Layer, Step, history};
 use crate::limits::Limits;
 use caution_measure::Sha256Digest;
 use std::io::Read as _;
@@ -13,6 +13,7 @@ pub(super) struct Selected {
     pub(super) config_digest: Sha256Digest,
     pub(super) config: ImageConfig,
     pub(super) layers: Vec<Layer>,
+    pub(super) history: Vec<Step>,
 }
 
 /// A JSON document of an image.
@@ -91,14 +92,15 @@ pub(super) fn from_docker_archive(source: &Source, limits: &Limits) -> Result<Se
     {
         return Err(OciError::BlobDigest { expected, found: config_digest });
     }
-    let (config, diff_ids) = configuration(&config_json)?;
+    let Configuration { config, diff_ids, history } = configuration(&config_json)?;
     check_count(image.layers.len(), diff_ids.len(), limits)?;
     let layers = image.layers.into_iter().zip(diff_ids).map(|(name, diff_id)| {
         let name = BlobName::Member(name);
         let compression = sniff(source, &name)?;
         Ok(Layer { diff_id, blob: None, name, compression })
     });
-    Ok(Selected { digest: config_digest, config_digest, config, layers: layers.collect::<Result<_, _>>()? })
+    let layers = layers.collect::<Result<_, _>>()?;
+    Ok(Selected { digest: config_digest, config_digest, config, layers, history })
 }
 
 fn from_manifest(
@@ -109,10 +111,11 @@ fn from_manifest(
 ) -> Result<Selected, OciError> {
     let manifest = checked_manifest(json)?;
     let config_digest = manifest.config.digest()?;
-    let (config, diff_ids) = configuration(&document(source, &manifest.config, "configuration", limits)?)?;
+    let json = document(source, &manifest.config, "configuration", limits)?;
+    let Configuration { config, diff_ids, history } = configuration(&json)?;
     check_count(manifest.layers.len(), diff_ids.len(), limits)?;
     let layers = manifest.layers.iter().zip(diff_ids).map(|(descriptor, diff_id)| layer(descriptor, diff_id));
-    Ok(Selected { digest, config_digest, config, layers: layers.collect::<Result<_, _>>()? })
+    Ok(Selected { digest, config_digest, config, layers: layers.collect::<Result<_, _>>()?, history })
 }
 
 /// The only image of a `docker save` archive.
@@ -207,7 +210,14 @@ fn document(
     Ok(json)
 }
 
-fn configuration(json: &[u8]) -> Result<(ImageConfig, Vec<Sha256Digest>), OciError> {
+/// What a configuration says.
+struct Configuration {
+    config: ImageConfig,
+    diff_ids: Vec<Sha256Digest>,
+    history: Vec<Step>,
+}
+
+fn configuration(json: &[u8]) -> Result<Configuration, OciError> {
     let file: ConfigFile = parse("configuration", json)?;
     if file.os != OS || file.architecture != ARCHITECTURE {
         return Err(OciError::Platform { found: format!("{}/{}", file.os, file.architecture) });
@@ -222,7 +232,7 @@ fn configuration(json: &[u8]) -> Result<(ImageConfig, Vec<Sha256Digest>), OciErr
         architecture: file.architecture,
         os: file.os,
     };
-    Ok((config, diff_ids))
+    Ok(Configuration { config, diff_ids, history: history::parse(json) })
 }
 
 fn check_count(layers: usize, diff_ids: usize, limits: &Limits) -> Result<(), OciError> {

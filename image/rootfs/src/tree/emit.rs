@@ -1,7 +1,7 @@
 //! From the tree to entries in canonical order, and to an archive.
 
 use super::grow::Attributes;
-use super::{Node, NodeId, NodeKind, ROOT, RootfsError, Tree};
+use super::{Child, Node, NodeId, NodeKind, ROOT, RootfsError, Tree};
 use crate::cpio::{CpioError, Entry, EntryKind, Output, Writer};
 use std::io::{self, Read};
 use std::ops::ControlFlow;
@@ -10,6 +10,13 @@ use std::ops::ControlFlow;
 pub(super) struct Step {
     pub(super) path: Vec<u8>,
     pub(super) node: NodeId,
+    /// The layer that wrote the name last.
+    pub(super) layer: usize,
+}
+
+impl Step {
+    /// The root, which has no name.
+    const ROOT: Self = Self { path: Vec::new(), node: ROOT, layer: 0 };
 }
 
 impl Tree {
@@ -32,7 +39,7 @@ impl Tree {
         let mut extra = extra.to_vec();
         extra.sort_unstable();
         let mut extra = extra.into_iter().peekable();
-        let root = std::iter::once(Step { path: Vec::new(), node: ROOT });
+        let root = std::iter::once(Step::ROOT);
         for step in root.chain(self.walk()) {
             let mut path = prefix.as_bytes().to_vec();
             if !step.path.is_empty() {
@@ -70,7 +77,7 @@ impl Tree {
         mut visit: impl FnMut(Entry, &mut dyn Read) -> Result<ControlFlow<()>, E>,
     ) -> Result<(), E> {
         let failed = |source| RootfsError::from(CpioError::Io { doing: "read a file for", source });
-        let root = std::iter::once(Step { path: Vec::new(), node: ROOT });
+        let root = std::iter::once(Step::ROOT);
         for step in root.chain(self.walk()) {
             let entry = self.entry(step.path, step.node);
             let flow = match &self.node(step.node).kind {
@@ -140,7 +147,7 @@ struct Frame<'t> {
 #[derive(Clone, Copy)]
 struct Item<'t> {
     name: &'t [u8],
-    node: NodeId,
+    child: Child,
     is_below: bool,
 }
 
@@ -155,9 +162,9 @@ impl Walk<'_> {
         let Some(directory) = self.tree.directory(id) else { return };
         let mut items = Vec::with_capacity(directory.children.len());
         for (name, child) in &directory.children {
-            items.push(Item { name, node: child.node, is_below: false });
+            items.push(Item { name, child: *child, is_below: false });
             if self.tree.directory(child.node).is_some_and(|below| !below.children.is_empty()) {
-                items.push(Item { name, node: child.node, is_below: true });
+                items.push(Item { name, child: *child, is_below: true });
             }
         }
         items.sort_unstable_by(|a, b| a.key().cmp(b.key()));
@@ -178,10 +185,11 @@ impl Iterator for Walk<'_> {
             };
             self.path.extend_from_slice(item.name);
             if !item.is_below {
-                return Some(Step { path: self.path.clone(), node: item.node });
+                let Child { node, layer } = item.child;
+                return Some(Step { path: self.path.clone(), node, layer });
             }
             self.path.push(b'/');
-            self.enter(item.node);
+            self.enter(item.child.node);
         }
     }
 }

@@ -9,6 +9,7 @@ mod error;
 mod folder;
 mod grow;
 mod hide;
+mod layers;
 mod lookup;
 mod merge;
 mod only;
@@ -80,7 +81,7 @@ struct Directory {
 #[derive(Debug, Clone, Copy)]
 struct Child {
     node: NodeId,
-    /// The layer that wrote this name last.
+    /// The layer that wrote this name last, from 1; [`layers::UNKNOWN`] where that is not known.
     layer: usize,
 }
 

@@ -1,6 +1,7 @@
 //! A tree of a few files of another.
 
 use super::grow::Attributes;
+use super::layers::UNKNOWN;
 use super::lookup::Found;
 use super::{Directory, EntryError, Node, NodeId, NodeKind, ROOT, RootfsError, Tree};
 use crate::cpio::display;
@@ -34,10 +35,13 @@ impl Tree {
                     child.node
                 } else {
                     let kind = NodeKind::Directory(Directory::default());
-                    only.place(LAYER, at, name, kind).map_err(wrong)?
+                    only.place(UNKNOWN, at, name, kind).map_err(wrong)?
                 };
             }
-            let node = only.place(LAYER, at, last, NodeKind::File(content)).map_err(wrong)?;
+            // A path with links in it is no name of the file, which any layer may have written.
+            let name = self.named(path.as_bytes()).filter(|child| child.node == found);
+            let layer = name.map_or(UNKNOWN, |child| child.layer);
+            let node = only.place(layer, at, last, NodeKind::File(content)).map_err(wrong)?;
             only.set_attributes(node, Attributes { mode, uid, gid });
             if let Some(names) = self.xattrs.get(&found) {
                 only.xattrs.insert(node, names.clone());
@@ -55,6 +59,3 @@ impl Tree {
         }
     }
 }
-
-/// What no layer gave has one layer.
-const LAYER: usize = 1;

@@ -310,6 +310,8 @@ fn a_tree_of_a_few_files_holds_them_and_the_way_to_them() {
         ]
     );
     assert_eq!((only.root().mode, only.len(), only.total_size()), (0o755, 6, 19));
+    // What a link led to may be of any layer.
+    assert_eq!(only.layers().collect::<Vec<_>>(), [(b"etc/certs".to_vec(), 1), (b"opt/tool".to_vec(), 1)]);
     let dropped: Vec<_> = only.dropped_xattrs().into_iter().map(|xattr| xattr.path).collect();
     assert_eq!(dropped, [b"etc/certs"]);
 
@@ -317,5 +319,28 @@ fn a_tree_of_a_few_files_holds_them_and_the_way_to_them() {
     for path in ["/opt", "/opt/lost", "/absent", "/opt/real/below"] {
         assert!(!tree().is_file(path));
         assert!(matches!(tree().only(&[path]), Err(RootfsError::Read { .. })), "{path}");
+    }
+}
+
+#[test]
+fn the_layer_that_wrote_a_path_last_is_known() {
+    let tree = merged([
+        Layer::new()
+            .dir("d", 0o755)
+            .file("d/kept", "")
+            .file("d/again", "")
+            .file("d/gone", "")
+            .symlink("l", "d"),
+        Layer::new().dir("d", 0o700).file("d/again", "").hard_link("d/name", "d/kept").hide("d/.wh.gone"),
+    ])
+    .expect("merges");
+    let layers: Vec<_> = tree.layers().collect();
+    let expected = [("d/again", 2), ("d/kept", 1), ("d/name", 2), ("l", 1)];
+    assert_eq!(layers, expected.map(|(path, layer)| (path.as_bytes().to_vec(), layer)));
+    for (path, layer) in layers {
+        assert_eq!(tree.layer_of(&path), Some(layer));
+    }
+    for path in ["", "d", "d/gone", "l/kept", "other"] {
+        assert_eq!(tree.layer_of(path.as_bytes()), None, "{path}");
     }
 }
