@@ -25,7 +25,7 @@ pub use cause::{Attribution, Cause};
 pub use content::{Change, Explanation, compare as compare_contents, packages};
 pub use diff::{
     Aspect, Comparison, DiffLimits, Difference, EntryFacts, LayerComparison, LayerOutcome, PackageDifference,
-    RegisterDifference, Status, compare, open_both,
+    RegisterDifference, Status, WrittenBy, compare, open_both,
 };
 pub use entry::{Entry, Kind};
 pub use extract::{ExtractError, Extracted, ExtractedLayer, extract};

@@ -130,6 +130,11 @@ pub(crate) fn container(files: &[(&str, &str)]) -> Vec<u8> {
 
 /// The same with what says how it is started.
 pub(crate) fn container_with(files: &[(&str, &str)], started: &str) -> Vec<u8> {
+    container_of(&[files], started, "[]")
+}
+
+/// One of several layers, with its history.
+pub(crate) fn container_of(layers: &[&[(&str, &str)]], started: &str, history: &str) -> Vec<u8> {
     let archive = |files: &[(&str, &[u8])]| {
         let mut tar = tar::Builder::new(Vec::new());
         for (name, content) in files {
@@ -140,16 +145,20 @@ pub(crate) fn container_with(files: &[(&str, &str)], started: &str) -> Vec<u8> {
         }
         tar.into_inner().unwrap()
     };
-    let files: Vec<(&str, &[u8])> = files.iter().map(|(name, text)| (*name, text.as_bytes())).collect();
-    let layer = archive(&files);
-    let diff_id = Sha256Digest::of(&layer);
+    let bytes = |files: &&[(&str, &str)]| {
+        archive(&files.iter().map(|(name, text)| (*name, text.as_bytes())).collect::<Vec<_>>())
+    };
+    let layers: Vec<(String, Vec<u8>)> =
+        layers.iter().enumerate().map(|(index, files)| (format!("{index}.tar"), bytes(files))).collect();
+    let diff_ids: Vec<String> =
+        layers.iter().map(|(_, layer)| format!("\"sha256:{}\"", Sha256Digest::of(layer))).collect();
     let config = format!(
-        r#"{{"architecture":"amd64","os":"linux","config":{started},"rootfs":{{"type":"layers","diff_ids":["sha256:{diff_id}"]}}}}"#
+        r#"{{"architecture":"amd64","os":"linux","config":{started},"history":{history},"rootfs":{{"type":"layers","diff_ids":[{}]}}}}"#,
+        diff_ids.join(",")
     );
-    let manifest = r#"[{"Config":"config.json","Layers":["layer.tar"]}]"#;
-    archive(&[
-        ("config.json", config.as_bytes()),
-        ("layer.tar", &layer),
-        ("manifest.json", manifest.as_bytes()),
-    ])
+    let names: Vec<String> = layers.iter().map(|(name, _)| format!("\"{name}\"")).collect();
+    let manifest = format!(r#"[{{"Config":"config.json","Layers":[{}]}}]"#, names.join(","));
+    let mut files = vec![("config.json", config.as_bytes()), ("manifest.json", manifest.as_bytes())];
+    files.extend(layers.iter().map(|(name, layer)| (name.as_str(), layer.as_slice())));
+    archive(&files)
 }

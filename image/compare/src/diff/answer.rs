@@ -1,6 +1,6 @@
 //! What a comparison says.
 
-use super::shown;
+use super::{WrittenBy, shown};
 use crate::cause::Attribution;
 use crate::content::Explanation;
 use crate::entry::{Entry, Kind};
@@ -155,11 +155,14 @@ pub struct EntryFacts {
     /// Target of a link, numbers of a device.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target: Option<String>,
+    /// What wrote it, where the side came from layers and that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub written_by: Option<WrittenBy>,
 }
 
 impl EntryFacts {
     /// An entry in words.
-    pub(super) fn of(listed: &Listed) -> Self {
+    pub(super) fn of(listed: &Listed, written_by: Option<WrittenBy>) -> Self {
         let Listed { entry: Entry { kind, mode, uid, gid, .. }, content } = listed;
         let target = match kind {
             Kind::Symlink(target) => Some(shown(target)),
@@ -175,6 +178,7 @@ impl EntryFacts {
             mode: Some(format!("{mode:04o}")),
             owner: Some(format!("{uid}:{gid}")),
             target,
+            written_by,
         }
     }
 }

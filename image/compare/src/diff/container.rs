@@ -24,6 +24,7 @@ pub(super) fn difference(left: &Side, right: &Side) -> Option<Difference> {
         mode: None,
         owner: None,
         target: None,
+        written_by: None,
     };
     Some(Difference {
         layer: LayerName::Image.to_string(),

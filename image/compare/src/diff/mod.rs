@@ -10,11 +10,13 @@ mod sections;
 mod spool;
 #[cfg(test)]
 mod tests;
+mod written;
 
 pub use answer::{
     Aspect, Comparison, Difference, EntryFacts, LayerComparison, LayerOutcome, PackageDifference,
     RegisterDifference, Status,
 };
+pub use written::WrittenBy;
 
 use crate::cause::{Attribution, Cause};
 use crate::content;
@@ -71,7 +73,7 @@ pub fn compare(
     let mut differences = sections::differences(left, right);
     differences.extend(container::difference(left, right));
     for paired in &found.paired {
-        differences.push(explain(paired, &spools, &packages));
+        differences.push(explain(paired, &sides, &spools, &packages));
     }
     differences.extend(found.orders);
     differences.sort_by(|a, b| telling(a).cmp(&telling(b)));
@@ -83,9 +85,10 @@ pub fn compare(
     })
 }
 
-/// Opens both at once: to open an enclave image is to read and measure all of it. As [`Side::open`].
+/// Opens both at once: to open an enclave image is to read and measure all of it. As [`Side::open`], with what the
+/// build of an enclave image left beside it.
 pub fn open_both([left, right]: [&Path; 2], limits: &Limits, scratch: &Path) -> Result<[Side; 2], SideError> {
-    let open = |path| Side::open(path, limits, scratch);
+    let open = |path| Side::open(path, limits, scratch).map(Side::with_record);
     both(|| open(left), || open(right)).map(|(left, right)| [left, right])
 }
 
@@ -175,8 +178,13 @@ impl<'s> Found<'s> {
 }
 
 /// All that is known of a pair that differs.
-fn explain(paired: &Paired<'_>, spools: &(Spool, Spool), packages: &packages::Packages) -> Difference {
-    let Paired { layer, left, right, aspects } = paired;
+fn explain(
+    paired: &Paired<'_>,
+    sides: &Sides<'_>,
+    spools: &(Spool, Spool),
+    packages: &packages::Packages,
+) -> Difference {
+    let Paired { layers, left, right, aspects } = paired;
     let path = left.or(*right).map_or(&[][..], |listed| &listed.entry.path);
     let mut attributions: Vec<Attribution> = Vec::new();
     let mut unexplained = false;
@@ -206,7 +214,7 @@ fn explain(paired: &Paired<'_>, spools: &(Spool, Spool), packages: &packages::Pa
         attributions.insert(0, attribution);
         unexplained = false;
     }
-    if *layer == LayerName::EnclaveOs {
+    if layers[0] == LayerName::EnclaveOs {
         attributions.insert(0, Cause::EnclaveOs.shown_by("a file of EnclaveOS itself"));
         unexplained = false;
     }
@@ -217,12 +225,15 @@ fn explain(paired: &Paired<'_>, spools: &(Spool, Spool), packages: &packages::Pa
         (None, _) => Status::Added,
         (_, None) => Status::Removed,
     };
+    let facts = |side: usize, listed: Option<&Listed>| {
+        listed.map(|listed| EntryFacts::of(listed, WrittenBy::of(sides[side].0, layers[side], path)))
+    };
     Difference {
-        layer: layer.to_string(),
+        layer: layers[0].to_string(),
         path: shown(path),
         status,
-        left: left.map(EntryFacts::of),
-        right: right.map(EntryFacts::of),
+        left: facts(0, *left),
+        right: facts(1, *right),
         aspects: aspects.clone(),
         content,
         not_looked_into,

@@ -87,8 +87,8 @@ impl Looks {
 
 /// Two entries of one path, at least one of them there, that differ.
 pub(super) struct Paired<'s> {
-    /// The layer, as the left calls it.
-    pub(super) layer: LayerName,
+    /// The layer, as each side calls it.
+    pub(super) layers: [LayerName; 2],
     pub(super) left: Option<&'s Listed>,
     pub(super) right: Option<&'s Listed>,
     pub(super) aspects: Vec<Aspect>,
@@ -105,7 +105,7 @@ pub(super) fn entries<'s>(left: &'s Layer, right: &'s Layer, looks: &Looks) -> V
     for listed in right.listed() {
         paths.entry(&listed.entry.path).or_default().1 = Some(listed);
     }
-    let layer = left.name;
+    let layers = [left.name, right.name];
     let differing = paths.into_iter().filter_map(|(path, (left, right))| {
         let aspects = match (left, right) {
             (Some(left), Some(right)) => {
@@ -122,7 +122,7 @@ pub(super) fn entries<'s>(left: &'s Layer, right: &'s Layer, looks: &Looks) -> V
             _ if path == b"/" || (!looks.beside_root && is_beside_root(path)) => return None,
             _ => Vec::new(),
         };
-        Some(Paired { layer, left, right, aspects })
+        Some(Paired { layers, left, right, aspects })
     });
     differing.collect()
 }

@@ -85,6 +85,7 @@ impl<'s> Sections<'s> {
             mode: None,
             owner: None,
             target: None,
+            written_by: None,
         })
     }
 

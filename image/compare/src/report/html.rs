@@ -156,6 +156,9 @@ fn article(page: &mut String, difference: &Difference) {
         escape(&what),
         escape(&kind),
     );
+    for words in difference.written_words() {
+        let _ = writeln!(page, "<p class=\"written\">{}</p>", escape(&words));
+    }
     for attribution in &difference.attributions {
         let _ = writeln!(
             page,
@@ -203,7 +206,7 @@ fn changes(page: &mut String, difference: &Difference) {
 fn facts(page: &mut String, difference: &Difference) {
     page.push_str("<details><summary>sizes, digests, owners</summary>\n<div class=\"wide\"><table>\n");
     for (side, facts) in [("left", &difference.left), ("right", &difference.right)] {
-        let Some(EntryFacts { kind, size, sha256, mode, owner, target }) = facts else { continue };
+        let Some(EntryFacts { kind, size, sha256, mode, owner, target, .. }) = facts else { continue };
         let mut words = vec![(*kind).to_owned()];
         words.extend(target.as_ref().map(|target| format!("→ {target}")));
         words.extend(size.map(|size| format!("{size} bytes")));

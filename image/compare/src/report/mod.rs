@@ -6,7 +6,7 @@ mod text;
 pub use html::PageTitle;
 
 use crate::cause::{Attribution, Cause};
-use crate::diff::{Aspect, Comparison, Difference, LayerComparison, LayerOutcome, Status};
+use crate::diff::{Aspect, Comparison, Difference, EntryFacts, LayerComparison, LayerOutcome, Status};
 use std::borrow::Cow;
 
 /// Differences with one story: a file by itself, or everything that one package, umask or owner explains.
@@ -93,6 +93,17 @@ impl Difference {
             format!("{} (as a whole)", self.layer).into()
         } else {
             self.path.as_str().into()
+        }
+    }
+
+    /// What wrote it, in words: once where both sides say the same or only one says anything.
+    fn written_words(&self) -> Vec<String> {
+        let of = |facts: &Option<EntryFacts>| Some(facts.as_ref()?.written_by.as_ref()?.to_string());
+        match (of(&self.left), of(&self.right)) {
+            (Some(left), Some(right)) if left != right => {
+                vec![format!("written on the left by: {left}"), format!("written on the right by: {right}")]
+            }
+            (left, right) => left.or(right).map(|step| format!("written by: {step}")).into_iter().collect(),
         }
     }
 

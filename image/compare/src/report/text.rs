@@ -63,6 +63,9 @@ impl Finding<'_> {
             let _ = write!(text, ", and {} more", self.more);
         }
         text.push('\n');
+        for words in difference.written_words() {
+            let _ = writeln!(text, "      {words}");
+        }
         let shown_changes = if difference.attributions.is_empty() { 3 } else { 1 };
         let content = difference.content.as_ref();
         let says_more = |change: &&crate::content::Change| {

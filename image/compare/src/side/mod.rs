@@ -2,6 +2,7 @@
 
 mod error;
 mod folder;
+mod layers;
 mod listing;
 #[cfg(test)]
 mod tests;
@@ -13,6 +14,7 @@ use caution_eif::{SectionInfo, SectionKind};
 use caution_measure::Sha256Digest;
 use caution_rootfs::{Limits, Section, Tree, oci};
 pub use error::SideError;
+use layers::Wrote;
 pub use listing::{Content, Layer, LayerName, Listed, Listing, Place};
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
@@ -30,6 +32,7 @@ pub struct Side {
     facts: Facts,
     source: Source,
     layers: Vec<LayerFacts>,
+    wrote: Wrote,
 }
 
 /// What a side is, and what it says as a whole.
@@ -179,16 +182,18 @@ impl Side {
 
     fn single(path: &Path, limits: &Limits, facts: Facts, source: Source, name: LayerName) -> Self {
         let layers = vec![LayerFacts { name, stored: None }];
-        Self { path: path.to_owned(), limits: *limits, facts, source, layers }
+        Self { path: path.to_owned(), limits: *limits, facts, source, layers, wrote: Wrote::Unknown }
     }
 
     fn container(path: &Path, limits: &Limits, scratch: &Path) -> Result<Self, SideError> {
         let image = oci::open(path, limits)
             .map_err(|source| SideError::Container { path: path.to_owned(), source })?;
         let tree = caution_rootfs::merge(&image, limits, scratch, None)?;
+        let wrote = Wrote::of_container(&image);
         let oci::Image { digest, config_digest, config, .. } = image;
         let facts = Facts::Container { digest, config_digest, config };
-        Ok(Self::single(path, limits, facts, Source::Tree(Box::new(tree)), LayerName::Image))
+        let side = Self::single(path, limits, facts, Source::Tree(Box::new(tree)), LayerName::Image);
+        Ok(Self { wrote, ..side })
     }
 
     fn ramdisk(path: &Path, limits: &Limits, file: File, size: u64) -> Result<Self, SideError> {
@@ -229,7 +234,8 @@ impl Side {
             .collect();
         let digests = image.sections.iter().map(digest).collect();
         let facts = Facts::Eif { image: Box::new(image), sections: digests };
-        Ok(Self { path: path.to_owned(), limits: *limits, facts, source: Source::Ramdisks(sections), layers })
+        let (source, wrote) = (Source::Ramdisks(sections), Wrote::Unknown);
+        Ok(Self { path: path.to_owned(), limits: *limits, facts, source, layers, wrote })
     }
 }
 

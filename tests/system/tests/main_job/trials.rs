@@ -81,3 +81,40 @@ fn a_build_that_embeds_the_time_is_named_with_its_files() {
     let answer = rebuild(&repository, 2);
     assert!(answer["error"]["message"].as_str().unwrap().contains("finished image"), "{answer}");
 }
+
+/// Two steps, of which one is not the same twice; the image that is compared has nothing beside it.
+#[test]
+fn the_line_that_wrote_a_file_is_named() {
+    let repository = HELLO.repository.clone_of();
+    let write = |name: &str, text: &str| fs::write(repository.root.join(name), text).unwrap();
+    let moment = "RUN --network=none python3 -c \"import time; print(time.ctime())\" >/built-at";
+    write(
+        "Containerfile",
+        &format!(
+            "FROM localhost/caution/pallet-python:bookworm\nRUN --network=none echo constant \\\n  >/constant\n{moment}\n"
+        ),
+    );
+    write("Procfile", "run: /usr/bin/python3 -c 1\n");
+    repository.commit("two steps");
+    let machine = Machine::new();
+    let build = ["apps", "build", "--engine", "buildah"];
+    machine.caution(&repository.root, &build).expect(0);
+    let folder = tempfile::tempdir().unwrap();
+    let deployed = folder.path().join("deployed.eif");
+    fs::copy(repository.stage("output/enclave.eif"), &deployed).unwrap();
+
+    let diff =
+        ["apps", "diff", "commit:HEAD", deployed.to_str().unwrap(), "--engine", "buildah", "--no-cache"];
+    let ran = machine.caution(&repository.root, &diff).expect(1);
+    assert!(ran.stdout.contains(&format!("written by: Containerfile:4 {moment}\n")), "{}", ran.stdout);
+    let diff = [&diff[..6], &["--json"]].concat();
+    let answer = machine.caution(&repository.root, &diff).expect(1).json();
+    let differences = answer["comparison"]["differences"].as_array().unwrap();
+    let paths: Vec<&Value> = differences.iter().map(|one| &one["path"]).collect();
+    assert_eq!(paths, ["/built-at"], "{answer}");
+    let expected = serde_json::json!({
+        "layer": 3, "instruction": moment, "containerfile": "Containerfile", "line": 4, "base_image": false,
+    });
+    assert_eq!(differences[0]["left"]["written_by"], expected);
+    assert_eq!(differences[0]["right"]["written_by"], Value::Null);
+}
