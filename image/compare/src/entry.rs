@@ -1,5 +1,6 @@
 //! What stands under one name, in whatever holds it.
 
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 /// One entry of an archive, a folder or a container image.
@@ -29,7 +30,7 @@ impl Entry {
             // Each byte as the character of the same number.
             put("path_latin1", self.path.iter().copied().map(char::from).collect::<String>().into());
         }
-        put("kind", self.kind.name().into());
+        put("kind", json!(self.kind.name()));
         put("mode", format!("{:04o}", self.mode).into());
         put("uid", self.uid.into());
         put("gid", self.gid.into());
@@ -78,16 +79,55 @@ pub enum Kind {
     Fifo,
 }
 
+/// What something is that can differ, in JSON and in words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum KindName {
+    /// A regular file.
+    File,
+    /// A directory.
+    Directory,
+    /// A symbolic link.
+    Symlink,
+    /// A character device.
+    CharDevice,
+    /// A block device.
+    BlockDevice,
+    /// A named pipe.
+    Fifo,
+    /// A section of an enclave image.
+    Section,
+    /// The configuration of a container image.
+    Configuration,
+}
+
 impl Kind {
-    /// What it is called, in JSON too.
-    pub const fn name(&self) -> &'static str {
+    /// What it is called.
+    pub const fn name(&self) -> KindName {
         match self {
-            Self::File { .. } => "file",
+            Self::File { .. } => KindName::File,
+            Self::Directory => KindName::Directory,
+            Self::Symlink(_) => KindName::Symlink,
+            Self::CharDevice { .. } => KindName::CharDevice,
+            Self::BlockDevice { .. } => KindName::BlockDevice,
+            Self::Fifo => KindName::Fifo,
+        }
+    }
+}
+
+impl KindName {
+    /// In words.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::File => "file",
             Self::Directory => "directory",
-            Self::Symlink(_) => "symlink",
-            Self::CharDevice { .. } => "char-device",
-            Self::BlockDevice { .. } => "block-device",
-            Self::Fifo => "fifo",
+            Self::Symlink => "symbolic link",
+            Self::CharDevice => "character device",
+            Self::BlockDevice => "block device",
+            Self::Fifo => "named pipe",
+            Self::Section => "section",
+            Self::Configuration => "configuration",
         }
     }
 }

@@ -27,7 +27,7 @@ pub use diff::{
     Aspect, Comparison, DiffLimits, Difference, EntryFacts, LayerComparison, LayerOutcome, PackageDifference,
     RegisterDifference, Status, WrittenBy, compare, open_both,
 };
-pub use entry::{Entry, Kind};
+pub use entry::{Entry, Kind, KindName};
 pub use extract::{ExtractError, Extracted, ExtractedLayer, extract};
 pub use ramdisk::{Budget, Ramdisk, RamdiskError};
 pub use report::{Finding, PageTitle};

@@ -3,7 +3,7 @@
 use super::{WrittenBy, shown};
 use crate::cause::Attribution;
 use crate::content::Explanation;
-use crate::entry::{Entry, Kind};
+use crate::entry::{Entry, Kind, KindName};
 use crate::side::Listed;
 use caution_measure::Pcr;
 use serde::Serialize;
@@ -138,8 +138,8 @@ pub enum Aspect {
 /// An entry in words.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct EntryFacts {
-    /// `file`, `directory`, `symbolic link`, `character device`, `block device`, `named pipe`; `section`.
-    pub kind: &'static str,
+    /// What it is.
+    pub kind: KindName,
     /// Length of the content in bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub size: Option<u64>,
@@ -172,7 +172,7 @@ impl EntryFacts {
             _ => None,
         };
         Self {
-            kind: kind_name(kind),
+            kind: kind.name(),
             size: content.map(|content| content.size),
             sha256: content.map(|content| content.sha256.to_string()),
             mode: Some(format!("{mode:04o}")),
@@ -180,16 +180,5 @@ impl EntryFacts {
             target,
             written_by,
         }
-    }
-}
-
-const fn kind_name(kind: &Kind) -> &'static str {
-    match kind {
-        Kind::File { .. } => "file",
-        Kind::Directory => "directory",
-        Kind::Symlink(_) => "symbolic link",
-        Kind::CharDevice { .. } => "character device",
-        Kind::BlockDevice { .. } => "block device",
-        Kind::Fifo => "named pipe",
     }
 }

@@ -3,6 +3,7 @@
 use super::{Aspect, Difference, EntryFacts, Status};
 use crate::cause::{Attribution, Cause};
 use crate::content::{self, Change, Explanation};
+use crate::entry::KindName;
 use crate::side::{Facts, LayerName, Side};
 use caution_appspec::excerpt;
 use caution_rootfs::oci::ImageConfig;
@@ -18,7 +19,7 @@ pub(super) fn difference(left: &Side, right: &Side) -> Option<Difference> {
     };
     let content = compare(l, r)?;
     let facts = |digest: &caution_measure::Sha256Digest| EntryFacts {
-        kind: "configuration",
+        kind: KindName::Configuration,
         size: None,
         sha256: Some(digest.to_string()),
         mode: None,

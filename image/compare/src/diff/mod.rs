@@ -261,9 +261,14 @@ fn telling(difference: &Difference) -> (u8, bool, &str) {
     (rank, difference.attributions.is_empty(), &difference.path)
 }
 
-/// Files that are computed from others, which tell more.
-const FOLLOWING: [&str; 4] =
-    [caution_abi::seal::PATH, "/etc/ld.so.cache", "/var/lib/dpkg/status", "/lib/apk/db/installed"];
+/// What is computed from the rest, which tells more.
+const FOLLOWING: [&str; 5] = [
+    caution_abi::seal::PATH,
+    sections::METADATA,
+    "/etc/ld.so.cache",
+    "/var/lib/dpkg/status",
+    "/lib/apk/db/installed",
+];
 
 /// A path with what is not printable escaped: as much as a terminal, a page and JSON can take.
 fn shown(path: &[u8]) -> String {

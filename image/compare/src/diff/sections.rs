@@ -3,6 +3,7 @@
 use super::{Aspect, Difference, EntryFacts, RegisterDifference, Status};
 use crate::cause::Cause;
 use crate::content::{self, Change, Explanation};
+use crate::entry::KindName;
 use crate::side::{Facts, LayerName, Side};
 use caution_appspec::printable;
 use caution_eif::{Image, SectionKind};
@@ -29,7 +30,7 @@ pub(super) fn registers(left: &Facts, right: &Facts) -> Option<Vec<RegisterDiffe
     Some(registers.into_iter().filter_map(difference).collect())
 }
 
-/// Kernel and command line, where they differ.
+/// Kernel, command line and metadata, where they differ.
 pub(super) fn differences(left: &Side, right: &Side) -> Vec<Difference> {
     let (Some(l), Some(r)) = (Sections::of(left), Sections::of(right)) else { return Vec::new() };
     let mut found = Vec::new();
@@ -49,7 +50,36 @@ pub(super) fn differences(left: &Side, right: &Side) -> Vec<Difference> {
             l.kernel().zip(r.kernel()).map(|(left, right)| content::compare(b"kernel", &left, &right));
         found.push(difference("kernel", &l, &r, SectionKind::Kernel, explanation));
     }
+    if l.image.metadata != r.image.metadata {
+        found.push(metadata(&l, &r));
+    }
     found
+}
+
+/// What no register covers, so that nobody is told to look for it where registers differ.
+fn metadata(left: &Sections<'_>, right: &Sections<'_>) -> Difference {
+    let of = |sections: &Sections<'_>| sections.image.metadata.clone().unwrap_or_default();
+    let mut content = content::compare(METADATA.as_bytes(), &of(left), &of(right));
+    content.kind = "a note that no register covers".into();
+    let mut attributions = std::mem::take(&mut content.attributions);
+    let pcr1 = |sections: &Sections<'_>| sections.image.measurements.pcr1;
+    // Ours names the kernel, and nothing else that differs.
+    let release = left.is_ours() && right.is_ours() && pcr1(left) != pcr1(right);
+    if release {
+        attributions.insert(0, Cause::EnclaveOs.shown_by("it names the kernel of EnclaveOS"));
+    }
+    Difference {
+        layer: LayerName::Image.to_string(),
+        path: METADATA.into(),
+        status: Status::Changed,
+        left: left.facts(SectionKind::Metadata),
+        right: right.facts(SectionKind::Metadata),
+        aspects: vec![Aspect::Content],
+        not_looked_into: None,
+        attributions,
+        unexplained: !release && !content.complete,
+        content: Some(content),
+    }
 }
 
 /// The sections of an enclave image.
@@ -79,7 +109,7 @@ impl<'s> Sections<'s> {
     fn facts(&self, kind: SectionKind) -> Option<EntryFacts> {
         let section = self.image.sections_of(kind).next()?;
         Some(EntryFacts {
-            kind: "section",
+            kind: KindName::Section,
             size: Some(section.size),
             sha256: self.digest(kind).map(|digest| digest.to_string()),
             mode: None,
@@ -135,6 +165,8 @@ fn difference(
     }
 }
 
+/// What the section is called in reports.
+pub(super) const METADATA: &str = "metadata";
 /// The largest kernel that is looked into, in bytes.
 const MOST_KERNEL_BYTES: u64 = 64 << 20;
 
@@ -144,21 +176,38 @@ mod tests {
     use crate::side::Side;
     use crate::testing::{Archive, gzip};
     use caution_rootfs::Limits;
+    use std::path::Path;
+
+    fn image(folder: &Path, kernel: &str, version: &str) -> Side {
+        let file = std::io::Cursor::new(Vec::new());
+        let mut writer = caution_eif::Writer::new(file, caution_eif::HeaderOptions::default()).unwrap();
+        writer.kernel(kernel.as_bytes()).unwrap();
+        writer.cmdline(kernel).unwrap();
+        writer.metadata(&caution_eif::Metadata::new(version)).unwrap();
+        writer.ramdisk(&gzip(&Archive::new().file("init", "x").end())[..]).unwrap();
+        let path = folder.join(format!("{kernel}-{version}"));
+        std::fs::write(&path, writer.finish().unwrap().0.into_inner()).unwrap();
+        Side::open(&path, &Limits::default(), folder).unwrap()
+    }
+
+    #[test]
+    fn metadata_is_compared_though_no_register_covers_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let [left, right] = ["6.12.1", "6.12.2"].map(|version| image(folder.path(), "one", version));
+        let comparison = compare(&left, &right, &DiffLimits::default(), folder.path()).unwrap();
+        assert!(!comparison.is_same() && comparison.registers == Some(Vec::new()), "{comparison:?}");
+        let [difference] = &comparison.differences[..] else { panic!("one differs: {comparison:?}") };
+        assert!(difference.path == "metadata" && difference.unexplained, "{difference:?}");
+        let text = comparison.to_text(5);
+        assert!(text.contains("metadata  content · a note that no register covers\n"), "{text}");
+        assert!(text.contains("6.12.2"), "{text}");
+        assert!(compare(&left, &left, &DiffLimits::default(), folder.path()).unwrap().is_same());
+    }
 
     #[test]
     fn the_kernel_of_others_is_theirs() {
         let folder = tempfile::tempdir().unwrap();
-        let image = |kernel: &str| {
-            let file = std::io::Cursor::new(Vec::new());
-            let mut writer = caution_eif::Writer::new(file, caution_eif::HeaderOptions::default()).unwrap();
-            writer.kernel(kernel.as_bytes()).unwrap();
-            writer.cmdline(kernel).unwrap();
-            writer.metadata(&caution_eif::Metadata::new("6.12.1")).unwrap();
-            writer.ramdisk(&gzip(&Archive::new().file("init", "x").end())[..]).unwrap();
-            let path = folder.path().join(kernel);
-            std::fs::write(&path, writer.finish().unwrap().0.into_inner()).unwrap();
-            Side::open(&path, &Limits::default(), folder.path()).unwrap()
-        };
+        let image = |kernel: &str| image(folder.path(), kernel, "6.12.1");
         let (left, right) = (image("one"), image("two"));
         let comparison = compare(&left, &right, &DiffLimits::default(), folder.path()).unwrap();
         let paths: Vec<&str> = comparison.differences.iter().map(|one| one.path.as_str()).collect();

@@ -207,7 +207,7 @@ fn facts(page: &mut String, difference: &Difference) {
     page.push_str("<details><summary>sizes, digests, owners</summary>\n<div class=\"wide\"><table>\n");
     for (side, facts) in [("left", &difference.left), ("right", &difference.right)] {
         let Some(EntryFacts { kind, size, sha256, mode, owner, target, .. }) = facts else { continue };
-        let mut words = vec![(*kind).to_owned()];
+        let mut words = vec![kind.words().to_owned()];
         words.extend(target.as_ref().map(|target| format!("→ {target}")));
         words.extend(size.map(|size| format!("{size} bytes")));
         words.extend(mode.as_ref().map(|mode| format!("mode {mode}")));

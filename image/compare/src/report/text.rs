@@ -120,9 +120,9 @@ fn headline(difference: &Difference) -> String {
 
 fn words(facts: &EntryFacts) -> String {
     match (&facts.target, facts.size) {
-        (Some(target), _) => format!("{} {target}", facts.kind),
-        (None, Some(size)) => format!("{}, {size} bytes", facts.kind),
-        (None, None) => facts.kind.to_owned(),
+        (Some(target), _) => format!("{} {target}", facts.kind.words()),
+        (None, Some(size)) => format!("{}, {size} bytes", facts.kind.words()),
+        (None, None) => facts.kind.words().to_owned(),
     }
 }
 

@@ -87,8 +87,10 @@ fn find(side: &Side, layers: &[usize], path: &OsStr) -> Result<Content, CliError
                 CliError::new(Exit::Other, format!("`{shown}` is a symbolic link to `{target}`."))
                     .hint("--cat with the path that it leads to")
             }
-            kind => CliError::new(Exit::Other, format!("`{shown}` is no file but a {}.", kind.name()))
-                .hint(format!("caution apps extract {file} --list")),
+            kind => {
+                CliError::new(Exit::Other, format!("`{shown}` is no file but a {}.", kind.name().words()))
+                    .hint(format!("caution apps extract {file} --list"))
+            }
         }),
         several => {
             let names: Vec<&str> = several.iter().map(|(name, _)| name.as_str()).collect();
