@@ -12,6 +12,7 @@ mod error;
 mod event;
 mod eventlog;
 mod image;
+pub mod ingress;
 mod janitor;
 mod process;
 mod publish;

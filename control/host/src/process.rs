@@ -72,7 +72,12 @@ impl ProcessId {
 
 /// The living processes of this user that carry the marker of `run`.
 pub(crate) fn marked(run: &Path) -> Vec<ProcessId> {
-    let wanted = [MARKER.as_bytes(), b"=", run.as_os_str().as_bytes()].concat();
+    carrying(MARKER, run)
+}
+
+/// The living processes of this user in whose environment `variable` is this path.
+pub(crate) fn carrying(variable: &str, path: &Path) -> Vec<ProcessId> {
+    let wanted = [variable.as_bytes(), b"=", path.as_os_str().as_bytes()].concat();
     let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
     entries
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok())
