@@ -30,7 +30,7 @@ const CHORES: [Chore; 4] = [
     Chore {
         name: "vectors",
         argument: None,
-        about: "write the attestation vectors of specs/vectors",
+        about: "write the vectors of attestation documents and of STEVE",
         run: vectors,
     },
     Chore {

@@ -1,5 +1,6 @@
-//! `cargo xtask vectors`: the attestation vectors of `specs/vectors/attest`.
+//! `cargo xtask vectors`: the vectors of `specs/vectors/attest` and `specs/vectors/steve`.
 //!
+//! Of attestation documents:
 //! Every key follows from its name and every signature from key and message (RFC 6979), so that two
 //! runs write the same bytes. What a vector expects is written down here by hand, from
 //! `specs/attestation.md`; no verifier is asked.
@@ -9,6 +10,7 @@ mod honest;
 mod malformed;
 mod refused;
 pub(crate) mod scene;
+mod steve;
 
 use data_encoding::{BASE64, HEXLOWER};
 use serde::Serialize;
@@ -36,23 +38,33 @@ pub(crate) enum VectorsError {
 /// # Errors
 /// [`VectorsError::File`] when the folder cannot be written.
 pub(crate) fn run(root: &Path) -> Result<(), VectorsError> {
-    let folder = root.join(FOLDER);
-    fs::create_dir_all(&folder).map_err(failed(&folder))?;
-    let files = files();
-    for entry in fs::read_dir(&folder).map_err(failed(&folder))? {
-        let path = entry.map_err(failed(&folder))?.path();
+    for (folder, files) in families() {
+        write(&root.join(folder), &files)?;
+        println!("vectors: {} files in {folder}", files.len());
+    }
+    Ok(())
+}
+
+/// Each folder with every file by its name.
+fn families() -> [(&'static str, BTreeMap<String, String>); 2] {
+    [("specs/vectors/attest", documents()), ("specs/vectors/steve", steve::files().collect())]
+}
+
+fn write(folder: &Path, files: &BTreeMap<String, String>) -> Result<(), VectorsError> {
+    fs::create_dir_all(folder).map_err(failed(folder))?;
+    for entry in fs::read_dir(folder).map_err(failed(folder))? {
+        let path = entry.map_err(failed(folder))?.path();
         let known = path.file_name().and_then(|name| name.to_str()).is_some_and(|n| files.contains_key(n));
         if !known && path.extension().is_some_and(|extension| extension == "json") {
             fs::remove_file(&path).map_err(failed(&path))?;
         }
     }
-    for (name, text) in &files {
+    for (name, text) in files {
         let path = folder.join(name);
         if fs::read_to_string(&path).ok().as_ref() != Some(text) {
             fs::write(&path, text).map_err(failed(&path))?;
         }
     }
-    println!("vectors: {} files in {FOLDER}", files.len());
     Ok(())
 }
 
@@ -133,8 +145,8 @@ struct File {
     document: String,
 }
 
-/// Every file by its name.
-fn files() -> BTreeMap<String, String> {
+/// The attestation documents.
+fn documents() -> BTreeMap<String, String> {
     let scene = scene::Scene::new();
     let families = [
         honest::vectors(&scene),
@@ -154,20 +166,19 @@ fn failed(path: &Path) -> impl FnOnce(io::Error) -> VectorsError + use<'_> {
     move |source| VectorsError::File { path: path.to_owned(), source }
 }
 
-const FOLDER: &str = "specs/vectors/attest";
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn the_committed_vectors_are_those_that_are_generated() {
-        let folder = crate::workspace_root().join(FOLDER);
-        let generated = files();
-        for (name, text) in &generated {
-            let committed = fs::read_to_string(folder.join(name)).unwrap_or_default();
-            assert!(committed == *text, "{name} differs: run `cargo xtask vectors`");
+        for (folder, generated) in families() {
+            let folder = crate::workspace_root().join(folder);
+            for (name, text) in &generated {
+                let committed = fs::read_to_string(folder.join(name)).unwrap_or_default();
+                assert!(committed == *text, "{name} differs: run `cargo xtask vectors`");
+            }
+            assert_eq!(fs::read_dir(folder).unwrap().count(), generated.len());
         }
-        assert_eq!(fs::read_dir(folder).unwrap().count(), generated.len());
     }
 }

@@ -1,0 +1,38 @@
+//! STEVE, version 3: requests that only an attested enclave can read, as state machines without I/O.
+//!
+//! Nothing here reads a clock, the network or random numbers: randomness, keys and bytes are
+//! arguments, so every session can be replayed. The protocol and its reasons: `specs/steve.md`.
+//!
+//! ```text
+//! evidence ──verified elsewhere──▶ AttestedKey ─▶ ClientHandshake ──hello──▶ EpochKey
+//!                                        ClientSession ◀──server hello──  ServerSession
+//!                              exchange(): Sealer, Opener ◀──records──▶ exchange(): Pending → Begun
+//! ```
+
+mod cbor;
+mod config;
+mod error;
+mod handshake;
+mod hpke;
+pub mod http;
+mod kdf;
+mod kem;
+mod record;
+mod session;
+mod suite;
+mod varint;
+mod window;
+
+pub use config::{
+    EpochClaims, Flags, KeyConfig, KeyConfigError, MAX_KEY_CONFIGS, decode_key_configs, encode_key_configs,
+    key_configs_hash,
+};
+pub use error::{ExchangeError, HandshakeError, RecordError};
+pub use handshake::{
+    AttestedKey, ClientHandshake, ClientRandom, EpochKey, Grant, MAX_HANDSHAKE, ServerRandom, context_hash,
+};
+pub use kem::InvalidKey;
+pub use record::{Kind, Opener, RATCHET_INTERVAL, Record, SealedCode, SealedError, Sealer};
+pub use session::{Beginning, Begun, ClientSession, Limits, Pending, ServerSession, SessionId};
+pub use suite::Suite;
+pub use window::MAX_HELLOS;
