@@ -1,6 +1,6 @@
 //! The emulator as an enclave and a verifier see it.
 
-use caution_abi::nsm::{Request, Response};
+use caution_abi::nsm::{Request, Response, document_time_ms};
 use caution_attest::{
     Archived, DebugPolicy, Evidence, Expected, Live, RootKind, Roots, UnixMillis, Unverified, VerifyError,
 };
@@ -68,6 +68,8 @@ fn documents_verify_under_the_named_development_root_only() {
     assert_eq!(verified.user_data(), Some(&b"data"[..]));
     assert_eq!(verified.public_key(), None);
     assert_eq!(verified.pcrs().count(), 16);
+    let about_nothing = Request::Attestation { user_data: None, nonce: None, public_key: None };
+    assert_eq!(document_time_ms(&document(&mut setup.nsm, about_nothing)), Ok(NOON));
     assert!(verified.pcr(PcrIndex::try_from(15).unwrap()).unwrap().is_zero());
     assert_eq!(verified.chain().len(), 5);
     for certificate in verified.chain() {

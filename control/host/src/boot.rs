@@ -185,7 +185,7 @@ impl Boot<'_> {
                 state.reason = Some(reason);
                 state.deadline = Some(Deadline::after(POWER_OFF_LIMIT));
             }
-            Event::Hello { .. } | Event::Log { .. } | Event::LogDropped { .. } => {}
+            Event::Hello { .. } | Event::Clock { .. } | Event::Log { .. } | Event::LogDropped { .. } => {}
         }
         Ok(())
     }

@@ -35,6 +35,15 @@ pub enum Event {
         /// Restarts so far in a row.
         restarts: u32,
     },
+    /// The clock was found to be wrong by more than drift explains.
+    Clock {
+        /// What says so.
+        source: ClockSource,
+        /// Source minus clock, in milliseconds, before anything was done.
+        offset_ms: i64,
+        /// What was done.
+        action: ClockAction,
+    },
     /// A line the app wrote; only where the boot plan says `logs`, or in debug mode.
     Log {
         /// Where it was written.
@@ -91,6 +100,28 @@ pub enum Exit {
         /// Why, as a sentence.
         reason: String,
     },
+}
+
+/// What the enclave's clock is compared with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClockSource {
+    /// The hypervisor's clock, `/dev/ptp0`.
+    Ptp,
+    /// The time that the security module puts into documents.
+    SecurityModule,
+}
+
+/// What was done about a clock that was wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClockAction {
+    /// Set, once, before the app was started.
+    Set,
+    /// Set forwards while the app runs.
+    Stepped,
+    /// It is ahead, and is not set back: it runs slower.
+    Refused,
 }
 
 /// Where a line was written.

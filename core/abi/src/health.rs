@@ -2,7 +2,7 @@
 //!
 //! A statement, no evidence: nothing signs it, and the connection it comes over ends at the host.
 
-use crate::control::{Exit, Phase};
+use crate::control::{ClockSource, Exit, Phase};
 use serde::{Deserialize, Serialize};
 
 /// Where it is answered, on attestd's port.
@@ -23,8 +23,21 @@ pub struct Health {
     pub restarts: u32,
     /// How its last run ended; none before the first end.
     pub last_exit: Option<Exit>,
+    /// How right the clock is; none where no source has answered yet.
+    pub clock: Option<Clock>,
     /// Memory of the enclave; none where the kernel did not say.
     pub memory: Option<Memory>,
+}
+
+/// The clock, when it was looked at last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Clock {
+    /// Source minus clock, in milliseconds: positive for a clock that is behind.
+    pub offset_ms: i64,
+    /// What it was compared with.
+    pub source: ClockSource,
+    /// How long ago.
+    pub checked_ms_ago: u64,
 }
 
 /// Memory, as the kernel counts it.

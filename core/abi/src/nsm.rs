@@ -4,6 +4,10 @@
 //! to the host's emulator over vsock. Shapes: the `aws-nitro-enclaves-nsm-api` crate's serde form (a
 //! unit variant is a text string; a variant with fields is a one-entry map).
 
+mod time;
+
+pub use time::document_time_ms;
+
 /// The longest request the device takes, in bytes (kernel `drivers/misc/nsm.c`).
 pub const MAX_REQUEST: usize = 4096;
 /// The longest response, in bytes (same source).

@@ -19,14 +19,14 @@ use std::time::{Duration, Instant};
 
 /// The service.
 pub(crate) struct Attestd {
-    nsm: Box<dyn Nsm>,
+    nsm: Arc<dyn Nsm>,
     manifest: Option<Manifest>,
     control: Arc<Control>,
 }
 
 impl Attestd {
     /// Evidence from `nsm` about `manifest`; health from `control`.
-    pub(crate) fn new(nsm: Box<dyn Nsm>, manifest: Option<Manifest>, control: Arc<Control>) -> Self {
+    pub(crate) fn new(nsm: Arc<dyn Nsm>, manifest: Option<Manifest>, control: Arc<Control>) -> Self {
         Self { nsm, manifest, control }
     }
 

@@ -2,6 +2,7 @@
 
 use crate::app::{App, AppError};
 use crate::attestd::{self, Attestd};
+use crate::clock;
 use crate::cmdline::{self, CmdlineError};
 use crate::control::Control;
 use crate::forward::{self, Forwarder};
@@ -98,6 +99,7 @@ pub(crate) fn boot(control: &Arc<Control>) -> Result<Supervisor, BootError> {
     seal::check(Path::new("/"), Path::new(ROOT))?;
     let plan = read_plan()?;
     let manifest = manifest::fetch(parent)?;
+    keep_clock(&nsm, control)?;
     app_root::prepare(Path::new(ROOT))?;
     let app = App::new(&plan, ROOT_C)?;
     start_attestd(nsm, manifest, control)?;
@@ -133,6 +135,13 @@ fn seed_entropy(nsm: &dyn Nsm) -> Result<(), BootError> {
     Err(error(io::ErrorKind::UnexpectedEof.into()))
 }
 
+/// Set before anything of the app looks at it.
+fn keep_clock(nsm: &Arc<dyn Nsm>, control: &Arc<Control>) -> Result<(), BootError> {
+    let mut keeper = clock::Keeper::new(Arc::clone(nsm), Arc::clone(control));
+    keeper.set();
+    keeper.start().map_err(step("starting a thread"))
+}
+
 fn read_plan() -> Result<BootPlan, BootError> {
     let path = Path::new("/").join(boot_plan::PATH);
     let mut bytes = Vec::new();
@@ -144,7 +153,7 @@ fn read_plan() -> Result<BootPlan, BootError> {
 
 /// On vsock for the world, on loopback for the app.
 fn start_attestd(
-    nsm: Box<dyn Nsm>,
+    nsm: Arc<dyn Nsm>,
     manifest: Option<Manifest>,
     control: &Arc<Control>,
 ) -> Result<(), BootError> {

@@ -5,7 +5,7 @@
 
 use crate::phase::{self, Input};
 use crate::queue::{self, Line, Queue};
-use caution_abi::control::{Event, Exit, LogStream, MAX_LINE, Phase};
+use caution_abi::control::{ClockSource, Event, Exit, LogStream, MAX_LINE, Phase};
 use caution_enclave_sys::clock;
 use caution_enclave_sys::process::uptime_ms;
 use std::io::{Read as _, Write as _};
@@ -22,6 +22,19 @@ pub(crate) struct Status {
     pub(crate) restarts: u32,
     /// How its last run ended.
     pub(crate) last_exit: Option<Exit>,
+    /// The clock.
+    pub(crate) clock: Option<ClockNote>,
+}
+
+/// The clock, when it was looked at last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ClockNote {
+    /// What it was compared with.
+    pub(crate) source: ClockSource,
+    /// Source minus clock, in milliseconds.
+    pub(crate) offset_ms: i64,
+    /// When, in milliseconds since the kernel started.
+    pub(crate) uptime_ms: u64,
 }
 
 /// The state that readers see, and the readers.
@@ -39,6 +52,7 @@ struct State {
     phase_line: Line,
     restarts: u32,
     last_exit: Option<Exit>,
+    clock: Option<ClockNote>,
     /// The last line, once there is one.
     stopping: Option<Line>,
     /// Oldest first, at most [`MAX_READERS`].
@@ -58,6 +72,7 @@ impl Control {
             phase_line: phase_line(Phase::Booting),
             restarts: 0,
             last_exit: None,
+            clock: None,
             stopping: None,
             queues: Vec::new(),
             open: 0,
@@ -75,7 +90,8 @@ impl Control {
     /// What was told so far, in short.
     pub(crate) fn status(&self) -> Status {
         let state = self.lock();
-        Status { phase: state.phase, restarts: state.restarts, last_exit: state.last_exit.clone() }
+        let State { phase, restarts, clock, .. } = *state;
+        Status { phase, restarts, last_exit: state.last_exit.clone(), clock }
     }
 
     /// Enters the phase after `input` and tells it. False when the table has no such line.
@@ -99,6 +115,11 @@ impl Control {
             state.last_exit = Some(exit.clone());
         }
         state.send(&encode(event));
+    }
+
+    /// Remembers how right the clock is now.
+    pub(crate) fn note_clock(&self, source: ClockSource, offset_ms: i64) {
+        self.lock().clock = Some(ClockNote { source, offset_ms, uptime_ms: uptime_ms() });
     }
 
     /// Tells a line of the app to every reader that has room for it.
@@ -294,7 +315,7 @@ mod tests {
         }
         let exit = Exit::Status { code: 3 };
         control.publish(&Event::AppExit { exit: exit.clone(), restarts: 0 });
-        let expected = Status { phase: Phase::BackingOff, restarts: 1, last_exit: Some(exit) };
+        let expected = Status { phase: Phase::BackingOff, restarts: 1, last_exit: Some(exit), clock: None };
         assert_eq!(control.status(), expected);
     }
 

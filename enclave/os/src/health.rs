@@ -1,22 +1,29 @@
 //! What EnclaveOS says about its own health.
 
-use crate::control::Status;
+use crate::control::{ClockNote, Status};
 use caution_abi::control::Phase;
-use caution_abi::health::{Health, Memory};
+use caution_abi::health::{Clock, Health, Memory};
 use caution_enclave_sys::process::uptime_ms;
 use std::fs::File;
 use std::io::Read as _;
 
 /// The health of an enclave in this state, now.
 pub(crate) fn of(status: Status) -> Health {
-    let Status { phase, restarts, last_exit } = status;
+    let Status { phase, restarts, last_exit, clock } = status;
+    let uptime_ms = uptime_ms();
+    let clock = clock.map(|ClockNote { source, offset_ms, uptime_ms: then }| Clock {
+        offset_ms,
+        source,
+        checked_ms_ago: uptime_ms.saturating_sub(then),
+    });
     Health {
         enclaveos: env!("CARGO_PKG_VERSION").to_owned(),
         phase,
         ready: phase == Phase::Ready,
-        uptime_ms: uptime_ms(),
+        uptime_ms,
         restarts,
         last_exit,
+        clock,
         memory: memory(),
     }
 }

@@ -6,6 +6,7 @@
 mod app;
 mod attestd;
 mod boot;
+mod clock;
 mod cmdline;
 mod control;
 mod env_file;

@@ -2,7 +2,7 @@
 
 use crate::vsock;
 use caution_abi::evidence::UserData;
-use caution_abi::nsm::{MAX_REQUEST, MAX_RESPONSE, Request, Response};
+use caution_abi::nsm::{MAX_REQUEST, MAX_RESPONSE, Request, Response, document_time_ms};
 use caution_abi::ports::{PARENT_CID_NITRO, PARENT_CID_QEMU, PARENT_NSM};
 use caution_measure::{Nonce, Pcr};
 use nix::libc;
@@ -10,7 +10,7 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::os::fd::AsRawFd as _;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// Where the kernel's driver puts the device.
@@ -55,6 +55,16 @@ pub trait Nsm: Send + Sync {
         }
     }
 
+    /// The module's time, in milliseconds since the Unix epoch: of a document about nothing.
+    fn time_ms(&self) -> Result<u64, NsmError> {
+        match self.call(&Request::Attestation { user_data: None, nonce: None, public_key: None })? {
+            Response::Attestation { document } => {
+                document_time_ms(&document).map_err(|_| NsmError::Malformed)
+            }
+            _ => Err(NsmError::Unexpected),
+        }
+    }
+
     #[doc(hidden)]
     fn call(&self, request: &Request<'_>) -> Result<Response, NsmError> {
         let response = self.exchange(&request.to_bytes())?;
@@ -93,13 +103,13 @@ pub enum NsmError {
 }
 
 /// The module of this machine.
-pub fn open() -> Result<Box<dyn Nsm>, NsmError> {
+pub fn open() -> Result<Arc<dyn Nsm>, NsmError> {
     match File::options().read(true).write(true).open(DEVICE) {
-        Ok(file) => Ok(Box::new(Device(file))),
+        Ok(file) => Ok(Arc::new(Device(file))),
         Err(e) if e.kind() == io::ErrorKind::NotFound => {
             let emulator = Emulator(Mutex::new(None));
             emulator.with_connection(|_| Ok(()))?;
-            Ok(Box::new(emulator))
+            Ok(Arc::new(emulator))
         }
         Err(e) => Err(NsmError::Open(e)),
     }
@@ -288,6 +298,8 @@ mod tests {
         assert!(
             matches!(fixed(&refused).describe_pcr(40), Err(NsmError::Refused(code)) if code == "InvalidIndex")
         );
+        let document = Response::Attestation { document: b"\x80".to_vec() };
+        assert!(matches!(fixed(&document).time_ms(), Err(NsmError::Malformed)));
         assert!(matches!(Fixed(b"\xff".to_vec()).random(), Err(NsmError::Malformed)));
     }
 }

@@ -9,6 +9,7 @@
 //! | 8005 | says so on its standard error, and exits with the status it is sent as a decimal line |
 //! | 8006 | with the argument `late`: says `on` to its first client, and then the others listen |
 //! | 8007 | sends a dot and keeps the connection until its peer ends it, without a thread for each |
+//! | 8008 | says what time it is, in milliseconds since the Unix epoch |
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -17,9 +18,9 @@ fn main() {
     println!("the app says this on its standard output");
     let told = |word: &str| std::env::args().any(|argument| argument == word);
     if told("chatty") {
-        // 8 MiB in lines of 1 KiB.
+        // 4 MiB in lines of 1 KiB.
         let line = format!("{}\n", "x".repeat(1023));
-        std::io::stdout().write_all(line.repeat(8192).as_bytes()).unwrap();
+        std::io::stdout().write_all(line.repeat(4096).as_bytes()).unwrap();
     }
     if told("late") {
         let listener = TcpListener::bind(("127.0.0.1", 8006)).unwrap();
@@ -27,9 +28,9 @@ fn main() {
     }
     let listener = TcpListener::bind(("127.0.0.1", 8007)).unwrap();
     std::thread::spawn(move || keep(&listener));
-    let services: [(u16, fn(TcpStream) -> std::io::Result<()>); 5] =
+    let services: [(u16, fn(TcpStream) -> std::io::Result<()>); 6] =
         // The port of readiness comes last: all others listen by then.
-        [(8005, exit), (8004, hello), (8003, source), (8002, count), (8001, echo)];
+        [(8008, time), (8005, exit), (8004, hello), (8003, source), (8002, count), (8001, echo)];
     let threads = services.map(|(port, serve)| {
         let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
         std::thread::spawn(move || {
@@ -90,6 +91,11 @@ fn hello(mut stream: TcpStream) -> std::io::Result<()> {
     stream.write_all(b"hello")?;
     stream.shutdown(Shutdown::Write)?;
     std::io::copy(&mut stream, &mut std::io::sink()).map(drop)
+}
+
+fn time(mut stream: TcpStream) -> std::io::Result<()> {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    write!(stream, "{}", now.unwrap_or_default().as_millis())
 }
 
 fn exit(stream: TcpStream) -> std::io::Result<()> {

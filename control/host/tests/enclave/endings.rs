@@ -16,7 +16,7 @@ use std::time::Duration;
 
 const AGENT: &str = env!("CARGO_BIN_EXE_caution-host");
 
-fn signal(pid: i32, name: &str) {
+pub(crate) fn signal(pid: i32, name: &str) {
     let status = std::process::Command::new("kill").args(["-s", name, &pid.to_string()]).status();
     assert!(status.unwrap().success());
 }
@@ -30,7 +30,7 @@ fn last_event(place: &Place) -> HostEvent {
     entries.last().unwrap().event.clone()
 }
 
-fn qemu(place: &Place) -> i32 {
+pub(crate) fn qemu(place: &Place) -> i32 {
     let found = place.processes().into_iter().find(|(_, name)| name.starts_with("qemu-system"));
     found.unwrap().0
 }

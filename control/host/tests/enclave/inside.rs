@@ -1,9 +1,10 @@
 //! What an enclave says about itself.
 
 use crate::Running;
-use crate::support::{Place, config, eventually, image_of, plan, release};
+use crate::endings::{qemu, signal};
+use crate::support::{Place, config, eventually, image, image_of, plan, release};
 use caution_abi::boot_plan::{BootPlan, Restart, RestartPolicy};
-use caution_abi::control::{Event, Exit, LogStream, Phase};
+use caution_abi::control::{ClockAction, ClockSource, Event, Exit, LogStream, Phase};
 use caution_abi::health::{self, Health};
 use caution_abi::ports::ATTESTATION;
 use caution_host::{Ending, HostEvent};
@@ -144,10 +145,57 @@ fn an_app_is_not_held_up_by_a_host_that_does_not_read() {
     });
     let dropped: u64 = dropped.sum();
     assert!(dropped > 0);
-    assert_eq!(told(&running).len() as u64 + dropped, 1 + 8192, "every line is told or counted");
+    assert_eq!(told(&running).len() as u64 + dropped, 1 + 4096, "every line is told or counted");
     running.stop().unwrap();
     place.assert_clean();
 }
+
+#[test]
+fn the_clock_is_right_after_boot_and_after_the_machine_stood_still() {
+    let (release, place) = (release(), Place::new());
+    let mut running = Running::ready(&place.dirs, &config(image(&release)));
+    let clock = health(&running).1.clock.unwrap();
+    // Software emulation offers no clock of the hypervisor.
+    assert_eq!(clock.source, ClockSource::SecurityModule);
+    assert!(clock.offset_ms.abs() <= LATE_MS, "{clock:?}");
+    wait_until_right(&mut running);
+    signal(qemu(&place), "STOP");
+    pause();
+    signal(qemu(&place), "CONT");
+    wait_until_right(&mut running);
+    running.stop().unwrap();
+    place.assert_clean();
+}
+
+/// At once where the kernel reads the processor's counter. One that counts ticks, as under software
+/// emulation, misses those for which its machine had no time, and is set forwards at the next look.
+fn wait_until_right(running: &mut Running) {
+    for _ in 0..5 {
+        if off_by(running) <= LATE_MS.unsigned_abs() {
+            return;
+        }
+        running.wait_for(|event| {
+            matches!(event, HostEvent::Enclave(Event::Clock { action: ClockAction::Stepped, .. }))
+        });
+    }
+    panic!("off by {} ms", off_by(running));
+}
+
+/// By how many milliseconds the app's clock is off, at least.
+fn off_by(running: &Running) -> u64 {
+    let (mut said, before) = (String::new(), now_ms());
+    running.connect(8008).read_to_string(&mut said).unwrap();
+    let (said, after): (u64, u64) = (said.parse().unwrap(), now_ms());
+    before.saturating_sub(said).max(said.saturating_sub(after))
+}
+
+#[expect(clippy::disallowed_methods, reason = "the machine stands still for this time")]
+fn pause() {
+    std::thread::sleep(std::time::Duration::from_secs(3));
+}
+
+/// How far a clock may be off that was set on a busy machine: half of the longest question, and more.
+const LATE_MS: i64 = 700;
 
 /// Sends the app its status and the wish to exit.
 fn exit(running: &Running, status: u8) {

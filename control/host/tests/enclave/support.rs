@@ -16,7 +16,7 @@ use std::sync::OnceLock;
 use tempfile::TempDir;
 
 /// Ports of the application.
-pub(crate) const PORTS: [u16; 7] = [8001, 8002, 8003, 8004, 8005, 8006, 8007];
+pub(crate) const PORTS: [u16; 8] = [8001, 8002, 8003, 8004, 8005, 8006, 8007, 8008];
 
 /// Folders of one test.
 pub(crate) struct Place {

@@ -31,7 +31,7 @@ const MANIFEST: &str = "{\"version\": \"2\"}";
 
 fn attestd(nsm: impl Nsm + 'static, manifest: bool) -> Attestd {
     let manifest = manifest.then(|| Manifest::new(MANIFEST.into()).unwrap());
-    Attestd::new(Box::new(nsm), manifest, Arc::new(Control::new()))
+    Attestd::new(Arc::new(nsm), manifest, Arc::new(Control::new()))
 }
 
 fn request(method: &str, path: &str, body: &[u8]) -> Request {

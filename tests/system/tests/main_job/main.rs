@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests stop at what they did not expect, as tests do")]
 
+mod clock;
 mod download;
 mod engines;
 mod evidence;

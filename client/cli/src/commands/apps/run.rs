@@ -5,7 +5,7 @@ use crate::commands::apps::{build, default_name};
 use crate::error::{CliError, Exit};
 use crate::files::read_limited;
 use crate::terminal::Terminal;
-use caution_abi::control::{Event, Phase};
+use caution_abi::control::{ClockAction, Event, Phase};
 use caution_abi::manifest::MAX_BYTES as MANIFEST_MAX;
 use caution_build::git::Repository;
 use caution_host::agent::{AgentClient, AppSpec};
@@ -257,10 +257,25 @@ fn show_enclave(terminal: Terminal, event: &Event) {
             terminal.note(&format!("  the app {exit} (restarts so far: {restarts})"));
         }
         Event::Log { line, .. } => terminal.note(&format!("  app | {}", printable_line(line))),
+        // A step of less is what software emulation needs now and then.
+        Event::Clock { offset_ms, action, .. }
+            if offset_ms.unsigned_abs() >= 2000 && *action != ClockAction::Set =>
+        {
+            terminal.note(&clock_note(*offset_ms));
+        }
         Event::LogDropped { lines } => terminal.note(&format!("  app | ({lines} lines dropped)")),
         Event::Phase { phase: Phase::BackingOff, .. } => terminal.note("  restarting the app after a pause"),
         Event::Stopping { reason } => terminal.note(&format!("  {}", printable_line(reason))),
         _ => {}
+    }
+}
+
+fn clock_note(offset_ms: i64) -> String {
+    let by = seconds(offset_ms.unsigned_abs());
+    if offset_ms > 0 {
+        format!("  the enclave's clock was {by:.1} s behind and has been set")
+    } else {
+        format!("  the enclave's clock is {by:.1} s ahead; it is not set back, it runs slower")
     }
 }
 
@@ -296,6 +311,12 @@ mod tests {
         for wrong in [&[port(1, 1)][..], &[port(8080, 1), port(8080, 2)]] {
             assert_eq!(ports(&plan, wrong).unwrap_err().exit, Exit::Usage);
         }
+    }
+
+    #[test]
+    fn a_clock_that_was_wrong_is_told_with_what_was_done() {
+        assert_eq!(clock_note(3140), "  the enclave's clock was 3.1 s behind and has been set");
+        assert!(clock_note(-3140).ends_with("is 3.1 s ahead; it is not set back, it runs slower"));
     }
 
     #[test]
