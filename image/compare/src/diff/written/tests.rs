@@ -4,6 +4,8 @@ use super::super::{Comparison, DiffLimits, compare, open_both};
 use crate::testing::{Archive, container_of, eif, gzip};
 use crate::{Facts, PageTitle, Side};
 use caution_rootfs::{LayerRecord, LayerStep, Limits, StepPlace, merge_archives};
+use proptest::collection::vec;
+use proptest::prelude::{ProptestConfig, any, prop_assert, prop_assert_eq, proptest};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -85,6 +87,26 @@ fn what_a_history_says_is_bounded_and_harmless() {
         assert_eq!(*right, None);
         let page = comparison.to_html(&PageTitle { left: "", right: "", program: "" });
         assert!(page.contains("written by: layer 2") && !page.contains("[2J<script>"));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn whatever_a_history_says_is_shown_within_bounds(steps in vec(("\\PC{0,300}|(?s).{0,300}", any::<bool>()), 0..6)) {
+        let json: Vec<_> = steps
+            .iter()
+            .map(|(created_by, empty)| serde_json::json!({"created_by": created_by, "empty_layer": empty}))
+            .collect();
+        let history = serde_json::Value::from(json).to_string();
+        let comparison = containers([&history, "[]"]);
+        let fits = steps.iter().filter(|(_, empty)| !empty).count() == 2;
+        for (_, left, right) in said(&comparison) {
+            prop_assert_eq!((left.is_some(), right), (fits, None));
+            // 200 characters, each of which may be escaped, and what stands around them.
+            prop_assert!(left.is_none_or(|text| text.len() <= 200 * 10 + 60 && !text.contains(char::is_control)));
+        }
     }
 }
 
