@@ -89,11 +89,13 @@ fn one_changed_byte_of_source_is_caught() {
     // The file is named, in the verdict and by the command that the verdict names.
     assert_eq!(verdict["differences"]["told"][0]["path"], "/app/hello", "{verdict}");
     let ran = running.machine.caution(&hello.repository.root, &["verify"]).expect(12);
-    assert!(
-        ran.stdout.contains("/app/hello  content") && ran.stdout.contains("caution apps diff"),
-        "{}",
-        ran.stdout
-    );
+    let text = std::fs::read_to_string(hello.repository.root.join("Containerfile")).unwrap();
+    let copy = "COPY --from=build /hello /app/hello";
+    let line = text.lines().position(|line| line == copy).unwrap() + 1;
+    let written = format!("written by: Containerfile:{line} {copy}");
+    for part in ["/app/hello  content", &written, "caution apps diff"] {
+        assert!(ran.stdout.contains(part), "{part}: {}", ran.stdout);
+    }
     let folder = tempfile::tempdir().unwrap();
     let page = folder.path().join("report.html");
     let args = ["apps", "diff", "--json", "--html", page.to_str().unwrap()];
