@@ -3,22 +3,19 @@
 use crate::config::Dirs;
 use crate::error::HostError;
 use crate::event::{HostEvent, LogEntry};
-use crate::record;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
-use std::collections::VecDeque;
-use std::fs::{self, File};
-use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
-use std::os::fd::AsFd as _;
-use std::os::unix::fs::MetadataExt as _;
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+mod read;
+
+pub(crate) use read::last_event;
+pub use read::{Logs, logs};
+
 /// A log of this size becomes the older half and a new one begins.
 const ROTATE_AT: u64 = 8 * 1024 * 1024;
-/// The longest line read back, in bytes: an event of the longest control line, escaped.
-const MAX_LINE: u64 = 256 * 1024;
-
 /// Writes the log of one run.
 #[derive(Debug)]
 pub(crate) struct EventLog {
@@ -36,12 +33,17 @@ impl EventLog {
             let path = path.to_owned();
             move |cause| HostError::File { doing: "Creating", path, cause }
         };
-        fs::create_dir_all(&folder).map_err(failed(&folder))?;
+        // Nobody else of the machine reads what apps write.
+        let private = || {
+            DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
+            fs::set_permissions(&folder, fs::Permissions::from_mode(0o700))
+        };
+        private().map_err(failed(&folder))?;
         let path = log_path(dirs, name);
         for old in [older(&path), path.clone()] {
             let _ = fs::remove_file(old);
         }
-        let file = File::create(&path).map_err(failed(&path))?;
+        let file = create(&path).map_err(failed(&path))?;
         Ok(Self { path, file, written: 0 })
     }
 
@@ -55,7 +57,7 @@ impl EventLog {
         }
         if self.written > ROTATE_AT
             && fs::rename(&self.path, older(&self.path)).is_ok()
-            && let Ok(file) = File::create(&self.path)
+            && let Ok(file) = create(&self.path)
         {
             (self.file, self.written) = (file, 0);
         }
@@ -66,133 +68,14 @@ impl EventLog {
 
     /// Whether the path still leads to this log, not to that of a later run of the same name.
     fn is_named(&self) -> bool {
-        let identity = |found: fs::Metadata| (found.dev(), found.ino());
-        let named = fs::metadata(&self.path).map(identity);
-        self.file.metadata().map(identity).is_ok_and(|own| named.is_ok_and(|named| named == own))
+        let identity = |found: io::Result<fs::Metadata>| found.ok().map(|found| read::identity(&found));
+        let own = identity(self.file.metadata());
+        own.is_some() && own == identity(fs::metadata(&self.path))
     }
 }
 
-/// The log of the last run of an app, oldest entry first.
-///
-/// With `follow`, the iterator waits for further entries until the run ends.
-pub fn logs(dirs: &Dirs, name_or_id: &str, follow: bool) -> Result<Logs, HostError> {
-    let record = record::find(dirs, name_or_id).ok();
-    let name = record.map_or_else(|| name_or_id.to_owned(), |record| record.name);
-    let path = log_path(dirs, &name);
-    if name.contains('/') || !path.exists() {
-        return Err(HostError::NoLog(name));
-    }
-    let mut logs =
-        Logs { dirs: dirs.clone(), name, path, position: 0, ready: VecDeque::new(), follow, ended: false };
-    logs.read_older();
-    Ok(logs)
-}
-
-/// Entries of an event log; see [`logs`].
-#[derive(Debug)]
-pub struct Logs {
-    dirs: Dirs,
-    name: String,
-    path: PathBuf,
-    position: u64,
-    ready: VecDeque<LogEntry>,
-    follow: bool,
-    ended: bool,
-}
-
-impl Iterator for Logs {
-    type Item = LogEntry;
-
-    fn next(&mut self) -> Option<LogEntry> {
-        loop {
-            if let Some(entry) = self.step()? {
-                return Some(entry);
-            }
-        }
-    }
-}
-
-impl Logs {
-    /// The next entry; `Some(None)` after a second in which there was none, so that whoever reads can look after
-    /// something else.
-    pub fn step(&mut self) -> Option<Option<LogEntry>> {
-        if let Some(entry) = self.ready.pop_front() {
-            self.ended |= matches!(entry.event, HostEvent::Ended(_) | HostEvent::Failed { .. });
-            return Some(Some(entry));
-        }
-        if self.ended {
-            return None;
-        }
-        // Watch before reading: what is written in between wakes the wait.
-        let watch = self.follow.then(|| self.watch()).flatten();
-        self.read_new();
-        if self.ready.is_empty() {
-            match watch {
-                Some(watch) if self.running() => wait(&watch),
-                _ => self.ended = true,
-            }
-            self.read_new();
-        }
-        Some(self.ready.pop_front().inspect(|entry| {
-            self.ended |= matches!(entry.event, HostEvent::Ended(_) | HostEvent::Failed { .. });
-        }))
-    }
-
-    fn watch(&self) -> Option<Inotify> {
-        let watch = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK).ok()?;
-        let folder = self.path.parent()?;
-        watch.add_watch(folder, AddWatchFlags::IN_MODIFY | AddWatchFlags::IN_CREATE).ok()?;
-        Some(watch)
-    }
-
-    fn running(&self) -> bool {
-        record::list(&self.dirs).is_ok_and(|records| records.iter().any(|r| r.name == self.name))
-    }
-
-    fn read_older(&mut self) {
-        if let Ok(file) = File::open(older(&self.path)) {
-            read_entries(file, &mut self.ready);
-        }
-    }
-
-    fn read_new(&mut self) {
-        let Ok(mut file) = File::open(&self.path) else { return };
-        if file.metadata().is_ok_and(|m| m.len() < self.position) {
-            // Rotated, or a new run began: the rest of what was read before is in the older half.
-            if let Ok(mut older) = File::open(older(&self.path))
-                && io::Seek::seek(&mut older, io::SeekFrom::Start(self.position)).is_ok()
-            {
-                read_entries(older, &mut self.ready);
-            }
-            self.position = 0;
-        }
-        if io::Seek::seek(&mut file, io::SeekFrom::Start(self.position)).is_ok() {
-            self.position += read_entries(file, &mut self.ready);
-        }
-    }
-}
-
-/// Reads whole lines; returns the bytes of those.
-fn read_entries(file: File, entries: &mut VecDeque<LogEntry>) -> u64 {
-    let mut reader = BufReader::new(file);
-    let mut consumed = 0;
-    let mut line = Vec::new();
-    loop {
-        line.clear();
-        match reader.by_ref().take(MAX_LINE).read_until(b'\n', &mut line) {
-            Ok(length) if length > 0 && line.ends_with(b"\n") => {
-                consumed += length as u64;
-                entries.extend(serde_json::from_slice::<LogEntry>(&line));
-            }
-            _ => return consumed,
-        }
-    }
-}
-
-/// Waits for a change, or a second: an agent killed with `kill -9` writes nothing more.
-fn wait(watch: &Inotify) {
-    let mut fds = [PollFd::new(watch.as_fd(), PollFlags::POLLIN)];
-    let _ = poll(&mut fds, PollTimeout::from(1000u16));
+fn create(path: &Path) -> io::Result<File> {
+    File::options().write(true).create(true).truncate(true).mode(0o600).open(path)
 }
 
 fn log_path(dirs: &Dirs, name: &str) -> PathBuf {
@@ -255,6 +138,81 @@ mod tests {
         second.write(&HostEvent::Ended(Ending::Stopped));
         let events: Vec<_> = logs(&dirs, "hello", false).unwrap().map(|entry| entry.event).collect();
         assert_eq!(events, [HostEvent::Booting, HostEvent::Ended(Ending::Stopped)]);
+    }
+
+    #[test]
+    fn who_follows_misses_nothing_when_a_log_begins_anew() {
+        let root = tempfile::tempdir().unwrap();
+        let dirs = dirs(root.path());
+        let mut log = EventLog::create(&dirs, "hello").unwrap();
+        let mut reader = logs(&dirs, "hello", true).unwrap();
+        let line = "x".repeat(128 * 1024);
+        for _ in 0..150 {
+            log.write(&HostEvent::Console(line.clone()));
+            assert_eq!(reader.next().unwrap().event, HostEvent::Console(line.clone()));
+        }
+        assert_eq!(last_event(&dirs, "hello"), Some(HostEvent::Console(line)));
+        log.write(&HostEvent::Ended(Ending::Stopped));
+        assert_eq!(last_event(&dirs, "hello"), Some(HostEvent::Ended(Ending::Stopped)));
+        assert_eq!(reader.map(|entry| entry.event).collect::<Vec<_>>(), [HostEvent::Ended(Ending::Stopped)]);
+    }
+
+    #[test]
+    fn who_reads_slowly_misses_only_what_is_not_kept() {
+        let root = tempfile::tempdir().unwrap();
+        let dirs = dirs(root.path());
+        let mut log = EventLog::create(&dirs, "hello").unwrap();
+        let mut reader = logs(&dirs, "hello", false).unwrap();
+        let line = |n: usize| HostEvent::Console(format!("{n} {}", "x".repeat(128 * 1024)));
+        for n in 0..160 {
+            log.write(&line(n));
+        }
+        assert_eq!(reader.next().unwrap().event, line(0));
+        let rest: Vec<_> = reader.map(|entry| entry.event).collect();
+        // Three files were begun: the reader had the first open, two have names.
+        assert_eq!(rest, (1..160).map(line).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn who_follows_an_app_that_the_agent_starts_again_goes_on_with_its_next_run() {
+        let root = tempfile::tempdir().unwrap();
+        let dirs = dirs(root.path());
+        let mut first = EventLog::create(&dirs, "hello").unwrap();
+        first.write(&HostEvent::Booting);
+        let mut reader = logs(&dirs, "hello", true).unwrap();
+        assert_eq!(reader.next().unwrap().event, HostEvent::Booting);
+        let ended = HostEvent::Ended(Ending::Stopped);
+        first.write(&ended);
+        let mut second = EventLog::create(&dirs, "hello").unwrap();
+        second.write(&HostEvent::Heartbeat);
+        second.write(&ended);
+        let rest: Vec<_> = reader.map(|entry| entry.event).collect();
+        assert_eq!(rest, [ended.clone(), HostEvent::Heartbeat, ended]);
+    }
+
+    #[test]
+    fn a_line_that_is_half_written_is_read_once_it_is_whole() {
+        let root = tempfile::tempdir().unwrap();
+        let dirs = dirs(root.path());
+        let mut log = EventLog::create(&dirs, "hello").unwrap();
+        log.write(&HostEvent::Ended(Ending::Stopped));
+        let path = log_path(&dirs, "hello");
+        let whole = fs::read(&path).unwrap();
+        fs::write(&path, &whole[..20]).unwrap();
+        let mut reader = logs(&dirs, "hello", false).unwrap();
+        assert!(reader.step().is_none());
+        fs::OpenOptions::new().append(true).open(&path).unwrap().write_all(&whole[20..]).unwrap();
+        assert_eq!(reader.next().unwrap().event, HostEvent::Ended(Ending::Stopped));
+    }
+
+    #[test]
+    fn nobody_else_reads_a_log() {
+        let root = tempfile::tempdir().unwrap();
+        let dirs = dirs(root.path());
+        fs::create_dir_all(dirs.logs()).unwrap();
+        EventLog::create(&dirs, "hello").unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(&dirs.logs()), mode(&log_path(&dirs, "hello"))), (0o700, 0o600));
     }
 
     #[test]

@@ -232,8 +232,7 @@ impl Engine {
 
     /// An enclave that should run does not any more; its log says why.
     fn ended(&self, slot: &mut Slot) {
-        let last = eventlog::logs(&self.dirs, slot.app.name(), false).ok().and_then(Iterator::last);
-        let (end, reason) = match last.map(|entry| entry.event) {
+        let (end, reason) = match eventlog::last_event(&self.dirs, slot.app.name()) {
             Some(HostEvent::Ended(ending @ Ending::Stopped)) => {
                 (End::of(Some(&ending)), "It was stopped by somebody else than the agent.".to_owned())
             }

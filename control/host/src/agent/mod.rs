@@ -22,7 +22,7 @@ mod state;
 pub use api::{AppSpec, AppState, AppStatus, Change, Done, ExitNote, Hello, PROTOCOL, Reply, Request};
 pub use budget::{Limits, Shortage};
 pub use client::{AgentClient, Replies};
-pub(crate) use state::lock_generation;
+pub(crate) use state::{is_wanted, lock_generation};
 
 use crate::config::{Agent, Dirs};
 use crate::error::HostError;

@@ -225,6 +225,12 @@ pub(crate) fn lock_generation(dirs: &Dirs, name: &str, generation: u64) -> Resul
     try_lock(&dirs.state.join("apps").join(name).join(format!("{generation}.lock")))
 }
 
+/// Whether an agent of this user has an app of this name to run, or to start again.
+pub(crate) fn is_wanted(dirs: &Dirs, name: &str) -> bool {
+    let path = dirs.state.join("apps").join(name).join(STATE);
+    read(&path, name).is_ok_and(|app| app.is_some_and(|app| app.wanted))
+}
+
 /// Takes the lock of the agent; `None` when another one lives.
 pub(super) fn lock_agent(dirs: &Dirs) -> Result<Option<File>, HostError> {
     make_private(&dirs.state)?;
@@ -327,6 +333,8 @@ pub(super) mod tests {
         fs::remove_file(path("f")).unwrap();
         let Loaded { apps, damaged, empty } = store.load().unwrap();
         assert_eq!((apps, empty), (vec![app("a")], vec!["f".to_owned()]));
+        let wanted: Vec<&str> = ["a", "b", "g"].into_iter().filter(|name| is_wanted(&dirs, name)).collect();
+        assert_eq!(wanted, ["a"]);
         let names: Vec<&str> = damaged.iter().map(|damaged| damaged.name.as_str()).collect();
         assert_eq!(names, ["b", "c", "d", "e"]);
         for name in &names {

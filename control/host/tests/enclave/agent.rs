@@ -4,7 +4,7 @@ use crate::agent as exe;
 use crate::support::{Place, config, eventually, image, release};
 use caution_abi::boot_plan::{Restart, RestartPolicy};
 use caution_host::agent::{AgentClient, AppSpec, AppState, AppStatus, Done, Reply, Request};
-use caution_host::{Dirs, HostError, HostEvent, Record, RunConfig, find, list};
+use caution_host::{Dirs, Ending, HostError, HostEvent, Record, RunConfig, find, list, logs};
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
@@ -90,6 +90,10 @@ fn an_enclave_that_is_killed_is_started_again_and_the_reason_is_kept() {
     let _agent = Daemon::start(&place.dirs);
     let first = run(&place, RestartPolicy::OnFailure);
     assert_eq!(first.generation, Some(1));
+    let follower = {
+        let dirs = place.dirs.clone();
+        std::thread::spawn(move || logs(&dirs, "test", true).unwrap().map(|entry| entry.event).collect())
+    };
     let twice = client(&place).run(app(config(image(&release())), RestartPolicy::Never), &mut |_| {});
     assert!(twice.unwrap_err().to_string().contains("`test` runs already"));
 
@@ -107,6 +111,10 @@ fn an_enclave_that_is_killed_is_started_again_and_the_reason_is_kept() {
     assert_eq!((name.as_str(), id), ("test", Some(third.id)));
     assert_eq!((status(&place).state, status(&place).exits.len()), (AppState::Ended, 3));
     assert!(matches!(client(&place).stop("test"), Err(HostError::Supervisor { .. })));
+    let told: Vec<HostEvent> = follower.join().unwrap();
+    let ready = told.iter().filter(|event| matches!(event, HostEvent::Ready { .. })).count();
+    assert_eq!(ready, 3, "who follows the log goes on with the next run: {told:?}");
+    assert_eq!(told.last(), Some(&HostEvent::Ended(Ending::Stopped)));
     assert_eq!(place.left_in_runtime(), [".agent"]);
     assert_eq!(place.processes(), []);
 }
