@@ -4,17 +4,18 @@
 //! error would end the worker thread, and with it every connection.
 
 use super::device::{Device, GUEST_CID, Services};
-use super::packet::{HEADER, Header};
+use super::memory::{Chain, Slices};
+use super::packet::{HEADER, Header, MAX_PACKET};
 use super::stream::HostStream;
 use nix::sys::epoll::{EpollEvent, EpollFlags};
 use nix::sys::eventfd::{EfdFlags, EventFd};
-use std::io::{self, Read as _, Write as _};
+use std::io;
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, PoisonError};
 use vhost::vhost_user::message::{VhostUserProtocolFeatures, VhostUserVirtioFeatures};
 use vhost_user_backend::{VhostUserBackendMut, VringMutex, VringState, VringT as _};
-use virtio_queue::{DescriptorChain, QueueOwnedT as _, QueueT as _};
-use vm_memory::{GuestAddressSpace as _, GuestMemoryAtomic, GuestMemoryLoadGuard, GuestMemoryMmap};
+use virtio_queue::{QueueOwnedT as _, QueueT as _};
+use vm_memory::{GuestAddressSpace as _, GuestMemoryAtomic, GuestMemoryMmap};
 use vmm_sys_util::epoll::EventSet;
 use vmm_sys_util::event::{EventConsumer, EventFlag, EventNotifier, new_event_consumer_and_notifier};
 
@@ -24,15 +25,11 @@ const RECEIVE_QUEUE: usize = 0;
 const TRANSMIT_QUEUE: usize = 1;
 /// Event number of the streams' epoll: past the queues and the exit event.
 pub(super) const STREAMS_EVENT: u64 = QUEUES as u64 + 1;
-/// The longest packet a Linux guest sends (`VIRTIO_VSOCK_MAX_PKT_BUF_SIZE`), in bytes.
-const MAX_PACKET: usize = 64 * 1024;
 /// Virtio feature bits (virtio 1.2, section 6).
 const FEATURE_EVENT_IDX: u64 = 1 << 29;
 const FEATURE_VERSION_1: u64 = 1 << 32;
 
 type Memory = GuestMemoryAtomic<GuestMemoryMmap>;
-/// A packet's buffers in the guest's memory.
-type Chain = DescriptorChain<GuestMemoryLoadGuard<GuestMemoryMmap>>;
 
 /// A stream to connect to a port of the guest.
 pub(super) struct Connect {
@@ -47,7 +44,6 @@ pub(super) struct Backend {
     /// Locked by nobody: the mutex only makes the receiver shareable, as the trait asks.
     commands: Mutex<Receiver<Connect>>,
     wake: Arc<EventFd>,
-    scratch: Vec<u8>,
 }
 
 impl Backend {
@@ -57,7 +53,7 @@ impl Backend {
         let wake = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
         device.epoll().add(&wake, EpollEvent::new(EpollFlags::EPOLLIN, Device::WAKE))?;
         let commands = Mutex::new(commands);
-        Ok(Self { device, memory: None, commands, wake: Arc::new(wake), scratch: vec![0; MAX_PACKET] })
+        Ok(Self { device, memory: None, commands, wake: Arc::new(wake) })
     }
 
     /// Wakes the worker after a command was sent.
@@ -84,8 +80,8 @@ impl Backend {
             let Some(chain) = next_chain(&mut state, &memory) else { break true };
             let head = chain.head_index();
             let guest = memory.memory();
-            if let Ok(mut reader) = chain.reader(&*guest) {
-                self.take_packet(&mut reader);
+            if let Some(bytes) = Slices::readable(chain, &guest) {
+                self.take_packet(bytes);
             }
             used |= state.add_used(head, 0).is_ok();
         };
@@ -93,17 +89,13 @@ impl Backend {
         emptied
     }
 
-    fn take_packet(&mut self, reader: &mut virtio_queue::Reader<'_>) {
-        let mut bytes = [0; HEADER];
-        if reader.read_exact(&mut bytes).is_err() {
-            return;
-        }
-        let header = Header::from_bytes(&bytes);
-        let data = match usize::try_from(header.len) {
-            Ok(len) if len <= MAX_PACKET => &mut self.scratch[..len],
-            _ => return,
-        };
-        if reader.read_exact(data).is_ok() {
+    fn take_packet(&mut self, mut bytes: Slices<'_>) {
+        let Some(head) = bytes.split_off_front(HEADER) else { return };
+        let mut header = [0; HEADER];
+        head.copy_to(&mut header);
+        let header = Header::from_bytes(&header);
+        let length = usize::try_from(header.len).ok().filter(|length| *length <= MAX_PACKET);
+        if let Some(data) = length.and_then(|length| bytes.split_off_front(length)) {
             self.device.receive(&header, data);
         }
     }
@@ -119,23 +111,21 @@ impl Backend {
             let Some(chain) = next_chain(&mut state, &memory) else { break };
             let head = chain.head_index();
             let guest = memory.memory();
-            let Ok(mut writer) = chain.writer(&*guest) else {
+            let space = Slices::writable(chain, &guest).and_then(|mut space| {
+                let header = space.split_off_front(HEADER)?;
+                (!space.is_empty()).then_some((header, space))
+            });
+            let Some((header, space)) = space else {
                 used |= state.add_used(head, 0).is_ok();
                 continue;
             };
-            let Some(room) = writer.available_bytes().checked_sub(HEADER) else {
-                used |= state.add_used(head, 0).is_ok();
-                continue;
-            };
-            let room = room.min(MAX_PACKET);
-            let Some((header, len)) = self.device.next(&mut self.scratch[..room]) else {
+            let Some((packet, len)) = self.device.next(&space) else {
                 state.get_queue_mut().go_to_previous_position();
                 break;
             };
-            let written =
-                writer.write_all(&header.to_bytes()).and_then(|()| writer.write_all(&self.scratch[..len]));
-            let length = if written.is_ok() { HEADER + len } else { 0 };
-            used |= state.add_used(head, u32::try_from(length).expect("at most MAX_PACKET")).is_ok();
+            header.copy_from(&packet.to_bytes());
+            let length = u32::try_from(HEADER + len).expect("at most MAX_PACKET");
+            used |= state.add_used(head, length).is_ok();
         }
         signal(&mut state, used);
     }

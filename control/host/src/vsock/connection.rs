@@ -7,10 +7,11 @@
 //! Each direction ends on its own: end of file on the host stream becomes `SHUTDOWN_SEND`, the
 //! guest's `SHUTDOWN_SEND` becomes `shutdown(Write)` once everything before it is written.
 
-use super::packet::{Header, Op, SHUTDOWN_RECEIVE, SHUTDOWN_SEND};
+use super::memory::Slices;
+use super::packet::{Header, MAX_PACKET, Op, SHUTDOWN_RECEIVE, SHUTDOWN_SEND};
 use super::stream::HostStream;
 use std::collections::VecDeque;
-use std::io::{self, ErrorKind, Read as _, Write as _};
+use std::io::{self, ErrorKind, Write as _};
 use std::num::Wrapping;
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -47,8 +48,8 @@ pub(super) struct Connection {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// We asked the guest.
-    Asked,
+    /// We asked the guest; the number of the asking.
+    Asked(u64),
     Open,
 }
 
@@ -98,8 +99,8 @@ pub(super) struct Outgoing {
 
 impl Connection {
     /// A connection the host asks for.
-    pub(super) fn to_guest(stream: HostStream) -> Self {
-        Self::new(stream, State::Asked, Owed { request: true, ..Owed::default() })
+    pub(super) fn to_guest(stream: HostStream, asking: u64) -> Self {
+        Self::new(stream, State::Asked(asking), Owed { request: true, ..Owed::default() })
     }
 
     /// A connection the guest asked for and gets.
@@ -113,7 +114,7 @@ impl Connection {
         Self {
             stream,
             state,
-            published: state == State::Asked,
+            published: matches!(state, State::Asked(_)),
             readable: true,
             writable: true,
             out: VecDeque::new(),
@@ -127,6 +128,11 @@ impl Connection {
             closed: Closed::default(),
             queued: false,
         }
+    }
+
+    /// Whether the guest did not answer that asking yet.
+    pub(super) fn still_asks(&self, asking: u64) -> bool {
+        self.state == State::Asked(asking)
     }
 
     /// Our count of taken bytes, for a header; remembers that it was told.
@@ -145,10 +151,10 @@ impl Connection {
     }
 
     /// Takes a packet from the guest. A violation of the protocol ends the connection.
-    pub(super) fn receive(&mut self, header: &Header, data: &[u8]) -> Fate {
+    pub(super) fn receive(&mut self, header: &Header, data: Slices<'_>) -> Fate {
         self.credit(header);
         match (header.op, self.state) {
-            (Op::Response, State::Asked) if !self.owed.request => self.state = State::Open,
+            (Op::Response, State::Asked(_)) if !self.owed.request => self.state = State::Open,
             (Op::Data, State::Open) if !self.closed.guest_done => {
                 if self.out.len() + data.len() > BUFFER as usize {
                     return Fate::Reset;
@@ -176,7 +182,7 @@ impl Connection {
     }
 
     /// The next packet for the guest; data is put into `space`.
-    pub(super) fn next(&mut self, space: &mut [u8]) -> Option<Outgoing> {
+    pub(super) fn next(&mut self, space: &Slices<'_>) -> Option<Outgoing> {
         let bare = |op, flags| Some(Outgoing { op, flags, len: 0 });
         if std::mem::take(&mut self.owed.reset) {
             return bare(Op::Reset, 0);
@@ -193,8 +199,8 @@ impl Connection {
                 self.credit_asked = true;
                 return bare(Op::CreditRequest, 0);
             }
-            let limit = room.min(space.len());
-            match self.stream.read(&mut space[..limit]) {
+            let limit = room.min(space.len()).min(MAX_PACKET);
+            match space.read_from(&mut self.stream, limit) {
                 Ok(0) => {
                     self.closed.from_host = true;
                     self.owed.shutdown |= SHUTDOWN_SEND;
@@ -275,27 +281,18 @@ impl Connection {
         }
     }
 
-    fn take(&mut self, data: &[u8]) {
-        if self.closed.to_host {
-            // Nobody reads it; taken so that the guest is not stuck before it learns that.
-            self.count(data.len());
-            return;
-        }
-        let mut rest = data;
-        if self.out.is_empty() && self.writable {
-            match self.stream.write(data) {
-                Ok(written) => {
-                    self.count(written);
-                    rest = &data[written..];
-                }
+    fn take(&mut self, mut data: Slices<'_>) {
+        while self.writable && self.out.is_empty() && !self.closed.to_host && !data.is_empty() {
+            match data.write_to(&mut self.stream) {
+                Ok(written) => self.count(written),
                 Err(e) => self.write_failed(&e),
             }
         }
         if self.closed.to_host {
-            self.count(rest.len());
-        } else {
-            self.out.extend(rest);
-            self.flush();
+            // Nobody reads it; taken so that the guest is not stuck before it learns that.
+            self.count(data.len());
+        } else if !data.is_empty() {
+            data.append_to(&mut self.out);
         }
     }
 
@@ -310,6 +307,10 @@ impl Connection {
                 }
                 Err(e) => self.write_failed(&e),
             }
+        }
+        if self.out.is_empty() {
+            // An idle connection holds no buffer.
+            self.out = VecDeque::new();
         }
         if self.closed.guest_done && self.out.is_empty() && !self.closed.to_host {
             self.stream.shutdown_write();

@@ -1,7 +1,9 @@
 //! All connections of one guest, without the virtqueues: packets in, packets out.
 
 use super::connection::{BUFFER, Connection, Fate};
+use super::memory::Slices;
 use super::packet::{HOST_CID, Header, Op, TYPE_STREAM};
+use super::patience::Patience;
 use super::stream::HostStream;
 use caution_abi::ports::RESERVED;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
@@ -9,6 +11,7 @@ use std::collections::{HashMap, VecDeque};
 use std::io::{self, Write as _};
 use std::os::unix::net::UnixStream;
 use std::sync::mpsc::SyncSender;
+use std::time::Duration;
 
 /// The guest's context id; each guest has a device of its own, so one number serves all.
 pub(crate) const GUEST_CID: u64 = 4;
@@ -45,6 +48,9 @@ pub(super) struct Device {
     lingering: HashMap<u64, (HostStream, VecDeque<u8>)>,
     next_lingering: u64,
     next_port: u32,
+    /// Connections that the guest was asked for, with the number of the asking.
+    asked: Patience<(Key, u64)>,
+    next_asking: u64,
     /// How many of the connections the guest asked for.
     from_guest: usize,
     epoll: Epoll,
@@ -53,6 +59,11 @@ pub(super) struct Device {
 
 /// Tokens of lingering streams have this bit; guest ports of connections never do, see [`token`].
 const LINGERING: u64 = 1 << 63;
+/// The token of [`Device::asked`], which no lingering stream counts up to.
+const TIMER: u64 = u64::MAX;
+/// How long the guest may take to answer. Linux answers at once; a guest that drops what it is asked does
+/// not keep its clients waiting, nor their connections here.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 impl Device {
     /// The token of events that are not a stream's: no guest port of a service connection is 0.
@@ -60,6 +71,14 @@ impl Device {
 
     /// A device with these services.
     pub(super) fn new(services: Services) -> io::Result<Self> {
+        Self::with_patience(services, PATIENCE)
+    }
+
+    /// A device whose guest may take as long to answer.
+    pub(super) fn with_patience(services: Services, patience: Duration) -> io::Result<Self> {
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+        let patience = Patience::new(patience)?;
+        epoll.add(&patience, EpollEvent::new(EpollFlags::EPOLLIN, TIMER))?;
         Ok(Self {
             services,
             connections: HashMap::new(),
@@ -68,8 +87,10 @@ impl Device {
             lingering: HashMap::new(),
             next_lingering: 0,
             next_port: FIRST_EPHEMERAL,
+            asked: patience,
+            next_asking: 0,
             from_guest: 0,
-            epoll: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?,
+            epoll,
             max_connections: MAX_CONNECTIONS,
         })
     }
@@ -90,7 +111,22 @@ impl Device {
             host_port = host_port.wrapping_add(1).max(FIRST_EPHEMERAL) & !(1 << 31);
         }
         self.next_port = host_port.wrapping_add(1).max(FIRST_EPHEMERAL) & !(1 << 31);
-        self.insert((host_port, port), Connection::to_guest(stream));
+        let (key, asking) = ((host_port, port), self.next_asking);
+        self.next_asking += 1;
+        self.insert(key, Connection::to_guest(stream, asking));
+        let connections = &self.connections;
+        self.asked.ask((key, asking), |(key, asking)| {
+            connections.get(key).is_none_or(|connection| !connection.still_asks(*asking))
+        });
+    }
+
+    /// Gives up connections that the guest was asked for and did not answer.
+    fn give_up_overdue(&mut self) {
+        while let Some((key, asking)) = self.asked.overdue() {
+            if self.connections.get(&key).is_some_and(|connection| connection.still_asks(asking)) {
+                self.settle(key, Fate::Reset);
+            }
+        }
     }
 
     /// Whether the guest's packets must wait until some refusals were delivered.
@@ -99,7 +135,7 @@ impl Device {
     }
 
     /// Takes a packet from the guest.
-    pub(super) fn receive(&mut self, header: &Header, data: &[u8]) {
+    pub(super) fn receive(&mut self, header: &Header, data: Slices<'_>) {
         if header.src_cid != GUEST_CID || header.dst_cid != HOST_CID || header.socket_type != TYPE_STREAM {
             return self.refuse(header);
         }
@@ -129,6 +165,10 @@ impl Device {
                 let gone = flags.intersects(EpollFlags::EPOLLHUP | EpollFlags::EPOLLERR);
                 let readable = gone || flags.intersects(EpollFlags::EPOLLIN | EpollFlags::EPOLLRDHUP);
                 let writable = gone || flags.contains(EpollFlags::EPOLLOUT);
+                if event.data() == TIMER {
+                    self.give_up_overdue();
+                    continue;
+                }
                 if event.data() & LINGERING != 0 {
                     self.drain(event.data());
                     continue;
@@ -151,7 +191,7 @@ impl Device {
     }
 
     /// The next packet for the guest; its data is put into `space`.
-    pub(super) fn next(&mut self, space: &mut [u8]) -> Option<(Header, usize)> {
+    pub(super) fn next(&mut self, space: &Slices<'_>) -> Option<(Header, usize)> {
         if let Some(refusal) = self.refusals.pop_front() {
             return Some((refusal, 0));
         }
@@ -184,6 +224,16 @@ impl Device {
     /// Connections, and streams whose last bytes are not written yet.
     pub(super) fn held(&self) -> usize {
         self.connections.len() + self.lingering.len()
+    }
+
+    /// Everything there is a place for; a question that was answered may be remembered until the next.
+    #[cfg(test)]
+    pub(super) fn remembered(&self) -> usize {
+        self.held()
+            + self.ready.len()
+            + self.refusals.len()
+            + self.asked.len().saturating_sub(1)
+            + self.from_guest
     }
 
     fn accept(&mut self, key: Key, request: &Header) {

@@ -12,7 +12,9 @@
 mod backend;
 mod connection;
 mod device;
+mod memory;
 mod packet;
+mod patience;
 mod stream;
 #[cfg(test)]
 mod tests;

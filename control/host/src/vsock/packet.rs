@@ -2,6 +2,8 @@
 
 /// Length of a header in bytes.
 pub(super) const HEADER: usize = 44;
+/// The longest data of a packet that a Linux guest sends (`VIRTIO_VSOCK_MAX_PKT_BUF_SIZE`), in bytes.
+pub(super) const MAX_PACKET: usize = 64 * 1024;
 /// The host's context id (`VMADDR_CID_HOST`).
 pub(super) const HOST_CID: u64 = 2;
 /// The only socket type used: a byte stream.

@@ -4,10 +4,12 @@ use super::connection::BUFFER;
 use super::device::{Device, GUEST_CID, MAX_WAITING, Services};
 use super::packet::{HOST_CID, Header, Op, SHUTDOWN_RECEIVE, SHUTDOWN_SEND, TYPE_STREAM};
 use super::stream::HostStream;
+use nix::sys::epoll::{EpollEvent, EpollTimeout};
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::sync::mpsc::{Receiver, sync_channel};
+use std::time::Duration;
 
 const SERVICE: u32 = 9000;
 const GUEST_PORT: u32 = 1000;
@@ -24,8 +26,12 @@ struct Guest {
 
 impl Guest {
     fn new() -> Self {
+        Self::with_patience(Duration::from_hours(1))
+    }
+
+    fn with_patience(patience: Duration) -> Self {
         let (service, accepted) = sync_channel(MAX_WAITING);
-        let device = Device::new(Services::from([(SERVICE, service)])).unwrap();
+        let device = Device::with_patience(Services::from([(SERVICE, service)]), patience).unwrap();
         Self { device, accepted, key: (SERVICE, GUEST_PORT), taken: 0 }
     }
 
@@ -51,12 +57,15 @@ impl Guest {
 
     /// The same for a client that knows of resets.
     fn asked_by_tcp() -> (Self, TcpStream) {
+        Self::new().ask_by_tcp()
+    }
+
+    fn ask_by_tcp(mut self) -> (Self, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        let mut guest = Self::new();
-        guest.device.connect(8080, HostStream::tcp(listener.accept().unwrap().0).unwrap());
-        guest.key = (guest.expect_op(Op::Request).src_port, 8080);
-        (guest, client)
+        self.device.connect(8080, HostStream::tcp(listener.accept().unwrap().0).unwrap());
+        self.key = (self.expect_op(Op::Request).src_port, 8080);
+        (self, client)
     }
 
     fn header(&self, op: Op, flags: u32, len: usize) -> Header {
@@ -76,13 +85,17 @@ impl Guest {
 
     fn send(&mut self, op: Op, flags: u32, data: &[u8]) {
         let header = self.header(op, flags, data.len());
-        self.device.receive(&header, data);
+        self.receive(&header, data);
+    }
+
+    fn receive(&mut self, header: &Header, data: &[u8]) {
+        self.device.receive(header, data.to_vec().as_mut_slice().into());
     }
 
     fn packet(&mut self) -> Option<(Header, Vec<u8>)> {
         self.device.poll_streams();
         let mut space = vec![0; 4096];
-        let (header, len) = self.device.next(&mut space)?;
+        let (header, len) = self.device.next(&space.as_mut_slice().into())?;
         assert_eq!(header.len as usize, len);
         space.truncate(len);
         Some((header, space))
@@ -140,6 +153,22 @@ fn bytes_pass_both_ways() {
     service.write_all(b"to the guest").unwrap();
     let (header, data) = guest.expect_packet();
     assert_eq!((header.op, data.as_slice(), header.fwd_cnt), (Op::Data, &b"to the guest"[..], 11));
+    guest.expect_silence();
+}
+
+/// The space for a packet is offered to one connection after another until one has something to say.
+#[test]
+fn a_connection_without_news_leaves_the_space_to_the_next() {
+    let (mut guest, mut talks) = Guest::connected();
+    guest.expect_silence();
+    // Nothing is known of a new one, so it is asked, and before the one that has news then.
+    guest.key.1 += 1;
+    guest.send(Op::Request, 0, b"");
+    guest.expect_op(Op::Response);
+    let _silent = guest.accepted.recv().unwrap();
+    talks.write_all(b"news").unwrap();
+    let (header, news) = guest.expect_packet();
+    assert_eq!((header.op, header.dst_port, news.as_slice()), (Op::Data, GUEST_PORT, &b"news"[..]));
     guest.expect_silence();
 }
 
@@ -288,7 +317,7 @@ fn violations_of_the_protocol_end_the_connection() {
         },
         |guest| {
             let header = Header { socket_type: 2, ..guest.header(Op::Data, 0, 0) };
-            guest.device.receive(&header, b"");
+            guest.receive(&header, b"");
         },
     ];
     for violate in violations {
@@ -306,7 +335,7 @@ fn packets_with_other_addresses_reach_no_connection() {
         Header { dst_cid: 99, ..guest.header(Op::Data, 0, 1) },
         Header { src_port: 1, ..guest.header(Op::Data, 0, 1) },
     ] {
-        guest.device.receive(&header, b"x");
+        guest.receive(&header, b"x");
         guest.expect_op(Op::Reset);
     }
     service.set_nonblocking(true).unwrap();
@@ -408,4 +437,145 @@ fn an_enclave_that_dies_does_not_look_like_an_orderly_end() {
     client.read_exact(&mut half).unwrap();
     drop(guest);
     assert_eq!(client.read(&mut half).unwrap_err().kind(), ErrorKind::ConnectionReset);
+}
+
+#[test]
+fn clients_of_a_guest_that_drops_their_requests_are_reset_in_time() {
+    let (mut guest, mut client) = Guest::with_patience(Duration::from_millis(20)).ask_by_tcp();
+    // What becomes readable is what wakes the worker.
+    guest.device.epoll().wait(&mut [EpollEvent::empty()], EpollTimeout::NONE).unwrap();
+    guest.expect_op(Op::Reset);
+    assert_eq!(client.read(&mut [0]).unwrap_err().kind(), ErrorKind::ConnectionReset);
+    assert_eq!(guest.device.held(), 0);
+    // An answer that comes too late finds no connection, and the next client is asked for as ever.
+    guest.send(Op::Response, 0, b"");
+    guest.expect_op(Op::Reset);
+    let (guest, _client) = guest.ask_by_tcp();
+    assert_eq!(guest.device.held(), 1);
+}
+
+#[test]
+fn packets_before_the_guest_accepted_end_the_connection() {
+    for (op, data) in [(Op::Data, &b"early"[..]), (Op::Shutdown, b""), (Op::Request, b"")] {
+        let (mut guest, mut client) = Guest::asked_by_tcp();
+        guest.send(op, SHUTDOWN_SEND, data);
+        guest.expect_op(Op::Reset);
+        assert_eq!(client.read(&mut [0]).unwrap_err().kind(), ErrorKind::ConnectionReset);
+    }
+}
+
+#[test]
+fn a_flood_of_questions_has_one_answer() {
+    let (mut guest, _service) = Guest::connected();
+    for _ in 0..10_000 {
+        guest.send(Op::CreditRequest, 0, b"");
+    }
+    guest.expect_op(Op::CreditUpdate);
+    guest.expect_silence();
+}
+
+/// Whatever a guest sends, in whatever order: the device stays within its limits and serves who behaves.
+#[test]
+fn a_guest_that_floods_reorders_and_drops_harms_only_itself() {
+    let mut state = 7_u64;
+    let mut random = move |below: u64| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) % below
+    };
+    let mut guest = Guest::new();
+    let mut clients: Vec<UnixStream> = Vec::new();
+    let mut asked: Vec<(u32, u32)> = Vec::new();
+    for _ in 0..20_000 {
+        if random(50) == 0 && clients.len() < 100 {
+            let (ours, theirs) = HostStream::pair().unwrap();
+            theirs.set_nonblocking(true).unwrap();
+            guest.device.connect(8080, ours);
+            clients.push(theirs);
+        }
+        if let Some(client) = clients.last_mut() {
+            let _ = client.write(&[1; 100]);
+            let _ = client.read(&mut [0; 5000]);
+        }
+        if random(80) == 0 {
+            clients.pop();
+        }
+        let at = usize::try_from(random(100)).unwrap();
+        guest.key = asked.get(at).copied().unwrap_or((SERVICE, 1 + u32::try_from(random(40)).unwrap()));
+        let ops = [
+            Op::Request,
+            Op::Response,
+            Op::Reset,
+            Op::Shutdown,
+            Op::Data,
+            Op::CreditUpdate,
+            Op::CreditRequest,
+        ];
+        // Mostly what keeps connections alive, so that they get old.
+        let op =
+            ops[usize::try_from([1, 4, 4, 4, 5, random(7)][usize::try_from(random(6)).unwrap()]).unwrap()];
+        let data = vec![2; usize::try_from(random(3000)).unwrap()];
+        guest.taken = u32::try_from(random(5000)).unwrap();
+        guest.send(op, u32::try_from(random(4)).unwrap(), if op == Op::Data { &data } else { b"" });
+        drop(guest.accepted.try_recv());
+        // Packets of the device are dropped, but for what it asks.
+        if let Some((header, _)) = guest.packet()
+            && header.op == Op::Request
+        {
+            asked.insert(0, (header.src_port, header.dst_port));
+            asked.truncate(100);
+        }
+    }
+    while guest.packet().is_some() {}
+    assert!(guest.device.held() <= 64 + 2 * 100 + MAX_WAITING, "{}", guest.device.held());
+    let (mut guest, mut client) = guest.ask_by_tcp();
+    guest.taken = 0;
+    guest.send(Op::Response, 0, b"");
+    guest.send(Op::Data, 0, b"still here");
+    client.read_exact(&mut [0; 10]).unwrap();
+}
+
+#[test]
+fn connections_in_a_row_leave_nothing_behind() {
+    in_a_row(10_000);
+}
+
+#[test]
+#[ignore = "ten seconds"]
+fn a_hundred_thousand_connections_in_a_row_leave_nothing_behind() {
+    in_a_row(100_000);
+}
+
+fn in_a_row(count: usize) {
+    let descriptors = || std::fs::read_dir("/proc/self/fd").unwrap().count();
+    let mut guest = Guest::new();
+    let before = descriptors();
+    for at in 0..count {
+        let (ours, mut theirs) = HostStream::pair().unwrap();
+        guest.device.connect(8080, ours);
+        guest.key = (guest.expect_op(Op::Request).src_port, 8080);
+        match at % 3 {
+            0 => guest.send(Op::Reset, 0, b""),
+            1 => drop(theirs),
+            _ => {
+                guest.taken = 0;
+                guest.send(Op::Response, 0, b"");
+                theirs.write_all(b"question").unwrap();
+                theirs.shutdown(Shutdown::Write).unwrap();
+                guest.expect_op(Op::Data);
+                guest.expect_op(Op::Shutdown);
+                guest.send(Op::Data, 0, b"answer");
+                guest.send(Op::Shutdown, SHUTDOWN_SEND, b"");
+                assert_eq!(read_all(&theirs), b"answer");
+            }
+        }
+        if at % 3 == 1 {
+            guest.send(Op::Response, 0, b"");
+            guest.expect_op(Op::Shutdown);
+            guest.send(Op::Shutdown, SHUTDOWN_SEND, b"");
+        }
+    }
+    guest.expect_silence();
+    assert_eq!(guest.device.remembered(), 0);
+    // Other tests of this program open and close some at the same time.
+    assert!(descriptors() < before + 200);
 }
