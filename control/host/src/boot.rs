@@ -5,16 +5,20 @@
 //!    └──────── limit ────────┴───────── limit ──────┘         the boot plan's own limits
 //! ```
 
+use crate::clients;
+use crate::config::RunConfig;
 use crate::control;
 use crate::error::HostError;
 use crate::event::{Ending, HostEvent, Progress};
-use crate::publish::Published;
+use crate::handover::{Answer, Asked, Command, Handed};
+use crate::publish::{Listeners, Published};
 use crate::qemu::{PROGRAM, Qemu};
 use crate::record::Record;
-use crate::run::{Message, StopHandle};
+use crate::run::{self, Message, StopHandle};
 use crate::vsock::Connector;
 use caution_abi::control::{Event, Exit, Phase};
 use caution_abi::ports::ATTESTATION;
+use std::io;
 use std::path::Path;
 use std::process::ExitStatus;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
@@ -25,6 +29,8 @@ const SYSTEM_LIMIT: Duration = Duration::from_mins(1);
 /// How long an enclave that said its last word may take to power off.
 const POWER_OFF_LIMIT: Duration = Duration::from_secs(5);
 
+/// How often clients are counted that an enclave still has after it was replaced.
+const LOOK: Duration = Duration::from_millis(50);
 /// How often the end of QEMU's threads is looked for.
 const DRAIN_TICK: Duration = Duration::from_millis(2);
 
@@ -32,7 +38,9 @@ const DRAIN_TICK: Duration = Duration::from_millis(2);
 pub(crate) struct Boot<'a> {
     pub(crate) run: &'a Path,
     pub(crate) record: Record,
-    pub(crate) published: &'a Published,
+    pub(crate) config: &'a RunConfig,
+    /// The ways in; more are handed over later to an enclave that boots beside another.
+    pub(crate) published: Vec<Published>,
     pub(crate) connector: Connector,
     pub(crate) messages: SyncSender<Message>,
     pub(crate) began: Instant,
@@ -150,6 +158,10 @@ impl Boot<'_> {
             }
             Message::ControlBroken(detail) => return Err(HostError::Control { detail }),
             Message::Console(line) => tell(HostEvent::Console(line)),
+            Message::Handover(asked) => {
+                // Whoever asked and went away does not want to know.
+                let _ = self.hand_over(&asked, state, tell);
+            }
             // The loop's own matters.
             Message::Stop | Message::QemuEnded(_) => {}
         }
@@ -175,7 +187,9 @@ impl Boot<'_> {
                 }
                 if phase == Phase::Ready && !state.ready {
                     state.ready = true;
-                    self.published.ready()?;
+                    for published in &self.published {
+                        published.ready()?;
+                    }
                     let wall_ms = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
                     tell(HostEvent::Ready { uptime_ms, wall_ms });
                 }
@@ -191,11 +205,73 @@ impl Boot<'_> {
     }
 
     fn admit(&self, tell: &mut dyn FnMut(HostEvent)) -> Result<(), HostError> {
-        self.published.admit()?;
+        for published in &self.published {
+            published.admit()?;
+        }
+        if self.record.serving {
+            self.tell_ports(tell);
+        }
+        Ok(())
+    }
+
+    fn tell_ports(&self, tell: &mut dyn FnMut(HostEvent)) {
         for &(enclave, host) in &self.record.ports {
             tell(HostEvent::Published { enclave, host });
         }
         tell(HostEvent::Published { enclave: ATTESTATION, host: self.record.attestation_port });
+    }
+
+    /// Answers a question of the agent that replaces one enclave by another.
+    fn hand_over(&mut self, asked: &Asked, state: &State, tell: &mut dyn FnMut(HostEvent)) -> io::Result<()> {
+        let (command, handed) = asked.read()?;
+        let error = match command {
+            Command::Give {} => {
+                let mut sockets = Vec::new();
+                for published in &self.published {
+                    sockets.extend(published.duplicates()?);
+                }
+                let ports = sockets.iter().map(|(port, _)| *port).collect();
+                return asked.answer(&Answer { ports, ..Answer::default() }, &sockets);
+            }
+            Command::Drain { limit_ms } => return self.drain(asked.try_clone()?, limit_ms),
+            Command::Serve { .. } if !state.ready || self.record.serving => {
+                Some("the enclave is not ready, or has its ports already".to_owned())
+            }
+            Command::Serve { .. } => self.take_over(handed, tell).err().map(|error| error.with_causes()),
+        };
+        asked.answer(&Answer { error, ..Answer::default() }, &[])
+    }
+
+    /// Accepts no more; answers when nobody is connected any more, or the time is over.
+    fn drain(&mut self, asked: Asked, limit_ms: u64) -> io::Result<()> {
+        let mut ports: Vec<u16> = self.record.ports.iter().map(|(_, host)| *host).collect();
+        ports.push(self.record.attestation_port);
+        self.published.clear();
+        let run = self.run.to_owned();
+        let wait = move || {
+            let until = Instant::now() + Duration::from_millis(limit_ms);
+            let mut left = clients::connected(&ports, &run);
+            while left > 0 && Instant::now() < until {
+                crate::process::pause(LOOK);
+                left = clients::connected(&ports, &run);
+            }
+            let _ = asked.answer(&Answer { left, ..Answer::default() }, &[]);
+        };
+        std::thread::Builder::new().name("drain".to_owned()).spawn(wait).map(drop)
+    }
+
+    /// Serves the ports of the enclave that this one replaces.
+    fn take_over(&mut self, handed: Vec<Handed>, tell: &mut dyn FnMut(HostEvent)) -> Result<(), HostError> {
+        let listeners = Listeners::adopt(self.config, handed)?;
+        let (ports, attestation) = (listeners.ports().to_vec(), listeners.attestation());
+        let published = listeners.serve(self.connector.clone())?;
+        published.admit()?;
+        self.record.app_url = run::app_url(&ports);
+        self.record.attestation_url = run::attestation_url(attestation);
+        (self.record.ports, self.record.attestation_port, self.record.serving) = (ports, attestation, true);
+        self.record.save(self.run)?;
+        self.published.push(published);
+        self.tell_ports(tell);
         Ok(())
     }
 

@@ -32,6 +32,8 @@ pub(crate) struct Order {
     pub(crate) config: RunConfig,
     /// Which generation of the app this is, for those that the agent looks after.
     pub(crate) generation: Option<u64>,
+    /// Whether another enclave of the app serves its ports yet.
+    pub(crate) beside: bool,
 }
 
 /// Runs an enclave under a supervisor of its own, `exe internal supervise`, and returns when it is
@@ -43,7 +45,7 @@ pub fn run_detached(
     on_event: &mut dyn FnMut(HostEvent),
 ) -> Result<Record, HostError> {
     check(dirs, config)?;
-    let order = Order { dirs: dirs.clone(), config: config.clone(), generation: None };
+    let order = Order { dirs: dirs.clone(), config: config.clone(), generation: None, beside: false };
     let supervised = Supervised::boot(order, &Agent::new(exe), &Cancel::default(), on_event)?;
     Ok(supervised.let_go()?.0)
 }
@@ -129,7 +131,7 @@ impl Supervised {
             }
         }
         let pid = i32::try_from(child.id()).unwrap_or_default();
-        let mine = record::list(&order.dirs)?.into_iter().find(|record| record.pid == pid);
+        let mine = record::all(&order.dirs)?.into_iter().find(|record| record.pid == pid);
         let Some(record) = mine else {
             cancel.cancel();
             let _ = child.wait();
@@ -196,7 +198,7 @@ impl Order {
             cache: absolute(&self.dirs.cache)?,
         };
         let config = RunConfig { eif: absolute(&self.config.eif)?, ..self.config };
-        Ok(Self { dirs, config, generation: self.generation })
+        Ok(Self { dirs, config, ..self })
     }
 }
 
@@ -207,10 +209,10 @@ pub(crate) fn main() -> ExitCode {
     let Some(order) = read_line(&mut BufReader::new(io::stdin())) else {
         return ExitCode::from(2);
     };
-    let Order { dirs, config, generation } = order;
+    let Order { dirs, config, generation, beside } = order;
     let stop = StopHandle::default();
     let options =
-        Options { agent: Agent::this_binary(), stop: stop.clone(), generation, ..Options::default() };
+        Options { agent: Agent::this_binary(), stop: stop.clone(), generation, beside, ..Options::default() };
     let mut starter = Some(stop);
     let mut tell = |event: HostEvent| {
         // Once the starter has its answer, writing fails and nobody minds; the log has everything.

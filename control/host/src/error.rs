@@ -242,6 +242,26 @@ pub enum HostError {
     /// Another image than the one that was ready once.
     #[error("The kept image of `{0}` is not the one that was deployed; it is not started.")]
     OtherImage(String),
+    /// No enclave of this name runs that another could take the place of.
+    #[error("No app named `{0}` runs that could be replaced.")]
+    NothingToReplace(String),
+    /// A new image is not the one that was expected.
+    #[error("{0}")]
+    NotAsExpected(String),
+    /// A new enclave does not prove what it runs.
+    #[error("Enclave {id} does not prove what it runs: {detail}.")]
+    Unproven {
+        /// The enclave.
+        id: String,
+        /// Why.
+        detail: String,
+    },
+    /// A supervisor does not take part in a handover.
+    #[error("The ports could not be handed over: {detail}.")]
+    Handover {
+        /// Why.
+        detail: String,
+    },
     /// Nobody answers on the agent's socket.
     #[error("The host agent does not answer on {socket}.", socket = .socket.display())]
     AgentUnreachable {
@@ -321,6 +341,7 @@ impl HostError {
             Self::RunsAlready(name) => {
                 format!("caution apps stop {name}      (then run it again), or choose another --name")
             }
+            Self::NothingToReplace(_) => "caution apps run --detach      (without --replace)".to_owned(),
             Self::NotAdmitted(_) => {
                 "stop one of them (caution apps stop NAME), or ask for less (--memory MIB, --cpus N)"
                     .to_owned()

@@ -12,6 +12,7 @@
 
 use crate::config::{PublishedPort, RunConfig};
 use crate::error::HostError;
+use crate::handover::Handed;
 use crate::vsock::{Connector, HostStream};
 use caution_abi::ports::{ATTESTATION, RESERVED};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
@@ -85,13 +86,48 @@ impl Listeners {
         };
         let attestation = port_of(&listener)?;
         doors.push(Door { enclave: ATTESTATION, listener: Listener::Tcp(listener) });
+        let beside = Self::beside(config, run)?;
+        doors.extend(beside.doors);
+        Ok(Self { attestation, ports, doors, ..beside })
+    }
+
+    /// Makes the sockets in `run` alone, for an enclave that gets its ports when it is ready.
+    pub(crate) fn beside(config: &RunConfig, run: &Path) -> Result<Self, HostError> {
+        check(&config.ports)?;
+        let mut doors = Vec::new();
         let attestation_socket = run.join(ATTESTATION_SOCKET);
         doors.push(Door::unix(ATTESTATION, &attestation_socket, Opens::Started)?);
         let http_socket = config.http_port.map(|_| run.join(HTTP_SOCKET));
         if let Some((path, port)) = http_socket.as_deref().zip(config.http_port) {
             doors.push(Door::unix(port, path, Opens::Ready)?);
         }
-        Ok(Self { attestation, ports, doors, http_socket, attestation_socket })
+        Ok(Self { attestation: 0, ports: Vec::new(), doors, http_socket, attestation_socket })
+    }
+
+    /// Takes the ports that another enclave hands over, and opens those that it did not have.
+    pub(crate) fn adopt(config: &RunConfig, handed: Vec<Handed>) -> Result<Self, HostError> {
+        let mut handed: Vec<(u16, u16, TcpListener)> = handed
+            .into_iter()
+            .map(|(enclave, listener)| Ok((enclave, port_of(&listener)?, listener)))
+            .collect::<Result<_, HostError>>()?;
+        let mut take = |enclave: u16, wanted: Option<u16>| {
+            let fits = |host: u16| wanted.is_none_or(|wanted| wanted == 0 || wanted == host);
+            let at = handed.iter().position(|(port, host, _)| *port == enclave && fits(*host));
+            match at {
+                Some(at) => Ok(handed.swap_remove(at).2),
+                None => bind_tcp(enclave, wanted.unwrap_or(enclave)),
+            }
+        };
+        let (mut doors, mut ports) = (Vec::new(), Vec::new());
+        for port in &config.ports {
+            let listener = take(port.enclave, port.host)?;
+            ports.push((port.enclave, port_of(&listener)?));
+            doors.push(Door { enclave: port.enclave, listener: Listener::Tcp(listener) });
+        }
+        let listener = take(ATTESTATION, config.attestation_port)?;
+        let attestation = port_of(&listener)?;
+        doors.push(Door { enclave: ATTESTATION, listener: Listener::Tcp(listener) });
+        Ok(Self { attestation, ports, doors, http_socket: None, attestation_socket: PathBuf::new() })
     }
 
     /// Application ports as (enclave, 127.0.0.1).
@@ -148,6 +184,15 @@ impl Published {
     pub(crate) fn admit(&self) -> Result<(), HostError> {
         self.shared.admitted.store(true, Ordering::Release);
         self.shared.open(Opens::Started)
+    }
+
+    /// Its TCP sockets once more, for whoever serves them next.
+    pub(crate) fn duplicates(&self) -> io::Result<Vec<Handed>> {
+        let doors = self.shared.doors.iter().filter_map(|door| match &door.listener {
+            Listener::Tcp(socket) => Some((door.enclave, socket)),
+            Listener::Unix { .. } => None,
+        });
+        doors.map(|(enclave, socket)| Ok((enclave, socket.try_clone()?))).collect()
     }
 
     /// The app is ready: the socket of its HTTP port listens.

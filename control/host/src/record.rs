@@ -59,6 +59,8 @@ pub struct Record {
     pub accelerator: Accelerator,
     /// Which generation of its app it is; `None` where no agent looks after it.
     pub generation: Option<u64>,
+    /// Whether its ports are open. One that boots beside another of its app gets them when it is ready.
+    pub(crate) serving: bool,
 }
 
 impl Record {
@@ -85,8 +87,13 @@ impl Record {
     }
 }
 
-/// All running enclaves, oldest first. Removes what dead agents left behind.
+/// All running enclaves that can be reached, oldest first. Removes what dead agents left behind.
 pub fn list(dirs: &Dirs) -> Result<Vec<Record>, HostError> {
+    Ok(all(dirs)?.into_iter().filter(|record| record.serving).collect())
+}
+
+/// Those, too, that wait for the ports of another.
+pub(crate) fn all(dirs: &Dirs) -> Result<Vec<Record>, HostError> {
     // An agent that has not written its record yet is still preparing.
     let mut records: Vec<Record> = runtime::live(dirs)?.iter().filter_map(|run| Record::load(run)).collect();
     records.sort_by(|a, b| (a.started_at_unix, &a.id).cmp(&(b.started_at_unix, &b.id)));
@@ -95,11 +102,11 @@ pub fn list(dirs: &Dirs) -> Result<Vec<Record>, HostError> {
 
 /// The running enclave with this id, or the only one with this name.
 pub fn find(dirs: &Dirs, name_or_id: &str) -> Result<Record, HostError> {
-    let mut records = list(dirs)?;
+    let mut records = all(dirs)?;
     if let Some(at) = records.iter().position(|record| record.id == name_or_id) {
         return Ok(records.swap_remove(at));
     }
-    records.retain(|record| record.name == name_or_id);
+    records.retain(|record| record.name == name_or_id && record.serving);
     match records.len() {
         0 => Err(HostError::NotRunning(name_or_id.to_owned())),
         1 => Ok(records.swap_remove(0)),
@@ -164,6 +171,7 @@ pub(crate) mod tests {
             started_at_unix: 1,
             accelerator: Accelerator::Tcg { why: "test".to_owned() },
             generation: None,
+            serving: true,
         }
     }
 

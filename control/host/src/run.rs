@@ -7,6 +7,7 @@ use crate::config::{Agent, Dirs, RunConfig};
 use crate::error::HostError;
 use crate::event::{Ending, HostEvent};
 use crate::eventlog::{EventLog, now_since_epoch};
+use crate::handover::{self, Reception};
 use crate::image::BootImage;
 use crate::janitor::Janitor;
 use crate::process::ProcessId;
@@ -37,6 +38,8 @@ pub struct Options {
     pub heartbeat_limit: Duration,
     /// Which generation of an app this is, for those that an agent looks after.
     pub generation: Option<u64>,
+    /// Whether another enclave serves the same ports yet: none is opened before they are handed over.
+    pub beside: bool,
 }
 
 impl Default for Options {
@@ -46,6 +49,7 @@ impl Default for Options {
             stop: StopHandle::default(),
             heartbeat_limit: Duration::from_mins(2),
             generation: None,
+            beside: false,
         }
     }
 }
@@ -99,6 +103,8 @@ pub(crate) enum Message {
     Console(String),
     /// QEMU is gone.
     QemuEnded(ExitStatus),
+    /// A question about the published ports.
+    Handover(handover::Asked),
     /// Someone wants the run to end; [`StopHandle`] says the same.
     Stop,
 }
@@ -189,7 +195,8 @@ impl Run<'_> {
     ) -> Result<Ending, HostError> {
         let began = Instant::now();
         let (config, run) = (self.config, self.home.dir.path());
-        let listeners = Listeners::open(config, run)?;
+        let open = if self.options.beside { Listeners::beside } else { Listeners::open };
+        let listeners = open(config, run)?;
         admission::host_memory(config.memory_mib)?;
         let image = BootImage::read(&config.eif, self.home.dir.shelf(), self.dirs, config.memory_mib)?;
         tell(HostEvent::Measured(image.pcrs.measurements));
@@ -206,9 +213,11 @@ impl Run<'_> {
         let vsock = Vsock::start(&socket, services)?;
         let mut record = first_record(config, &self.home.dir, &image, &listeners, &accelerator)?;
         record.generation = self.options.generation;
+        record.serving = !self.options.beside;
         record.save(run)?;
         raise_descriptor_limit();
-        let published = listeners.serve(vsock.connector())?;
+        let published = vec![listeners.serve(vsock.connector())?];
+        let _reception = Reception::open(run, self.messages.clone())?;
         let machine = Machine {
             accelerator: &accelerator,
             cpus: config.cpus,
@@ -221,7 +230,8 @@ impl Run<'_> {
         let boot = Boot {
             run,
             record,
-            published: &published,
+            config,
+            published,
             connector: vsock.connector(),
             messages: self.messages.clone(),
             began,
@@ -283,11 +293,11 @@ fn first_record(
         eif_sha256: image.sha256,
         measurements: image.pcrs.measurements,
         debug: config.debug,
-        attestation_url: format!("http://127.0.0.1:{}/attestation", listeners.attestation()),
+        attestation_url: attestation_url(listeners.attestation()),
         attestation_port: listeners.attestation(),
         http_socket: listeners.http_socket().map(Path::to_owned),
         attestation_socket: listeners.attestation_socket().to_owned(),
-        app_url: ports.first().map(|(_, host)| format!("http://127.0.0.1:{host}/")),
+        app_url: app_url(&ports),
         ports,
         pid: own.pid,
         pid_start: own.start,
@@ -295,7 +305,18 @@ fn first_record(
         started_at_unix: now_since_epoch().as_secs(),
         accelerator: accelerator.clone(),
         generation: None,
+        serving: true,
     })
+}
+
+/// Where evidence is served on this machine.
+pub(crate) fn attestation_url(port: u16) -> String {
+    format!("http://127.0.0.1:{port}/attestation")
+}
+
+/// The first published port as a URL.
+pub(crate) fn app_url(ports: &[(u16, u16)]) -> Option<String> {
+    ports.first().map(|(_, host)| format!("http://127.0.0.1:{host}/"))
 }
 
 /// Each connection of a client takes two descriptors; the usual soft limit is 1024.

@@ -9,6 +9,7 @@
 //! <runtime>/<id>/vsock     Unix socket between QEMU and the vsock device
 //! <runtime>/<id>/http      Unix socket that leads to the plan's HTTP port, where it has one
 //! <runtime>/<id>/attestation  Unix socket that leads to attestd
+//! <runtime>/<id>/handover  Unix socket: gives, takes and drains published ports
 //! <runtime>/<id>/deployed  link to where its image is kept
 //! ```
 
@@ -194,11 +195,17 @@ fn lock_error(error: TryLockError, path: &Path) -> HostError {
 }
 
 fn fresh_id() -> Result<String, HostError> {
-    let mut bytes = [0u8; 4];
+    let bytes: [u8; 4] = random()?;
+    Ok(bytes.iter().map(|b| format!("{b:02x}")).collect())
+}
+
+/// Random bytes of the operating system.
+pub(crate) fn random<const N: usize>() -> Result<[u8; N], HostError> {
+    let mut bytes = [0u8; N];
     File::open("/dev/urandom")
         .and_then(|mut random| random.read_exact(&mut bytes))
         .map_err(|cause| HostError::File { doing: "Reading", path: "/dev/urandom".into(), cause })?;
-    Ok(bytes.iter().map(|b| format!("{b:02x}")).collect())
+    Ok(bytes)
 }
 
 #[cfg(test)]

@@ -2,10 +2,12 @@
 //! [`Reply::Error`], then the end of the connection. Normative: specs/host-agent.md.
 
 use crate::config::RunConfig;
+use crate::error::HostError;
 use crate::event::{HostEvent, LogEntry};
 use crate::record::Record;
 use caution_abi::boot_plan::Restart;
 use caution_abi::control::Phase;
+use caution_measure::Measurements;
 use serde::{Deserialize, Serialize};
 
 /// The version of these lines.
@@ -25,6 +27,16 @@ pub enum Request {
     Run {
         /// What to run.
         app: AppSpec,
+    },
+    /// Put a new image in the place of the one that an app runs, while its clients go on. [`Reply::Event`]s until the new
+    /// enclave is ready, then [`Done::Running`] when it serves and the old one is gone.
+    Replace {
+        /// What to run instead; the name says which app.
+        app: AppSpec,
+        /// What the new image must measure, and its enclave attest.
+        expected: Measurements,
+        /// How many seconds clients of the old enclave may take to finish; 30 when absent.
+        drain_s: Option<u32>,
     },
     /// End an app, by name or by its enclave's id. [`Done::Stopped`].
     Stop {
@@ -83,7 +95,31 @@ pub enum Reply {
         message: String,
         /// What to do about it.
         fix: Option<String>,
+        /// What kind of failure it is, for programs.
+        kind: ErrorKind,
     },
+}
+
+/// Kinds of failures that programs tell apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// A new image measures, or its enclave attests, something else than was expected.
+    NotAsExpected,
+    /// Anything else.
+    Other,
+}
+
+impl Reply {
+    /// An error as a line.
+    pub(super) fn error(error: &HostError) -> Self {
+        let kind = match error {
+            HostError::NotAsExpected(_) => ErrorKind::NotAsExpected,
+            _ => ErrorKind::Other,
+        };
+        Self::Error { message: error.with_causes(), fix: error.fix(), kind }
+    }
 }
 
 /// Who answers.

@@ -1,11 +1,12 @@
 //! The other end of the agent's socket, and starting an agent when there is none.
 
-use super::api::{AppSpec, AppStatus, Done, MAX_REPLY, PROTOCOL, Reply, Request};
+use super::api::{AppSpec, AppStatus, Done, ErrorKind, MAX_REPLY, PROTOCOL, Reply, Request};
 use super::{SOCKET, Start};
 use crate::config::{Agent, Dirs};
 use crate::error::HostError;
 use crate::event::HostEvent;
 use crate::record::Record;
+use caution_measure::Measurements;
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
@@ -36,7 +37,21 @@ impl AgentClient {
 
     /// Boots an app, which the agent then keeps running; returns when it is ready.
     pub fn run(&self, app: AppSpec, on_event: &mut dyn FnMut(HostEvent)) -> Result<Record, HostError> {
-        let mut lines = self.ask(&Request::Run { app })?;
+        Self::booted(self.ask(&Request::Run { app })?, on_event)
+    }
+
+    /// Puts a new image in the place of the one that the app of this name runs; returns when that is done. `expected` is
+    /// what the new image must measure, and its enclave attest.
+    pub fn replace(
+        &self,
+        app: AppSpec,
+        expected: Measurements,
+        on_event: &mut dyn FnMut(HostEvent),
+    ) -> Result<Record, HostError> {
+        Self::booted(self.ask(&Request::Replace { app, expected, drain_s: None })?, on_event)
+    }
+
+    fn booted(mut lines: Replies, on_event: &mut dyn FnMut(HostEvent)) -> Result<Record, HostError> {
         loop {
             match lines.next()? {
                 Reply::Event(event) => on_event(event),
@@ -148,7 +163,7 @@ impl AgentClient {
         from.take(64 * 1024).read_to_end(&mut answer).map_err(failed)?;
         // Empty: it listens, or another one does by now.
         match serde_json::from_slice(&answer) {
-            Ok(Reply::Error { message, fix }) => Err(HostError::Supervisor { message, advice: fix }),
+            Ok(Reply::Error { message, fix, .. }) => Err(HostError::Supervisor { message, advice: fix }),
             _ => Ok(()),
         }
     }
@@ -176,7 +191,10 @@ impl Replies {
             return Err(vanished());
         }
         match serde_json::from_slice(&line) {
-            Ok(Reply::Error { message, fix }) => Err(HostError::Supervisor { message, advice: fix }),
+            Ok(Reply::Error { message, kind: ErrorKind::NotAsExpected, .. }) => {
+                Err(HostError::NotAsExpected(message))
+            }
+            Ok(Reply::Error { message, fix, .. }) => Err(HostError::Supervisor { message, advice: fix }),
             Ok(reply) => Ok(reply),
             Err(_) => Err(self.unexpected()),
         }

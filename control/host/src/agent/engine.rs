@@ -13,6 +13,7 @@ use super::api::{AppState, AppStatus, ExitNote};
 use super::bell::{Bell, say};
 use super::budget::{Budget, Need};
 use super::policy::{self, End, Next};
+use super::replace::DRAIN;
 use super::state::{App, MAX_ENDED, Store};
 use crate::config::{Agent, Dirs};
 use crate::detached::Cancel;
@@ -22,7 +23,7 @@ use crate::eventlog::{self, now_since_epoch};
 use crate::record::{self, Record};
 use caution_abi::control::Phase;
 use nix::sys::eventfd::{EfdFlags, EventFd};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::process::Child;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -51,7 +52,15 @@ pub(super) struct Inner {
     /// Supervisors that are children of this process and were let go.
     pub(super) children: Vec<Child>,
     /// Enclaves that somebody is ending.
-    pub(super) retiring: BTreeSet<String>,
+    pub(super) retiring: BTreeMap<String, Retiring>,
+}
+
+/// An enclave that somebody is ending.
+#[derive(Debug)]
+pub(super) struct Retiring {
+    pub(super) name: String,
+    /// What it still takes.
+    pub(super) need: Need,
 }
 
 /// A share of the machine for an enclave that boots.
@@ -182,7 +191,7 @@ impl Engine {
         let mut inner = self.lock();
         let inner = &mut *inner;
         inner.children.retain_mut(|child| matches!(child.try_wait(), Ok(None)));
-        let records = match record::list(&self.dirs) {
+        let records = match record::all(&self.dirs) {
             Ok(records) => records,
             Err(error) => {
                 say(&format!("the runtime folder cannot be read: {}", error.with_causes()));
@@ -286,25 +295,45 @@ impl Engine {
         }
     }
 
-    /// Ends enclaves that an agent started and nobody wants: left by one that was killed in between.
+    /// Ends enclaves that an agent started and nobody wants: left by one that was killed in between. Where that was in
+    /// the middle of replacing one, its ports are handed over first.
     fn end_orphans(self: &Arc<Self>, inner: &mut Inner, records: &[Record]) {
         for record in records {
             let Some(generation) = record.generation else { continue };
             let claimed = inner.claims.get(&record.name).is_some_and(|claim| claim.generation == generation);
-            let wanted = inner.apps.get(&record.name).is_some_and(|slot| {
+            let slot = inner.apps.get(&record.name);
+            let wanted = slot.is_some_and(|slot| {
                 slot.runs(record) || matches!(slot.now, Now::Starting(_) | Now::Stopping)
             });
-            if claimed || wanted || !inner.retiring.insert(record.id.clone()) {
+            if claimed || wanted || inner.retiring.contains_key(&record.id) {
                 continue;
             }
-            say(&format!("{}: enclave {} is not wanted any more and is ended", record.name, record.id));
-            let (engine, id) = (Arc::clone(self), record.id.clone());
-            thread("orphan", move || {
-                // Gone meanwhile is what was wanted.
-                let _ = record::stop(&engine.dirs, &id);
-                engine.lock().retiring.remove(&id);
-                engine.settle();
-            });
+            let successor = slot.and_then(|slot| records.iter().find(|record| slot.runs(record))).cloned();
+            // Its app's share is counted; nobody knows any more what this one takes.
+            let need = Need { memory_mib: 0, cpus: 0 };
+            inner.retiring.insert(record.id.clone(), Retiring { name: record.name.clone(), need });
+            let (engine, old) = (Arc::clone(self), record.id.clone());
+            thread("orphan", move || engine.end_orphan(&old, successor.as_ref()));
+        }
+    }
+
+    fn end_orphan(&self, old: &str, successor: Option<&Record>) {
+        let Some(successor) = successor else {
+            say(&format!("enclave {old} is not wanted any more and is ended"));
+            return self.retire(old, Duration::ZERO);
+        };
+        say(&format!("enclave {old} was replaced by {} and is ended", successor.id));
+        let switched = if successor.serving { Ok(()) } else { self.switch(old, &successor.id) };
+        match switched.and_then(|()| record::find(&self.dirs, &successor.id)) {
+            Ok(successor) => {
+                self.took_over(&successor);
+                self.retire(old, DRAIN);
+            }
+            // It goes on serving, and this is tried again at the next look.
+            Err(error) => {
+                say(&format!("enclave {old} goes on: {}", error.with_causes()));
+                self.lock().retiring.remove(old);
+            }
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::api::{AppSpec, ExitNote};
 use super::budget::Need;
-use super::engine::{Claim, Engine, Inner, Now, Slot, thread};
+use super::engine::{Claim, Engine, Inner, Now, Retiring, Slot, thread};
 use super::policy::End;
 use super::state::App;
 use crate::config::RunConfig;
@@ -16,10 +16,10 @@ use std::process::Child;
 use std::sync::Arc;
 
 /// A share of the machine; given back when dropped.
-struct Claimed<'a> {
-    engine: &'a Engine,
-    name: String,
-    generation: u64,
+pub(super) struct Claimed<'a> {
+    pub(super) engine: &'a Engine,
+    pub(super) name: String,
+    pub(super) generation: u64,
 }
 
 impl Drop for Claimed<'_> {
@@ -52,7 +52,8 @@ impl Engine {
         let exits = self.lock().apps.get(&claimed.name).map(|slot| slot.app.exits.clone());
         let record = supervised.record();
         let image = (record.eif_sha256, record.measurements);
-        let app = App::new(claimed.generation, spec, image, exits.unwrap_or_default());
+        let mut app = App::new(claimed.generation, spec, image, exits.unwrap_or_default());
+        app.keep_ports(record);
         // Before it is let go: an enclave that lives without the agent is always written down.
         self.store.save(&app)?;
         let let_go = supervised.let_go();
@@ -92,8 +93,13 @@ impl Engine {
         Ok(Claimed { engine: self, name, generation })
     }
 
-    fn order(&self, spec: &AppSpec, generation: u64) -> Order {
-        Order { dirs: self.dirs.clone(), config: spec.config.clone(), generation: Some(generation) }
+    pub(super) fn order(&self, spec: &AppSpec, generation: u64) -> Order {
+        Order {
+            dirs: self.dirs.clone(),
+            config: spec.config.clone(),
+            generation: Some(generation),
+            beside: false,
+        }
     }
 
     /// Starts an app again, in a thread.
@@ -164,7 +170,18 @@ impl Engine {
                 self.store.save(&slot.app)?;
             }
             match &slot.now {
-                Now::Ended => return Ok((name, stopped)),
+                Now::Ended => {
+                    let replaced = |retiring: &Retiring| retiring.name == name;
+                    let old = inner.retiring.iter().find(|(_, retiring)| replaced(retiring));
+                    let Some(old) = old.map(|(id, _)| id.clone()) else { return Ok((name, stopped)) };
+                    // Whoever drains it is told by its end.
+                    drop(inner);
+                    let _ = record::stop(&self.dirs, &old);
+                    inner = self.lock();
+                    if inner.retiring.contains_key(&old) {
+                        inner = self.wait(inner);
+                    }
+                }
                 Now::Starting(cancel) => {
                     cancel.cancel();
                     inner = self.wait(inner);
@@ -210,10 +227,12 @@ impl Need {
 }
 
 /// What has its share: apps that are to run, whether or not they do at this moment, and boots.
-fn given(inner: &Inner) -> Vec<(String, Need)> {
+pub(super) fn given(inner: &Inner) -> Vec<(String, Need)> {
     let apps = inner.apps.values().filter(|slot| !matches!(slot.now, Now::Ended));
     let apps = apps.map(|slot| (slot.app.name().to_owned(), Need::of(&slot.app.spec.config)));
-    apps.chain(inner.claims.iter().map(|(name, claim)| (name.clone(), claim.need))).collect()
+    let claims = inner.claims.iter().map(|(name, claim)| (name.clone(), claim.need));
+    let retiring = inner.retiring.values().map(|retiring| (retiring.name.clone(), retiring.need));
+    apps.chain(claims).chain(retiring).collect()
 }
 
 /// The app of this name, or whose enclave has this id.

@@ -10,16 +10,20 @@
 //! to look after; enclaves go on, and the next agent finds them.
 
 mod api;
+mod attest;
 mod bell;
 mod budget;
 mod client;
 mod engine;
 mod launch;
 mod policy;
+mod replace;
 mod server;
 mod state;
 
-pub use api::{AppSpec, AppState, AppStatus, Change, Done, ExitNote, Hello, PROTOCOL, Reply, Request};
+pub use api::{
+    AppSpec, AppState, AppStatus, Change, Done, ErrorKind, ExitNote, Hello, PROTOCOL, Reply, Request,
+};
 pub use budget::{Limits, Shortage};
 pub use client::{AgentClient, Replies};
 pub(crate) use state::{is_wanted, lock_generation};
@@ -251,7 +255,7 @@ pub(crate) fn main() -> ExitCode {
     match outcome {
         Ok(()) | Err(HostError::AgentRuns { .. }) => ExitCode::SUCCESS,
         Err(error) => {
-            let reply = Reply::Error { message: error.with_causes(), fix: error.fix() };
+            let reply = Reply::error(&error);
             let _ = io::stdout().write_all(&serde_json::to_vec(&reply).unwrap_or_default());
             ExitCode::FAILURE
         }

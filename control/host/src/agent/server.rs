@@ -1,7 +1,8 @@
 //! The agent's socket: who may speak, for how long, and what is answered.
 
-use super::api::{Done, Hello, MAX_REQUEST, PROTOCOL, Reply, Request};
+use super::api::{Done, ErrorKind, Hello, MAX_REQUEST, PROTOCOL, Reply, Request};
 use super::engine::{Engine, thread};
+use super::replace::{DRAIN, Replacement};
 use crate::detached::Cancel;
 use crate::error::HostError;
 use crate::eventlog;
@@ -47,7 +48,11 @@ impl Server {
         let place = Place::take(&self.clients);
         let Some(place) = place else {
             let message = format!("The host agent serves {MAX_CLIENTS} clients already.");
-            let _ = client.say(&Reply::Error { message, fix: Some("try again".to_owned()) });
+            let _ = client.say(&Reply::Error {
+                message,
+                fix: Some("try again".to_owned()),
+                kind: ErrorKind::Other,
+            });
             return;
         };
         let (engine, ends_when_idle) = (Arc::clone(&self.engine), self.ends_when_idle);
@@ -137,10 +142,14 @@ fn talk(engine: &Arc<Engine>, ends_when_idle: bool, client: &mut Client) -> io::
     }))?;
     let request = match client.request()? {
         Ok(request) => request,
-        Err(message) => return client.say(&Reply::Error { message, fix: None }),
+        Err(message) => return client.say(&Reply::Error { message, fix: None, kind: ErrorKind::Other }),
     };
     let outcome = match request {
         Request::Run { app } => boot(client, |cancel, tell| engine.run(app, cancel, tell)),
+        Request::Replace { app, expected, drain_s } => {
+            let drain = drain_s.map_or(DRAIN, |seconds| Duration::from_secs(seconds.into()));
+            boot(client, |cancel, tell| engine.replace(Replacement { app, expected, drain }, cancel, tell))
+        }
         Request::Stop { app } => engine.stop(&app).map(|(name, id)| Done::Stopped { name, id }),
         Request::List {} => {
             for app in engine.list() {
@@ -164,7 +173,7 @@ fn talk(engine: &Arc<Engine>, ends_when_idle: bool, client: &mut Client) -> io::
     };
     client.say(&match outcome {
         Ok(done) => Reply::Done(done),
-        Err(error) => Reply::Error { message: error.with_causes(), fix: error.fix() },
+        Err(error) => Reply::error(&error),
     })
 }
 

@@ -12,6 +12,7 @@ use super::api::{AppSpec, ExitNote};
 use crate::admission;
 use crate::config::{Dirs, name_is_valid};
 use crate::error::HostError;
+use crate::record::Record;
 use caution_measure::{Measurements, Sha256Digest};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
@@ -82,6 +83,16 @@ impl App {
         self.exits.push(exit);
         let over = self.exits.len().saturating_sub(MAX_EXITS);
         self.exits.drain(..over);
+    }
+
+    /// Ports that were chosen for it stay the app's: an enclave that is started again gets the same.
+    pub(super) fn keep_ports(&mut self, record: &Record) {
+        let config = &mut self.spec.config;
+        for port in &mut config.ports {
+            let chosen = record.ports.iter().find(|(enclave, _)| *enclave == port.enclave);
+            port.host = chosen.map(|(_, host)| *host).or(port.host);
+        }
+        config.attestation_port = Some(record.attestation_port);
     }
 
     /// When it ended, for those that did.

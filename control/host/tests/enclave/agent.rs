@@ -10,12 +10,12 @@ use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
 
 /// An agent that is started and killed as a service manager would.
-struct Daemon {
+pub(crate) struct Daemon {
     child: Child,
 }
 
 impl Daemon {
-    fn start(dirs: &Dirs) -> Self {
+    pub(crate) fn start(dirs: &Dirs) -> Self {
         Self::start_with(dirs, &[])
     }
 
@@ -36,7 +36,7 @@ impl Daemon {
         Self { child }
     }
 
-    fn kill(mut self) {
+    pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
@@ -49,21 +49,21 @@ impl Drop for Daemon {
     }
 }
 
-fn client(place: &Place) -> AgentClient {
+pub(crate) fn client(place: &Place) -> AgentClient {
     AgentClient::new(&place.dirs).starting(&exe())
 }
 
-fn app(config: RunConfig, policy: RestartPolicy) -> AppSpec {
+pub(crate) fn app(config: RunConfig, policy: RestartPolicy) -> AppSpec {
     let restart = Restart { policy, max_restarts: 3, backoff_ms: 10, backoff_max_ms: 50 };
     AppSpec { config, restart }
 }
 
-fn run(place: &Place, policy: RestartPolicy) -> Record {
+pub(crate) fn run(place: &Place, policy: RestartPolicy) -> Record {
     let app = app(config(image(&release())), policy);
     client(place).run(app, &mut |_| {}).unwrap()
 }
 
-fn status(place: &Place) -> AppStatus {
+pub(crate) fn status(place: &Place) -> AppStatus {
     client(place).list().unwrap().pop().unwrap()
 }
 

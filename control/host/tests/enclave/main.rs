@@ -6,6 +6,7 @@ mod data;
 mod endings;
 mod inside;
 mod many;
+mod replace;
 mod support;
 
 use caution_abi::control::{Event, Phase};

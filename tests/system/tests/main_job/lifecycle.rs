@@ -139,6 +139,26 @@ fn what_is_killed_comes_back_until_it_is_stopped() {
 }
 
 #[test]
+fn a_new_version_takes_the_place_of_the_old_one() {
+    let running = Running::honest();
+    let next = HELLO.repository.clone_of();
+    next.edit("src/main.rs", "Hello from hello", "Hallo von hello");
+    super::build(&next);
+    let (eif, manifest) = (next.stage("output/enclave.eif"), next.stage("manifest.json"));
+    let name = running.machine.caution(Path::new("/"), &["apps", "ps", "--json"]).expect(0).json();
+    let name = name["enclaves"][0]["name"].as_str().unwrap().to_owned();
+    let args = ["apps", "run", "--replace", "--json", "--name", &name];
+    let args = [&args[..], &["--eif", text(&eif), "--manifest", text(&manifest)]].concat();
+    let replaced = running.machine.caution(&next.root, &args).expect(0).json();
+    // The same addresses, and another app behind them.
+    assert_eq!(replaced["attestation_url"], running.attestation_url());
+    assert!(running.greeting().contains("Hallo"), "{}", running.greeting());
+    let nothing = ["apps", "run", "--replace", "--name", "nothing", "--eif", text(&eif)];
+    let refused = running.machine.caution(&next.root, &nothing).expect(1);
+    assert!(refused.stderr.contains("No app named `nothing` runs"), "{}", refused.stderr);
+}
+
+#[test]
 fn ctrl_c_leaves_nothing() {
     let (machine, mut child) = in_a_terminal();
     kill("-INT", &[child.id().to_string()]);

@@ -9,7 +9,8 @@ use caution_abi::control::{ClockAction, Event, Phase};
 use caution_abi::manifest::MAX_BYTES as MANIFEST_MAX;
 use caution_build::git::Repository;
 use caution_host::agent::{AgentClient, AppSpec};
-use caution_host::{Accelerator, Ending, HostEvent, PublishedPort, Record, RunConfig};
+use caution_host::{Accelerator, Ending, HostError, HostEvent, PublishedPort, Record, RunConfig};
+use caution_measure::Measurements;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -28,6 +29,10 @@ pub(crate) struct Args {
     /// Return when the app is ready and leave it running; the host agent starts it again when it fails.
     #[arg(long, short)]
     detach: bool,
+
+    /// Put this image in the place of the app's running one, while its clients go on; returns when that is done.
+    #[arg(long, conflicts_with = "detach")]
+    replace: bool,
 
     /// Publish enclave port PORT as HOST on 127.0.0.1; other declared ports keep their number.
     #[arg(long, value_name = "HOST:PORT", value_parser = parse_publish)]
@@ -95,8 +100,8 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<u8, CliError> {
         memory_mib: args.memory.unwrap_or(image.memory_mib),
         debug: args.debug || image.debug,
     };
-    if args.detach {
-        detached(context, AppSpec { config, restart: plan.restart })
+    if args.detach || args.replace {
+        detached(context, args.replace, AppSpec { config, restart: plan.restart })
     } else {
         foreground(context, &config)
     }
@@ -165,16 +170,23 @@ fn name(args: &Args, checkout: Option<&Path>, eif: &Path) -> String {
     args.name.clone().unwrap_or_else(|| default_name(of()))
 }
 
-fn detached(context: &Context, app: AppSpec) -> Result<u8, CliError> {
+fn detached(context: &Context, replace: bool, app: AppSpec) -> Result<u8, CliError> {
     let terminal = context.terminal;
     terminal.begin("boot");
     let started = std::time::Instant::now();
-    let record = AgentClient::new(&context.config.host_dirs()).run(app, &mut |event| {
+    let agent = AgentClient::new(&context.config.host_dirs());
+    let mut tell = |event| {
         // With --json the record alone is the result; it says the same.
         if matches!(event, HostEvent::Accelerator(_)) && !terminal.json {
             show(terminal, &event);
         }
-    })?;
+    };
+    let record = if replace {
+        let expected = measure(&app.config.eif)?;
+        agent.replace(app, expected, &mut tell).map_err(refused)?
+    } else {
+        agent.run(app, &mut tell)?
+    };
     terminal.step("boot", &boot_detail(&record), started.elapsed());
     if terminal.json {
         let mut json = serde_json::to_value(&record)
@@ -189,6 +201,24 @@ fn detached(context: &Context, app: AppSpec) -> Result<u8, CliError> {
         ));
     }
     Ok(0)
+}
+
+/// What the new image measures, before anybody else has it.
+fn measure(eif: &Path) -> Result<Measurements, CliError> {
+    let file = std::fs::File::open(eif).map_err(|e| CliError::io("The image cannot be read", eif, &e))?;
+    let image = caution_eif::read(file, &caution_eif::Limits::default());
+    image.map(|image| image.measurements).map_err(|e| CliError::from_error(Exit::Other, &e))
+}
+
+/// The running enclave goes on, whatever the reason is.
+fn refused(error: HostError) -> CliError {
+    let exit = match error {
+        HostError::NotAsExpected(_) => Exit::MeasurementMismatch,
+        _ => Exit::Other,
+    };
+    let mut error = CliError::from(error).with_exit(exit);
+    error.causes.push("nothing was replaced: what ran before goes on".to_owned());
+    error
 }
 
 fn boot_detail(record: &Record) -> String {
