@@ -1,8 +1,11 @@
 //! What several targets share.
 
+use caution_abi::egress::{EgressRule, Network, Protocol};
+use caution_egress::{Filter, dns, frame, prohibited};
 use caution_eif::{HeaderOptions, Metadata, Signer, Writer};
 use caution_rootfs::Limits;
 use std::io::Cursor;
+use std::time::Duration;
 
 /// A small enclave image.
 pub fn image(signer: Option<&Signer>) -> Vec<u8> {
@@ -43,6 +46,35 @@ pub fn limits() -> Limits {
         extension_bytes: 16 << 10,
         archive_members: 64,
         ..Limits::default()
+    }
+}
+
+/// One input as what an app sends and as what a host does. What was let out is to a destination of the rules.
+pub fn egress_packet(data: &[u8]) {
+    let network = Network::parse("203.0.113.0/24").expect("a network");
+    let rule = EgressRule { network, ports: (443, 443), protocol: Protocol::Any };
+    let mut filter = Filter::new(vec![rule]);
+    if filter.outbound(data, Duration::ZERO).is_ok() {
+        assert!(data[16..19] == [203, 0, 113] || data[16..20] == [192, 0, 0, 3]);
+    }
+    let _ = prohibited(data);
+    if let Ok(Some((frame, _))) = frame::split(data) {
+        let _ = (frame::host(frame), frame::is_gateways_answer(frame));
+        let _ = frame::ipv4(frame).map(|packet| filter.inbound(packet, Duration::ZERO).is_ok());
+    }
+}
+
+/// One input as an app's question and as a resolver's response. No answer needs TCP.
+pub fn egress_name(data: &[u8]) {
+    let short = |answer: &[u8]| assert!(answer.len() <= 512);
+    if let Some(query) = dns::Query::parse(data) {
+        short(&query.server_failure());
+        let _ = query.upstream([0, 1]);
+    }
+    let question = b"\0\0\x01\0\0\x01\0\0\0\0\0\0\x01a\x04test\0\0\x01\0\x01";
+    let query = dns::Query::parse(question).expect("a question");
+    if let Some(answer) = query.answer_from([0, 1], data, |_| true) {
+        short(&answer);
     }
 }
 

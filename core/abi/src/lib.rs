@@ -8,6 +8,7 @@
 //! | [`seal`] | builder → enclave, measured into PCR2 | canonical JSON |
 //! | [`manifest`] | builder → host → enclave → verifier, *not* measured, bound by `user_data` | canonical JSON |
 //! | [`control`] | enclave → host | one JSON object a line |
+//! | [`egress`] | builder → enclave, in the boot plan; enclave ↔ host | rules; addresses of the link |
 //! | [`nsm`] | enclave → NSM device or emulator | CBOR |
 //! | [`evidence`] | verifier ↔ enclave | JSON over HTTP, and the CBOR inside `user_data` |
 //! | [`health`] | enclave → whoever asks | JSON over HTTP |
@@ -15,6 +16,7 @@
 pub mod boot_plan;
 pub mod cmdline;
 pub mod control;
+pub mod egress;
 pub mod evidence;
 pub mod health;
 pub mod manifest;
