@@ -157,6 +157,7 @@ impl Boot<'_> {
                 state.deadline = Some(Deadline::after(POWER_OFF_LIMIT));
             }
             Message::ControlBroken(detail) => return Err(HostError::Control { detail }),
+            Message::Egress(line) => tell(HostEvent::Egress(line)),
             Message::Console(line) => tell(HostEvent::Console(line)),
             Message::Handover(asked) => {
                 // Whoever asked and went away does not want to know.

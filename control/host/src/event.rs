@@ -33,6 +33,8 @@ pub enum HostEvent {
         /// Milliseconds since [`crate::run`] was called.
         wall_ms: u64,
     },
+    /// The enclave's network failed, or works again; a sentence.
+    Egress(String),
     /// A line of the console; only in debug mode.
     Console(String),
     /// It ended as it should, or was asked to.

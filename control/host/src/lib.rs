@@ -9,6 +9,7 @@ mod config;
 mod control;
 mod deployed;
 mod detached;
+mod egress;
 mod error;
 mod event;
 mod eventlog;

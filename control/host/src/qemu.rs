@@ -178,7 +178,7 @@ fn read_console(stdout: impl Read, messages: &SyncSender<Message>) {
 }
 
 /// Reads to the end and keeps the last bytes, as one line.
-fn tail(stderr: impl Read) -> String {
+pub(crate) fn tail(stderr: impl Read) -> String {
     let mut kept = Vec::new();
     let mut buffer = [0; 1024];
     let mut stderr = stderr;

@@ -4,6 +4,7 @@ use crate::accelerator;
 use crate::admission;
 use crate::boot::Boot;
 use crate::config::{Agent, Dirs, RunConfig};
+use crate::egress::{self, Network};
 use crate::error::HostError;
 use crate::event::{Ending, HostEvent};
 use crate::eventlog::{EventLog, now_since_epoch};
@@ -20,7 +21,7 @@ use crate::vsock::Vsock;
 use crate::watcher::{Signals, Watcher};
 use caution_abi::control::Event;
 use caution_devnsm::{DevNsm, DevRoot};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -40,6 +41,8 @@ pub struct Options {
     pub generation: Option<u64>,
     /// Whether another enclave serves the same ports yet: none is opened before they are handed over.
     pub beside: bool,
+    /// The network stack of enclaves that declare egress: `passt`, found in `PATH`.
+    pub passt: PathBuf,
 }
 
 impl Default for Options {
@@ -50,6 +53,7 @@ impl Default for Options {
             heartbeat_limit: Duration::from_mins(2),
             generation: None,
             beside: false,
+            passt: egress::default_program(),
         }
     }
 }
@@ -99,6 +103,8 @@ pub(crate) enum Message {
     ControlEnded,
     /// The control connection broke the protocol.
     ControlBroken(String),
+    /// The enclave's network failed, or works again.
+    Egress(String),
     /// A line of the console.
     Console(String),
     /// QEMU is gone.
@@ -207,8 +213,13 @@ impl Run<'_> {
             return Ok(Ending::Stopped);
         }
 
-        let services =
-            services::start(self.security_module(&image)?, config.manifest.clone(), self.messages.clone())?;
+        let network = Network { program: self.options.passt.clone(), run: run.to_owned() };
+        let services = services::start(
+            self.security_module(&image)?,
+            config.manifest.clone(),
+            network,
+            self.messages.clone(),
+        )?;
         let socket = run.join("vsock");
         let vsock = Vsock::start(&socket, services)?;
         let mut record = first_record(config, &self.home.dir, &image, &listeners, &accelerator)?;
@@ -333,7 +344,6 @@ mod tests {
     use super::*;
     use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt as _;
-    use std::path::PathBuf;
 
     #[test]
     fn a_path_that_no_record_can_hold_is_refused_by_name() {

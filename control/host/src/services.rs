@@ -1,10 +1,11 @@
-//! What the enclave finds on its parent: heartbeat, security module, manifest.
+//! What the enclave finds on its parent: heartbeat, security module, manifest, network.
 
+use crate::egress::{self, Network};
 use crate::error::HostError;
 use crate::run::Message;
 use crate::vsock::{MAX_WAITING, Services};
 use caution_abi::nsm::MAX_REQUEST;
-use caution_abi::ports::{HEARTBEAT_BYTE, PARENT_HEARTBEAT, PARENT_MANIFEST, PARENT_NSM};
+use caution_abi::ports::{HEARTBEAT_BYTE, PARENT_EGRESS, PARENT_HEARTBEAT, PARENT_MANIFEST, PARENT_NSM};
 use caution_devnsm::DevNsm;
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
@@ -16,9 +17,13 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 pub(crate) fn start(
     nsm: DevNsm,
     manifest: Option<Vec<u8>>,
+    network: Network,
     messages: SyncSender<Message>,
 ) -> Result<Services, HostError> {
     let mut services = Services::new();
+    let told = messages.clone();
+    let egress = spawn("egress", move |streams| egress::serve(&streams, &network, &told))?;
+    services.insert(PARENT_EGRESS, egress);
     let heartbeat = spawn("heartbeat", move |streams| serve_heartbeat(&streams, &messages))?;
     services.insert(PARENT_HEARTBEAT, heartbeat);
     services.insert(PARENT_NSM, spawn("nsm", move |streams| serve_nsm(&streams, nsm))?);

@@ -3,6 +3,7 @@
 //! It holds everything that decides behaviour and nothing that only says where source came from, so
 //! the same tree mirrored elsewhere, or rebased, measures the same.
 
+use crate::egress::{self, EgressRule, EgressRuleError};
 use crate::ports::AppPort;
 use caution_measure::Sha256Digest;
 use serde::{Deserialize, Serialize};
@@ -27,6 +28,10 @@ pub struct BootPlan {
     pub ports: Vec<AppPort>,
     /// Which of `ports` speaks HTTP, where one does.
     pub http_port: Option<AppPort>,
+    /// What the app may reach outside, ascending, none twice. Without any there is no network at all,
+    /// and the field is absent.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub egress: Vec<EgressRule>,
     /// When the app counts as ready.
     pub readiness: Readiness,
     /// What happens when the app ends.
@@ -113,6 +118,9 @@ pub enum BootPlanError {
     /// A value that cannot be.
     #[error("the boot plan is inconsistent: {0}")]
     Inconsistent(&'static str),
+    /// An egress rule that cannot be.
+    #[error("an egress rule of the boot plan cannot be")]
+    Egress(#[source] EgressRuleError),
 }
 
 impl BootPlan {
@@ -172,6 +180,20 @@ impl BootPlan {
         {
             return wrong("the readiness port is not one of the ports");
         }
-        Ok(())
+        self.check_egress()
+    }
+
+    fn check_egress(&self) -> Result<(), BootPlanError> {
+        let wrong = |what| Err(BootPlanError::Inconsistent(what));
+        if self.egress.len() > egress::MAX_RULES {
+            return wrong("there are more than 256 egress rules");
+        }
+        if !self.egress.is_sorted_by(|a, b| a < b) {
+            return wrong("egress rules are not ascending");
+        }
+        if !self.egress.is_empty() && self.ports.iter().any(|port| port.get() == egress::DNS_PORT) {
+            return wrong("with egress, port 53 is the resolver's");
+        }
+        self.egress.iter().try_for_each(EgressRule::check).map_err(BootPlanError::Egress)
     }
 }

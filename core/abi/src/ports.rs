@@ -20,6 +20,9 @@ pub const HEARTBEAT_BYTE: u8 = 0xB7;
 pub const PARENT_NSM: u32 = 49520;
 /// The parent sends the manifest and closes; an absent listener means "no manifest".
 pub const PARENT_MANIFEST: u32 = 49521;
+/// Ethernet frames to and from the parent's network stack, each behind its length (`u32`, big-endian);
+/// only where the boot plan has egress.
+pub const PARENT_EGRESS: u32 = 49530;
 
 /// The parent's context id on Nitro.
 pub const PARENT_CID_NITRO: u32 = 3;

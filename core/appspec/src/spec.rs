@@ -1,5 +1,6 @@
 //! The domain types both file formats parse into. Values of these types cannot be wrong.
 
+use caution_abi::egress::EgressRule;
 use caution_abi::ports::AppPort;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -92,8 +93,8 @@ pub struct Network {
     pub http: Option<Http>,
     /// HCL ingress rules, in file order; empty for a Procfile.
     pub ingress: Vec<TrafficRule>,
-    /// HCL egress rules, in file order.
-    pub egress: Vec<TrafficRule>,
+    /// What the app may reach outside.
+    pub egress: BTreeSet<EgressRule>,
 }
 
 /// The HTTP port and what stands before it.
@@ -151,7 +152,7 @@ pub enum KeyExchange {
     XWing,
 }
 
-/// An ingress or egress rule.
+/// An ingress rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TrafficRule {
     /// Network in CIDR form, host bits zero.

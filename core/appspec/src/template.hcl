@@ -28,6 +28,13 @@ enclave "default" {
       port      = 8080
     }
 
+    # What the app may reach outside. Without such a block: nothing.
+    # egress {
+    #   cidr_ipv4   = "0.0.0.0/0"
+    #   port        = 443
+    #   ip_protocol = "tcp"
+    # }
+
     # The port that speaks HTTP. Without this block every port is plain TCP.
     # http {
     #   port = 8080

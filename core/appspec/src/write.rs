@@ -5,6 +5,7 @@ use crate::{
     AppSpec, Build, Command, EndToEnd, EndToEndMode, EnvValue, Http, KeyExchange, Network, Platform,
     Provider, TrafficRule, Upstream,
 };
+use caution_abi::egress::{EgressRule, Protocol};
 use caution_abi::ports::AppPort;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -127,10 +128,11 @@ fn network(out: &mut Writer, network: &Network) {
     } else {
         &network.ingress
     };
-    for (name, rules) in [("ingress", ingress), ("egress", &network.egress)] {
-        for rule in rules {
-            out.block(name, |out| traffic_rule(out, rule));
-        }
+    for rule in ingress {
+        out.block("ingress", |out| traffic_rule(out, rule));
+    }
+    for rule in &network.egress {
+        out.block("egress", |out| traffic_rule(out, &as_written(rule)));
     }
     if let Some(http) = &network.http {
         out.block("http", |out| http_block(out, http));
@@ -148,6 +150,20 @@ fn open_to_everyone(ports: &BTreeSet<AppPort>) -> Vec<TrafficRule> {
     }
     let rule = |run| TrafficRule { cidr_ipv4: "0.0.0.0/0".to_owned(), ports: Some(run), ip_protocol: None };
     runs.into_iter().map(rule).collect()
+}
+
+/// A rule with every key that says something.
+fn as_written(rule: &EgressRule) -> TrafficRule {
+    let protocol = match rule.protocol {
+        Protocol::Any => "-1",
+        Protocol::Tcp => "tcp",
+        Protocol::Udp => "udp",
+    };
+    TrafficRule {
+        cidr_ipv4: rule.network.to_string(),
+        ports: (rule.ports != EgressRule::ALL_PORTS).then_some(rule.ports),
+        ip_protocol: Some(protocol.to_owned()),
+    }
 }
 
 fn traffic_rule(out: &mut Writer, rule: &TrafficRule) {

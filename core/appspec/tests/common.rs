@@ -65,10 +65,10 @@ fn network(out: &mut Table, network: &Network) {
     let ports: Vec<Value> = network.ports.iter().map(|port| i64::from(port.get()).into()).collect();
     put(out, "ports", (!ports.is_empty()).then(|| ports.into()));
     put(out, "http", network.http.as_ref().map(|h| Value::from(http(h))));
-    for (name, rules) in [("ingress", &network.ingress), ("egress", &network.egress)] {
-        let rules: Vec<Value> = rules.iter().map(|r| Value::from(rule(r))).collect();
-        put(out, name, (!rules.is_empty()).then(|| rules.into()));
-    }
+    let ingress: Vec<Value> = network.ingress.iter().map(|r| Value::from(rule(r))).collect();
+    put(out, "ingress", (!ingress.is_empty()).then(|| ingress.into()));
+    let egress: Vec<Value> = network.egress.iter().map(|rule| rule.to_string().into()).collect();
+    put(out, "egress", (!egress.is_empty()).then(|| egress.into()));
 }
 
 fn http(http: &Http) -> Table {

@@ -123,6 +123,7 @@ pub fn boot_plan(spec: &AppSpec, image: &ImageProcess) -> Result<BootPlan, PlanE
         },
         ports,
         http_port,
+        egress: spec.network.egress.iter().copied().collect(),
         readiness,
         restart: Restart {
             policy: RestartPolicy::OnFailure,
@@ -199,7 +200,6 @@ fn refuse_unsupported(spec: &AppSpec) -> Result<(), PlanError> {
     let http = spec.network.http.as_ref();
     let asked = [
         (spec.locksmith, "secrets (locksmith)"),
-        (!spec.network.egress.is_empty(), "egress"),
         (http.is_some_and(|http| http.e2e.is_some()), "end-to-end encryption"),
     ];
     match asked.iter().find(|(wanted, _)| *wanted) {

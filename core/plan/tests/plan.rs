@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails where it stands")]
 
 use caution_abi::boot_plan::{BootPlan, MAX_BYTES, Readiness, RestartPolicy};
+use caution_abi::egress::{EgressRule, Network, Protocol};
 use caution_abi::manifest::{self, AppSource, EnclaveOsRef, Manifest};
 use caution_abi::ports::AppPort;
 use caution_appspec::{AppSpec, Command, ConfigFile, EnvValue, parse};
@@ -174,8 +175,45 @@ fn what_a_plan_cannot_say_is_refused_not_dropped() {
     let mut vault = AppSpec::default();
     vault.env.insert("A".to_owned(), EnvValue::Vault("A".to_owned()));
     assert_eq!(refused(&vault), "a secret (env::vault)");
-    let egress = "enclave \"a\" {\n network {\n egress {\n cidr_ipv4 = \"0.0.0.0/0\"\n }\n }\n }\n";
-    assert_eq!(refused(&parse(ConfigFile::Hcl, egress).unwrap().spec), "egress");
+}
+
+#[test]
+fn egress_is_in_the_plan_in_one_order_and_absent_without_rules() {
+    let rules = "egress {\n cidr_ipv4 = \"203.0.113.0/24\"\n port = 443\n ip_protocol = \"tcp\"\n }\n \
+        egress {\n cidr_ipv4 = \"10.1.0.0/16\"\n }\n";
+    let text = format!("enclave \"a\" {{\n network {{\n {rules} }}\n }}\n");
+    let plan = boot_plan(&parse(ConfigFile::Hcl, &text).unwrap().spec, &image()).unwrap();
+    let said: Vec<String> = plan.egress.iter().map(ToString::to_string).collect();
+    assert_eq!(said, ["10.1.0.0/16 tcp and udp, all ports", "203.0.113.0/24 tcp 443"]);
+    let bytes = plan.to_bytes();
+    assert!(String::from_utf8_lossy(&bytes).contains("\"network\": \"10.1.0.0/16\","));
+    assert_eq!(BootPlan::from_bytes(&bytes).unwrap(), plan);
+
+    let without = boot_plan(&AppSpec::default(), &image()).unwrap().to_bytes();
+    assert!(!String::from_utf8_lossy(&without).contains("egress"));
+}
+
+#[test]
+fn egress_that_no_plan_can_have_is_refused() {
+    let rule = |network: &str, ports| EgressRule {
+        network: Network::parse(network).unwrap(),
+        ports,
+        protocol: Protocol::Any,
+    };
+    let all = EgressRule::ALL_PORTS;
+    let (one, two) = (rule("203.0.113.0/24", all), rule("203.0.114.0/24", all));
+    let refused = |egress: &[EgressRule], ports: &[u16]| {
+        let mut plan = boot_plan(&AppSpec::default(), &image()).unwrap();
+        plan.egress = egress.to_vec();
+        plan.ports = ports.iter().map(|port| AppPort::try_from(*port).unwrap()).collect();
+        BootPlan::from_bytes(&plan.to_bytes()).is_err()
+    };
+    assert!(!refused(&[one, two], &[54]));
+    assert!(refused(&[two, one], &[]) && refused(&[one, one], &[]), "order");
+    assert!(refused(&[one], &[53]), "the resolver's port");
+    assert!(refused(&[rule("127.0.0.1/32", all)], &[]) && refused(&[rule("203.0.113.0/24", (2, 1))], &[]));
+    let many: Vec<EgressRule> = (1..=257).map(|port| rule("203.0.113.0/24", (port, port))).collect();
+    assert!(!refused(&many[..256], &[]) && refused(&many, &[]));
 }
 
 #[test]

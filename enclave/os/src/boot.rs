@@ -5,6 +5,7 @@ use crate::attestd::{self, Attestd};
 use crate::clock;
 use crate::cmdline::{self, CmdlineError};
 use crate::control::Control;
+use crate::egress::{self, EgressError};
 use crate::forward::{self, Forwarder};
 use crate::manifest::{self, Manifest, ManifestError};
 use crate::seal::{self, UnpackError};
@@ -73,6 +74,9 @@ pub(crate) enum BootError {
     /// The app's root is wrong.
     #[error(transparent)]
     AppRoot(#[from] AppRootError),
+    /// There is no way out, and the plan has egress.
+    #[error("the app was to reach the network, and cannot")]
+    Egress(#[from] EgressError),
     /// The app's process cannot be described.
     #[error(transparent)]
     App(#[from] AppError),
@@ -102,6 +106,7 @@ pub(crate) fn boot(control: &Arc<Control>) -> Result<Supervisor, BootError> {
     keep_clock(&nsm, control)?;
     app_root::prepare(Path::new(ROOT))?;
     let app = App::new(&plan, ROOT_C)?;
+    egress::start(&plan.egress, parent, Path::new(ROOT), control)?;
     start_attestd(nsm, manifest, control)?;
     start_forwarders(&plan, control)?;
     let BootPlan { readiness, restart, logs, .. } = plan;

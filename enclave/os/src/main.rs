@@ -9,6 +9,7 @@ mod boot;
 mod clock;
 mod cmdline;
 mod control;
+mod egress;
 mod env_file;
 mod forward;
 mod health;

@@ -4,9 +4,11 @@
 //! copies that namespace. Files the app writes therefore survive its restarts, as in a container.
 
 use crate::mount::{Mount, MountError, NO_ALL, mount_all};
-use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open, openat2};
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open, openat, openat2};
 use nix::mount::{MsFlags, mount};
 use nix::sys::stat::{Mode, SFlag, makedev, mknod};
+use nix::unistd::{UnlinkatFlags, unlinkat};
 use std::fs::{self, File, Permissions};
 use std::io;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -147,6 +149,26 @@ fn provide_hosts(root: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Makes `/etc/resolv.conf` name the resolver on loopback, whatever the image has there: no other one can
+/// be reached. A link is replaced, not followed.
+pub fn provide_resolver(root: &Path) -> Result<(), AppRootError> {
+    let made = directory(root, "etc", 0o755, false);
+    made.and_then(|()| write_resolver(root).map_err(make("etc/resolv.conf")))
+}
+
+fn write_resolver(root: &Path) -> io::Result<()> {
+    use std::io::Write as _;
+    let how = OpenHow::new().flags(OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC);
+    let etc = open_how(root, Path::new("etc"), how)?;
+    match unlinkat(&etc, "resolv.conf", UnlinkatFlags::NoRemoveDir) {
+        Ok(()) | Err(Errno::ENOENT) => {}
+        Err(e) => return Err(e.into()),
+    }
+    let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let file = openat(&etc, "resolv.conf", flags, Mode::from_bits_truncate(0o644))?;
+    File::from(file).write_all(b"nameserver 127.0.0.1\n")
+}
+
 fn make(what: &'static str) -> impl Fn(io::Error) -> AppRootError {
     move |source| AppRootError::Make { what, source }
 }
@@ -226,6 +248,28 @@ mod tests {
         fs::write(root.path().join("etc/hosts"), "10.0.0.1 x\n").unwrap();
         provide_hosts(root.path()).unwrap();
         assert_eq!(read(), "10.0.0.1 x\n");
+    }
+
+    #[test]
+    fn the_resolver_is_named_in_place_of_what_the_image_has() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("etc/resolv.conf");
+        let outside = root.path().join("outside");
+        fs::write(&outside, "untouched").unwrap();
+        for prepare in [0, 1, 2] {
+            match prepare {
+                1 => fs::write(&path, "nameserver 10.0.0.1\n").unwrap(),
+                2 => {
+                    fs::remove_file(&path).unwrap();
+                    symlink("../outside", &path).unwrap();
+                }
+                _ => {}
+            }
+            provide_resolver(root.path()).unwrap();
+            assert!(fs::symlink_metadata(&path).unwrap().is_file());
+            assert_eq!(fs::read_to_string(&path).unwrap(), "nameserver 127.0.0.1\n");
+        }
+        assert_eq!(fs::read_to_string(outside).unwrap(), "untouched");
     }
 
     #[test]

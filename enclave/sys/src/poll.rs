@@ -1,10 +1,12 @@
-//! Waiting for many sockets at once, and closing one loudly.
+//! Waiting for many sockets, or a few descriptors of any kind, and closing a socket loudly.
 
 use nix::libc;
+use nix::poll::{PollFd, PollFlags, PollTimeout};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use std::io;
 use std::net::TcpStream;
-use std::os::fd::{AsFd, AsRawFd as _};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd};
+use std::time::Duration;
 
 /// Sockets that are waited for, each with a number of its owner's choice. A closed socket leaves by
 /// itself.
@@ -77,6 +79,40 @@ impl Events {
     /// Room for `count` sockets a wait; others are reported by the next.
     pub fn with_room_for(count: usize) -> Self {
         Self(vec![EpollEvent::empty(); count].into_boxed_slice())
+    }
+}
+
+/// What to wait for on one descriptor.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Interest {
+    /// Until something can be read, or the peer ended its stream.
+    pub read: bool,
+    /// Until something can be written.
+    pub write: bool,
+}
+
+/// Blocks until one of a few descriptors can do what is asked of it, for at most `limit`. One of which
+/// nothing is asked is not looked at, so a peer that has hung up there cannot wake the caller again and again.
+pub fn wait_for<const N: usize>(
+    descriptors: [(BorrowedFd<'_>, Interest); N],
+    limit: Option<Duration>,
+) -> io::Result<()> {
+    let mut fds: Vec<PollFd<'_>> = descriptors
+        .into_iter()
+        .filter(|(_, interest)| *interest != Interest::default())
+        .map(|(descriptor, interest)| {
+            let mut flags = PollFlags::empty();
+            flags.set(PollFlags::POLLIN, interest.read);
+            flags.set(PollFlags::POLLOUT, interest.write);
+            PollFd::new(descriptor, flags)
+        })
+        .collect();
+    // Rounded up: a wait that ends just before its moment would only begin again.
+    let limit = limit.map(|limit| limit.saturating_add(Duration::from_micros(999)));
+    let limit = limit.map_or(PollTimeout::NONE, |limit| limit.try_into().unwrap_or(PollTimeout::MAX));
+    match nix::poll::poll(&mut fds, limit) {
+        Ok(_) | Err(nix::Error::EINTR) => Ok(()),
+        Err(e) => Err(e.into()),
     }
 }
 

@@ -130,6 +130,7 @@ mod tests {
             app,
             ports: Vec::new(),
             http_port: None,
+            egress: Vec::new(),
             readiness: Readiness::Started,
             restart: Restart {
                 policy: RestartPolicy::Never,

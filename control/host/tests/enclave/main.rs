@@ -3,8 +3,10 @@
 
 mod agent;
 mod data;
+mod egress;
 mod endings;
 mod inside;
+mod internet;
 mod many;
 mod replace;
 mod support;
@@ -38,16 +40,21 @@ impl Running {
     fn start_watched(
         dirs: &Dirs,
         config: &RunConfig,
+        watch: impl FnMut(&HostEvent) + Send + 'static,
+    ) -> Self {
+        Self::start_with(dirs, config, Options::default(), watch)
+    }
+
+    fn start_with(
+        dirs: &Dirs,
+        config: &RunConfig,
+        options: Options,
         mut watch: impl FnMut(&HostEvent) + Send + 'static,
     ) -> Self {
         let (sender, events) = channel();
         let stop = StopHandle::default();
-        let options = Options {
-            agent: agent(),
-            stop: stop.clone(),
-            heartbeat_limit: Duration::from_mins(1),
-            ..Options::default()
-        };
+        let heartbeat_limit = Duration::from_mins(1);
+        let options = Options { agent: agent(), stop: stop.clone(), heartbeat_limit, ..options };
         let (dirs, config) = (dirs.clone(), config.clone());
         let thread = std::thread::spawn(move || {
             run_with(&dirs, &config, &options, &mut |event| {

@@ -33,6 +33,10 @@ impl Place {
         Self { root, dirs }
     }
 
+    pub(crate) fn folder(&self) -> PathBuf {
+        self.root.path().to_owned()
+    }
+
     pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.root.path().join(name)
     }
@@ -146,18 +150,26 @@ pub(crate) fn image(release: &Release) -> &'static Path {
 /// An image of the test application with another boot plan.
 pub(crate) fn image_of(name: &str, release: &Release, plan: &BootPlan) -> PathBuf {
     static APP: OnceLock<Vec<u8>> = OnceLock::new();
-    let app = APP.get_or_init(|| {
-        let app = images().join("app");
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/enclave/app.rs");
-        let mut rustc = Command::new("rustc");
-        rustc
-            .args(["--edition", "2024", "-O", "-C", "target-feature=+crt-static", "-o"])
-            .arg(&app)
-            .arg(source);
-        assert!(rustc.status().unwrap().success());
-        std::fs::read(app).unwrap()
-    });
-    write_image(name, release, &ramdisk(plan, app))
+    write_image(name, release, &ramdisk(plan, APP.get_or_init(|| compile("app"))))
+}
+
+/// A program of this folder, without libraries.
+pub(crate) fn compile(name: &str) -> Vec<u8> {
+    let program = images().join(name);
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/enclave").join(name).with_extension("rs");
+    let mut rustc = Command::new("rustc");
+    rustc
+        .args(["--edition", "2024", "-O", "-C", "target-feature=+crt-static", "-o"])
+        .arg(&program)
+        .arg(source);
+    assert!(rustc.status().unwrap().success());
+    std::fs::read(program).unwrap()
+}
+
+/// Runs lines of shell; each must succeed.
+pub(crate) fn shell(lines: &str) {
+    let output = Command::new("sh").args(["-euc", lines]).output().unwrap();
+    assert!(output.status.success(), "{lines}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
 /// An image of `release` with these bytes as ramdisk 1.
@@ -200,6 +212,7 @@ pub(crate) fn plan() -> BootPlan {
             groups: Vec::new(),
         },
         http_port: None,
+        egress: Vec::new(),
         readiness: Readiness::Tcp { port: ports[0], timeout_s: 60 },
         ports,
         restart: Restart { policy: RestartPolicy::Never, max_restarts: 0, backoff_ms: 1, backoff_max_ms: 1 },
@@ -207,7 +220,7 @@ pub(crate) fn plan() -> BootPlan {
     }
 }
 
-fn ramdisk(plan: &BootPlan, app: &[u8]) -> Vec<u8> {
+pub(crate) fn ramdisk(plan: &BootPlan, app: &[u8]) -> Vec<u8> {
     archive(&[
         (PATH, 0o644, Some(&plan.to_bytes())),
         (ROOTFS_DIR, 0o755, None),

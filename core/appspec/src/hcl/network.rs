@@ -4,6 +4,7 @@ use super::section::{BlockRef, Names, Section, subject, value_at};
 use crate::problem::{Checked, Fault, Report};
 use crate::procfile::listed;
 use crate::{EndToEnd, EndToEndMode, Http, KeyExchange, MAX_PORTS, Network, TrafficRule, Upstream, value};
+use caution_abi::egress::{self, EgressRule, Protocol};
 use caution_abi::ports::AppPort;
 use std::collections::BTreeSet;
 
@@ -25,13 +26,9 @@ pub(super) fn read(report: &mut Report<'_>, block: BlockRef<'_>) -> Network {
         whole = false;
     }
     for block in section.blocks(report, "egress") {
-        report.not_yet(
-            block.at(),
-            "`egress`",
-            "remove the block; an enclave reaches nothing outside until then",
-        );
-        network.egress.extend(rule(report, block, "egress").map(|(rule, _)| rule));
+        network.egress.extend(egress(report, block));
     }
+    check_egress(report, at, &network);
     let has_egress = section.has_block("egress");
     // Ports of a wrong rule are not known, so nothing is said about what they should cover.
     let ports = whole.then(|| network.ports.clone());
@@ -74,6 +71,35 @@ fn ingress(
         );
     }
     Some(rule)
+}
+
+/// A rule that lets the app out. What it does not narrow is wide: all ports, TCP and UDP.
+fn egress(report: &mut Report<'_>, block: BlockRef<'_>) -> Option<EgressRule> {
+    let (written, _) = rule(report, block, "egress")?;
+    let protocol = match written.ip_protocol.as_deref() {
+        Some("tcp") => Protocol::Tcp,
+        Some("udp") => Protocol::Udp,
+        _ => Protocol::Any,
+    };
+    let network = egress::Network::parse(&written.cidr_ipv4).ok()?;
+    let rule = EgressRule { network, ports: written.ports.unwrap_or(EgressRule::ALL_PORTS), protocol };
+    let checked = rule.check().map_err(|error| {
+        Fault::new(format!("reaches nothing: {error}")).fix("remove the block, or name another network")
+    });
+    report.check(block.at(), "An `egress` block", checked).map(|()| rule)
+}
+
+/// What egress rules ask of each other and of the ports.
+fn check_egress(report: &mut Report<'_>, at: usize, network: &Network) {
+    let rules = network.egress.len();
+    if rules > egress::MAX_RULES {
+        let message = format!("There are {rules} different egress rules (at most {}).", egress::MAX_RULES);
+        report.problem(at, message, Some("join neighbouring networks".to_owned()));
+    }
+    if rules > 0 && network.ports.iter().any(|port| port.get() == egress::DNS_PORT) {
+        let message = "An app with `egress` cannot let port 53 in: names are asked there.".to_owned();
+        report.problem(at, message, Some("let the app listen on another port".to_owned()));
+    }
 }
 
 /// A traffic rule and where its first port stands.

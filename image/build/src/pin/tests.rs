@@ -24,6 +24,7 @@ fn arguments(argv: &str) -> Arguments {
         app,
         ports: Vec::new(),
         http_port: None,
+        egress: Vec::new(),
         readiness: Readiness::Started,
         restart,
         logs: false,
