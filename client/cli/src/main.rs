@@ -3,6 +3,7 @@
 mod commands;
 mod config;
 mod deployed;
+mod egress;
 mod error;
 mod files;
 mod own_folder;

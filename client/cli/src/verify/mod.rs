@@ -244,6 +244,7 @@ fn against_source(
     let expected = ImagePcrs { measurements: rebuilt.measurements, pcr8: None };
     if compare::build(&expected, &enclave.pcrs, &rebuilt.how, verdict) {
         verdict.logs = Some(rebuilt.boot_plan.logs);
+        verdict.can_reach = Some(rebuilt.boot_plan.egress.clone());
     } else {
         explain::explain(context, &asked.target, &request.limits, &rebuilt.eif, verdict);
     }

@@ -1,8 +1,10 @@
 //! What `caution verify` concludes, as one screen and as stable JSON (`specs/verdict.md`).
 
 use super::explain::Differences;
+use crate::egress::can_reach;
 use crate::error::Exit;
 use crate::terminal::{Look, Terminal};
+use caution_abi::egress::EgressRule;
 use caution_appspec::{excerpt, printable};
 use caution_attest::RootKind;
 use caution_measure::{Measurements, Sha256Digest};
@@ -47,6 +49,8 @@ pub(crate) struct Verdict {
     pub logs: Option<bool>,
     /// What the enclave attested.
     pub attested: Option<Measurements>,
+    /// What the app can reach outside, once its image is known to be the rebuilt one.
+    pub can_reach: Option<Vec<EgressRule>>,
     /// Where the registers differ and the deployed image can be had: which files do (left: rebuilt, right: running).
     pub differences: Option<Differences>,
     /// When the evidence was made, RFC 3339.
@@ -206,6 +210,7 @@ impl Verdict {
             enclaveos: None,
             expected: None,
             logs: None,
+            can_reach: None,
             differences: None,
             attested: None,
             evidence_time: None,
@@ -312,6 +317,9 @@ impl Verdict {
         }
         if let Some(logs) = self.logs {
             let _ = writeln!(text, "\n    logs       {}", caution_plan::logs_in_words(logs));
+        }
+        if let Some(rules) = &self.can_reach {
+            text.push_str(&can_reach(rules, "    "));
         }
         if let Some(Differences { text: files, command, .. }) = &self.differences {
             let _ = writeln!(text, "\n{}\n\n  whole report: {command}", files.trim_matches('\n'));

@@ -2,6 +2,7 @@
 
 use super::signing;
 use crate::Context;
+use crate::egress::can_reach;
 use crate::error::{CliError, Exit};
 use crate::terminal::Terminal;
 use caution_abi::manifest::EnclaveOsRef;
@@ -230,11 +231,12 @@ fn to_text(built: &Built, release: &Release) -> String {
     let signer =
         built.pcr8.map_or_else(String::new, |pcr8| format!("  PCR8  {pcr8}  the signing certificate\n"));
     format!(
-        "\n  {}\n  {} · sha256 {}\n\n  PCR0  {pcr0}  the whole image\n  PCR1  {pcr1}  EnclaveOS {version} (kernel {kernel}, boot, command line)\n  PCR2  {pcr2}  this application and how it is started\n{signer}\n  logs  {}\n",
+        "\n  {}\n  {} · sha256 {}\n\n  PCR0  {pcr0}  the whole image\n  PCR1  {pcr1}  EnclaveOS {version} (kernel {kernel}, boot, command line)\n  PCR2  {pcr2}  this application and how it is started\n{signer}\n  logs  {}\n{}",
         built.eif.display(),
         human_size(built.size),
         built.sha256,
         caution_plan::logs_in_words(built.boot_plan.logs),
+        can_reach(&built.boot_plan.egress, "  "),
     )
 }
 
@@ -256,6 +258,7 @@ pub(crate) fn to_json(built: &Built, release: &Release) -> serde_json::Value {
         "pcr1": built.measurements.pcr1,
         "pcr2": built.measurements.pcr2,
         "pcr8": built.pcr8,
+        "egress": built.boot_plan.egress,
         "commit": built.commit.to_string(),
         "image": format!("sha256:{}", built.image),
         "enclaveos": { "id": release.id(), "version": release.reference().version },

@@ -265,6 +265,7 @@ pub(crate) fn show(terminal: Terminal, event: &HostEvent) {
             terminal.note(&format!("  port {enclave:<6} 127.0.0.1:{host}"));
         }
         HostEvent::Enclave(event) => show_enclave(terminal, event),
+        HostEvent::Egress(line) => terminal.warning(&printable_line(line), None),
         HostEvent::Console(line) => terminal.note(&format!("  console | {}", printable_line(line))),
         HostEvent::Ready { uptime_ms, wall_ms } => {
             terminal.step(
