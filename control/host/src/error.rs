@@ -242,6 +242,9 @@ pub enum HostError {
     /// Another image than the one that was ready once.
     #[error("The kept image of `{0}` is not the one that was deployed; it is not started.")]
     OtherImage(String),
+    /// The agent ends its enclaves.
+    #[error("The host agent takes no app in: it is being drained.")]
+    Draining,
     /// No enclave of this name runs that another could take the place of.
     #[error("No app named `{0}` runs that could be replaced.")]
     NothingToReplace(String),

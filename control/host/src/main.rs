@@ -2,8 +2,8 @@
 //!
 //! `caution` embeds the same agent and starts it on demand.
 
-use caution_host::Dirs;
-use caution_host::agent::{Limits, ServeOptions, serve};
+use caution_host::agent::{AgentClient, Limits, ServeOptions, serve};
+use caution_host::{Dirs, HostError};
 use serde::Deserialize;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -11,7 +11,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: caution-host serve [--config FILE]";
+const USAGE: &str = "usage: caution-host serve|drain [--config FILE]";
 
 fn main() -> ExitCode {
     let args: Vec<OsString> = std::env::args_os().skip(1).collect();
@@ -25,8 +25,15 @@ fn main() -> ExitCode {
         [command, flag, file] if *command == "serve" && *flag == "--config" => {
             Config::read(Path::new(file)).and_then(|config| run(&config))
         }
+        [command] if *command == "drain" => drain(&Config::default()),
+        [command, flag, file] if *command == "drain" && *flag == "--config" => {
+            Config::read(Path::new(file)).and_then(|config| drain(&config))
+        }
         [help] if *help == "--help" || *help == "-h" => {
-            println!("{USAGE}\n\nLooks after enclaves until SIGTERM; they go on without it.");
+            println!(
+                "{USAGE}\n\nserve    looks after enclaves until SIGTERM; they go on without it\n\
+                 drain    ends all enclaves and the agent; the next one starts them again"
+            );
             return ExitCode::SUCCESS;
         }
         _ => {
@@ -45,10 +52,18 @@ fn main() -> ExitCode {
 
 fn run(config: &Config) -> Result<(), String> {
     let options = ServeOptions { limits: config.limits, ..ServeOptions::default() };
-    serve(&config.dirs()?, &options, &mut || {}).map_err(|error| {
-        let fix = error.fix().map_or_else(String::new, |fix| format!("\n  fix: {fix}"));
-        format!("{error}{fix}")
-    })
+    serve(&config.dirs()?, &options, &mut || {}).map_err(|error| sentence(&error))
+}
+
+fn drain(config: &Config) -> Result<(), String> {
+    let enclaves = AgentClient::new(&config.dirs()?).drain().map_err(|error| sentence(&error))?;
+    println!("{enclaves} enclaves were ended");
+    Ok(())
+}
+
+fn sentence(error: &HostError) -> String {
+    let fix = error.fix().map_or_else(String::new, |fix| format!("\n  fix: {fix}"));
+    format!("{error}{fix}")
 }
 
 /// The file of `--config`.

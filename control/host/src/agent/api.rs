@@ -7,7 +7,7 @@ use crate::event::{HostEvent, LogEntry};
 use crate::record::Record;
 use caution_abi::boot_plan::Restart;
 use caution_abi::control::Phase;
-use caution_measure::Measurements;
+use caution_measure::{Measurements, Sha256Digest};
 use serde::{Deserialize, Serialize};
 
 /// The version of these lines.
@@ -58,6 +58,14 @@ pub enum Request {
         /// Go on until the run ends.
         follow: bool,
     },
+    /// The image that an app's enclave was booted from: [`Reply::Image`], and then its bytes instead of lines.
+    Fetch {
+        /// Which, by name or by its enclave's id.
+        app: String,
+    },
+    /// End every enclave and then the agent, which takes no app in any more. What was to run is, and the next agent starts
+    /// it. [`Done::Drained`].
+    Drain {},
     /// [`Done::Status`].
     Status {},
 }
@@ -87,6 +95,13 @@ pub enum Reply {
     Change(Change),
     /// A line of an event log.
     Log(LogEntry),
+    /// An image; so many bytes follow, and then the connection ends.
+    Image {
+        /// Of the file, in bytes.
+        size: u64,
+        /// Of the file, as it was measured. Nobody has looked at it since: whoever relies on it compares.
+        sha256: Sha256Digest,
+    },
     /// The request was carried out.
     Done(Done),
     /// It was not.
@@ -150,6 +165,11 @@ pub enum Done {
     },
     /// Everything was said.
     End,
+    /// No enclave of the agent runs any more, and it ends.
+    Drained {
+        /// How many it ended.
+        enclaves: usize,
+    },
     /// The agent itself.
     Status {
         /// How many apps it knows.
@@ -252,6 +272,8 @@ mod tests {
                 Request::Logs { app: "hello".to_owned(), follow: true },
                 r#"{"do":"logs","app":"hello","follow":true}"#,
             ),
+            (Request::Fetch { app: "hello".to_owned() }, r#"{"do":"fetch","app":"hello"}"#),
+            (Request::Drain {}, r#"{"do":"drain"}"#),
             (Request::Status {}, r#"{"do":"status"}"#),
         ] {
             assert_eq!(serde_json::to_string(&request).unwrap(), line);

@@ -6,8 +6,8 @@ use crate::config::{Agent, Dirs};
 use crate::error::HostError;
 use crate::event::HostEvent;
 use crate::record::Record;
-use caution_measure::Measurements;
-use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
+use caution_measure::{Measurements, Sha256Digest};
+use std::io::{self, BufRead as _, BufReader, Read, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -66,6 +66,26 @@ impl AgentClient {
         let mut lines = self.ask(&Request::Stop { app: app.to_owned() })?;
         match lines.next()? {
             Reply::Done(Done::Stopped { name, id }) => Ok((name, id)),
+            _ => Err(lines.unexpected()),
+        }
+    }
+
+    /// The image of an app's enclave: its size, what it measured to, and its bytes to read. They are compared by whoever
+    /// relies on them.
+    pub fn fetch(&self, app: &str) -> Result<(u64, Sha256Digest, impl Read + use<>), HostError> {
+        let mut lines = self.ask(&Request::Fetch { app: app.to_owned() })?;
+        match lines.next()? {
+            Reply::Image { size, sha256 } => Ok((size, sha256, lines.reader.take(size))),
+            _ => Err(lines.unexpected()),
+        }
+    }
+
+    /// Ends every enclave and then the agent; returns how many enclaves ran. Starts no agent for that.
+    pub fn drain(&self) -> Result<usize, HostError> {
+        let stream = self.connect().map_err(|cause| self.unreachable(cause))?;
+        let mut lines = self.say(stream, &Request::Drain {})?;
+        match lines.next()? {
+            Reply::Done(Done::Drained { enclaves }) => Ok(enclaves),
             _ => Err(lines.unexpected()),
         }
     }

@@ -53,6 +53,10 @@ pub(super) struct Inner {
     pub(super) children: Vec<Child>,
     /// Enclaves that somebody is ending.
     pub(super) retiring: BTreeMap<String, Retiring>,
+    /// Nothing is started any more.
+    pub(super) draining: bool,
+    /// Nothing runs any more, either.
+    pub(super) drained: bool,
 }
 
 /// An enclave that somebody is ending.
@@ -177,6 +181,11 @@ impl Engine {
         self.lock().apps.values().map(Slot::status).collect()
     }
 
+    /// Whether it came to its end by [`Engine::drain`].
+    pub(super) fn is_drained(&self) -> bool {
+        self.lock().drained
+    }
+
     /// Whether nothing is to be looked after.
     pub(super) fn is_idle(&self) -> bool {
         let inner = self.lock();
@@ -201,7 +210,9 @@ impl Engine {
         let mut next: Option<Instant> = None;
         for slot in inner.apps.values_mut() {
             self.observe(slot, &records);
-            if let Now::BackingOff { until } = slot.now {
+            if let Now::BackingOff { until } = slot.now
+                && !inner.draining
+            {
                 if until <= Instant::now() {
                     self.start(slot);
                 } else {

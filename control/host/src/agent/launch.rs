@@ -14,6 +14,7 @@ use crate::record::{self, Record};
 use crate::run::check;
 use std::process::Child;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// A share of the machine; given back when dropped.
 pub(super) struct Claimed<'a> {
@@ -82,6 +83,9 @@ impl Engine {
     fn claim(&self, spec: &AppSpec, cancel: &Cancel) -> Result<Claimed<'_>, HostError> {
         let name = spec.config.name.clone();
         let mut inner = self.lock();
+        if inner.draining {
+            return Err(HostError::Draining);
+        }
         let known = inner.apps.get(&name);
         if inner.claims.contains_key(&name) || known.is_some_and(|slot| !matches!(slot.now, Now::Ended)) {
             return Err(HostError::RunsAlready(name));
@@ -203,6 +207,52 @@ impl Engine {
                     }
                 }
                 Now::Unknown | Now::BackingOff { .. } => self.stopped(slot),
+            }
+        }
+    }
+
+    /// Ends every enclave, and leaves written down that they are to run. Returns how many ran.
+    pub(super) fn drain(&self) -> usize {
+        let mut inner = self.lock();
+        inner.draining = true;
+        let mut ended = 0;
+        loop {
+            inner.claims.values().for_each(|claim| claim.cancel.cancel());
+            let mut busy = !inner.claims.is_empty() || !inner.retiring.is_empty();
+            let mut running = None;
+            for slot in inner.apps.values_mut() {
+                match &slot.now {
+                    Now::Starting(cancel) => cancel.cancel(),
+                    Now::Stopping => {}
+                    Now::Running { id, .. } if running.is_none() => {
+                        running = Some((slot.app.name().to_owned(), id.clone()));
+                        slot.now = Now::Stopping;
+                    }
+                    Now::Running { .. } | Now::Unknown | Now::BackingOff { .. } | Now::Ended => continue,
+                }
+                busy = true;
+            }
+            let Some((name, id)) = running else {
+                if !busy {
+                    inner.drained = true;
+                    drop(inner);
+                    self.settle();
+                    return ended;
+                }
+                inner = self.wait(inner);
+                continue;
+            };
+            drop(inner);
+            // Gone meanwhile is what was wanted.
+            let _ = record::stop(&self.dirs, &id);
+            ended += 1;
+            inner = self.lock();
+            if let Some(slot) = inner.apps.get_mut(&name) {
+                // The next agent starts it at once, and notes no end.
+                slot.app.due = true;
+                slot.now = Now::BackingOff { until: Instant::now() };
+                self.save(&slot.app);
+                self.bell.ring(slot, "it was ended, and is to run again with the next agent");
             }
         }
     }

@@ -105,18 +105,25 @@ impl Daemon {
     fn run(&self, signals: Option<&SignalFd>) {
         let engine = &self.server.engine;
         let mut idle_since: Option<Instant> = None;
+        let mut drained_since: Option<Instant> = None;
         loop {
             let next = engine.reconcile();
             self.watch_runs();
             if !self.socket.is_ours() {
                 return say("its socket was removed, so nobody reaches it any more; it ends");
             }
+            let drained = engine.is_drained();
+            drained_since = drained.then(|| drained_since.unwrap_or_else(Instant::now));
+            // Whoever asked for it gets the answer; others do not hold it up.
+            if drained_since.is_some_and(|since| self.server.is_idle() || since.elapsed() >= LINGER) {
+                return say("it was drained; it ends");
+            }
             let idle = self.server.ends_when_idle && self.server.is_idle() && engine.is_idle();
             idle_since = idle.then(|| idle_since.unwrap_or_else(Instant::now));
             if idle_since.is_some_and(|since| since.elapsed() >= LINGER) {
                 return say("there is nothing to look after; it ends");
             }
-            let linger = idle_since.map(|since| since + LINGER);
+            let linger = idle_since.or(drained_since).map(|since| since + LINGER);
             let until = [next, linger].into_iter().flatten().min();
             if !self.wait(until, signals) {
                 return say("it was asked to end; enclaves go on");

@@ -76,6 +76,9 @@ impl Engine {
     fn claim_beside(&self, spec: &AppSpec, cancel: &Cancel) -> Result<(Claimed<'_>, String), HostError> {
         let name = spec.config.name.clone();
         let mut inner = self.lock();
+        if inner.draining {
+            return Err(HostError::Draining);
+        }
         if inner.claims.contains_key(&name) {
             return Err(HostError::RunsAlready(name));
         }

@@ -3,10 +3,13 @@
 use super::api::{Done, ErrorKind, Hello, MAX_REQUEST, PROTOCOL, Reply, Request};
 use super::engine::{Engine, thread};
 use super::replace::{DRAIN, Replacement};
+use crate::deployed::deployed_image;
 use crate::detached::Cancel;
 use crate::error::HostError;
 use crate::eventlog;
+use crate::record;
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
+use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
@@ -108,6 +111,12 @@ impl Client {
         self.stream.write_all(&line)
     }
 
+    /// The bytes of an image; a client that takes none for too long is left.
+    fn send(&mut self, file: File, image: &Reply) -> io::Result<()> {
+        let Reply::Image { size, .. } = image else { return Ok(()) };
+        io::copy(&mut file.take(*size), &mut self.stream).map(drop)
+    }
+
     /// The request; `Err` in words for the client.
     fn request(&self) -> io::Result<Result<Request, String>> {
         let mut line = Vec::new();
@@ -165,6 +174,14 @@ fn talk(engine: &Arc<Engine>, ends_when_idle: bool, client: &mut Client) -> io::
             }
             Err(error) => Err(error),
         },
+        Request::Fetch { app } => match image(engine, &app) {
+            Ok((file, image)) => {
+                client.say(&image)?;
+                return client.send(file, &image);
+            }
+            Err(error) => Err(error),
+        },
+        Request::Drain {} => Ok(Done::Drained { enclaves: engine.drain() }),
         Request::Status {} => {
             let apps = engine.list();
             let running = apps.iter().filter(|app| app.id.is_some()).count();
@@ -175,6 +192,15 @@ fn talk(engine: &Arc<Engine>, ends_when_idle: bool, client: &mut Client) -> io::
         Ok(done) => Reply::Done(done),
         Err(error) => Reply::error(&error),
     })
+}
+
+/// The image of an app's enclave, with what is said of it.
+fn image(engine: &Engine, app: &str) -> Result<(File, Reply), HostError> {
+    let record = record::find(&engine.dirs, app)?;
+    let path = deployed_image(&engine.dirs, &record)?;
+    let opened = File::open(&path).and_then(|file| Ok((file.metadata()?.len(), file)));
+    let (size, file) = opened.map_err(|cause| HostError::File { doing: "Opening", path, cause })?;
+    Ok((file, Reply::Image { size, sha256: record.eif_sha256 }))
 }
 
 /// Boots while the client looks on; ends the boot when it goes away.

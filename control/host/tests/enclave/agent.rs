@@ -5,7 +5,7 @@ use crate::support::{Place, config, eventually, image, release};
 use caution_abi::boot_plan::{Restart, RestartPolicy};
 use caution_host::agent::{AgentClient, AppSpec, AppState, AppStatus, Done, Reply, Request};
 use caution_host::{Dirs, Ending, HostError, HostEvent, Record, RunConfig, find, list, logs};
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
 
@@ -171,6 +171,40 @@ fn a_client_that_goes_away_takes_its_boot_along() {
     drop(lines);
     eventually("nothing runs", || place.left_in_runtime() == [".agent"] && place.processes().is_empty());
     eventually("nothing is to run", || client(&place).list().unwrap().is_empty());
+}
+
+#[test]
+fn a_drained_agent_ends_its_enclaves_and_the_next_starts_them_again() {
+    let place = Place::new();
+    let mut agent = Daemon::start(&place.dirs);
+    let first = run(&place, RestartPolicy::Never);
+    // A client that stays does not hold it up.
+    let _watching = client(&place).ask(&Request::Watch { app: None }).unwrap();
+    assert_eq!(client(&place).drain().unwrap(), 1);
+    assert!(agent.child.wait().unwrap().success());
+    assert!(place.left_in_runtime().is_empty() && place.processes().is_empty());
+    assert!(matches!(client(&place).drain(), Err(HostError::AgentUnreachable { .. })));
+
+    let _agent = Daemon::start(&place.dirs);
+    let second = replaced(&place, &first);
+    assert_eq!((&second.ports, second.generation), (&first.ports, first.generation));
+    let status = status(&place);
+    assert_eq!((status.exits.len(), status.restarts), (0, 0), "it was no end of the app's own");
+    client(&place).stop("test").unwrap();
+}
+
+#[test]
+fn the_image_of_an_app_is_fetched_whole() {
+    let place = Place::new();
+    let _agent = Daemon::start(&place.dirs);
+    assert!(client(&place).fetch("test").is_err());
+    let record = run(&place, RestartPolicy::Never);
+    let (size, sha256, mut bytes) = client(&place).fetch("test").unwrap();
+    let mut image_file = Vec::new();
+    bytes.read_to_end(&mut image_file).unwrap();
+    assert_eq!((image_file.len() as u64, sha256), (size, record.eif_sha256));
+    assert!(image_file == std::fs::read(image(&release())).unwrap());
+    client(&place).stop("test").unwrap();
 }
 
 #[test]
