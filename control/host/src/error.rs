@@ -342,7 +342,9 @@ impl HostError {
                 "caution apps ps      (then name it, or its id)".to_owned()
             }
             Self::RunsAlready(name) => {
-                format!("caution apps stop {name}      (then run it again), or choose another --name")
+                format!(
+                    "caution apps run --replace --name {name}      (a new version in its place), or another --name"
+                )
             }
             Self::NothingToReplace(_) => "caution apps run --detach      (without --replace)".to_owned(),
             Self::NotAdmitted(_) => {
