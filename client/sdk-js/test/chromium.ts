@@ -1,4 +1,4 @@
-/** A page in a real Chromium that has loaded `dist/verify.min.js`. */
+/** A page in a real Chromium, beside the bundles of `dist`. */
 
 import { existsSync, readFileSync } from "node:fs";
 import { chromium, type Page } from "playwright-core";
@@ -24,6 +24,8 @@ export async function withPage<T>(
   const answers: Readonly<Record<string, (body: string) => readonly [string, string | Buffer]>> = {
     "/": () => ["text/html; charset=utf-8", html],
     "/verify.min.js": () => ["text/javascript", readFileSync(inPackage("dist/verify.min.js"))],
+    "/steve.min.js": () => ["text/javascript", readFileSync(inPackage("dist/steve.min.js"))],
+    "/play.js": () => ["text/javascript", readFileSync(inPackage("build/test/steve/play.js"))],
     "/attestation": (body) => ["application/json", answerTo(body)],
   };
   let result: T | undefined;

@@ -4,9 +4,11 @@ import assert from "node:assert/strict";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { mock, test } from "node:test";
 import { pathToFileURL } from "node:url";
+import { xwing } from "../src/steve/xwing.js";
 import { chromiumPath, withPage } from "./chromium.js";
 import { answerTo, NOON, PCRS, serving } from "./enclave.js";
-import { base64, inCheckout, inPackage, vector } from "./files.js";
+import { base64, hex, inCheckout, inPackage, vector } from "./files.js";
+import { steveVector } from "./steve/vector.js";
 
 function blocks(page: string, language: string): readonly string[] {
   const text = readFileSync(inCheckout(page), "utf8");
@@ -15,7 +17,11 @@ function blocks(page: string, language: string): readonly string[] {
   );
 }
 
-const PAGES = ["docs/src/verifying-in-javascript.md", "client/sdk-js/README.md"];
+const PAGES = [
+  "docs/src/verifying-in-javascript.md",
+  "client/sdk-js/README.md",
+  "docs/src/encrypting-in-javascript.md",
+];
 
 /** Runs the blocks against the vectors' enclave, whose root stands in for AWS's, and gives what they print. */
 async function printed(): Promise<string> {
@@ -25,6 +31,9 @@ async function printed(): Promise<string> {
   const [pcr0, pcr1, pcr2] = PCRS;
   writeFileSync(`${folder}/.caution/trusted_hashes.json`, JSON.stringify({ pcr0, pcr1, pcr2, verified_at: "" }));
   writeFileSync(`${folder}/document.cose`, base64(vector("ok-live").document));
+  const session = steveVector(xwing);
+  writeFileSync(`${folder}/keys.ohttp`, hex(session.key_configs));
+  writeFileSync(`${folder}/user-data.cbor`, hex(session.epoch_claims));
   const log = mock.method(console, "log", () => undefined);
   const before = process.cwd();
   process.chdir(folder);
@@ -54,7 +63,8 @@ test("the blocks of the pages do what they say", async () => {
   const said = await printed();
   assert.match(said, /runs \/app, signed at 2026-01-15T12:00:00.000Z/);
   assert.match(said, /\{"call":"archived","at":1768478400000\} \{"pcr0":"a0a0/);
-  assert.equal(said.split("\n").length, 3, said);
+  assert.match(said, /"2441 bytes to send"/);
+  assert.equal(said.split("\n").length, 4, said);
 });
 
 const path = chromiumPath();
