@@ -64,11 +64,13 @@ impl<'a> Detached<'a> {
 /// Clients whose connection went the whole way and now rests.
 fn idle(running: &Detached<'_>, count: usize) -> Vec<TcpStream> {
     raise_descriptor_limit();
-    let clients: Vec<TcpStream> = (0..count).map(|_| running.connect(8007)).collect();
-    for mut client in &clients {
+    // One after another: more than wait to be accepted (4,096) at once would be refused.
+    let connect = |_| {
+        let mut client = running.connect(8007);
         client.read_exact(&mut [0]).unwrap();
-    }
-    clients
+        client
+    };
+    (0..count).map(connect).collect()
 }
 
 fn raise_descriptor_limit() {
