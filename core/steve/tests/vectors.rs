@@ -192,3 +192,27 @@ fn lists_of_key_configurations_have_one_form() {
     assert_eq!(decode_key_configs(&encode_key_configs(&five)), Err(E::Count(5)));
     assert_eq!(decode_key_configs(&[0; MAX_KEY_CONFIGS + 1]), Err(E::TooLong(MAX_KEY_CONFIGS + 1)));
 }
+
+#[test]
+fn every_refusal_is_specified_in_this_order() {
+    let spec = include_str!("../../../specs/steve.md");
+    let source = concat!(
+        include_str!("../src/config.rs"),
+        include_str!("../src/error.rs"),
+        include_str!("../src/http/mod.rs")
+    );
+    for error in ["KeyConfigError", "HandshakeError", "RecordError", "ExchangeError", "MessageError"] {
+        let row = format!("| {error} | `");
+        let specified: Vec<_> =
+            spec.lines().filter_map(|line| line.strip_prefix(&row)?.split('`').next()).collect();
+        let (_, body) = source.split_once(&format!("pub enum {error} {{\n")).unwrap();
+        let (body, _) = body.split_once("\n}").unwrap();
+        let variants: Vec<_> = body
+            .lines()
+            .filter_map(|line| line.strip_prefix("    "))
+            .filter(|line| line.starts_with(|c: char| c.is_ascii_uppercase()))
+            .filter_map(|line| line.split(|c: char| !c.is_alphanumeric()).next())
+            .collect();
+        assert_eq!(specified, variants, "{error}");
+    }
+}
