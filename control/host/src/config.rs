@@ -1,5 +1,6 @@
 //! What to run, and where the host agent keeps its files.
 
+use crate::ingress::IngressSpec;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -56,6 +57,8 @@ pub struct RunConfig {
     pub ports: Vec<PublishedPort>,
     /// The port of the enclave that speaks HTTP, which the run's Unix socket `http` leads to.
     pub http_port: Option<u16>,
+    /// What the app declares about being reached; nothing of it is measured.
+    pub ingress: IngressSpec,
     /// Where `/attestation` is published on 127.0.0.1; `None`: 49502, or a free one if that is taken.
     pub attestation_port: Option<u16>,
     /// Virtual CPUs, 1 to 64.
@@ -82,6 +85,7 @@ impl RunConfig {
             checkout: None,
             ports: Vec::new(),
             http_port: None,
+            ingress: IngressSpec::default(),
             attestation_port: None,
             cpus: 1,
             memory_mib: 64,

@@ -142,6 +142,14 @@ pub enum HostError {
         #[source]
         cause: io::Error,
     },
+    /// The agent's settings cannot be read.
+    #[error("{path} cannot be used: {why}", path = .path.display())]
+    Settings {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
     /// A port on 127.0.0.1 is taken.
     #[error("Port {host} on 127.0.0.1 is taken.")]
     PortTaken {

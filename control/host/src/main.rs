@@ -3,6 +3,7 @@
 //! `caution` embeds the same agent and starts it on demand.
 
 use caution_host::agent::{AgentClient, Limits, ServeOptions, serve};
+use caution_host::ingress::{Overrides, Settings};
 use caution_host::{Dirs, HostError};
 use serde::Deserialize;
 use std::ffi::{OsStr, OsString};
@@ -51,8 +52,14 @@ fn main() -> ExitCode {
 }
 
 fn run(config: &Config) -> Result<(), String> {
-    let options = ServeOptions { limits: config.limits, ..ServeOptions::default() };
-    serve(&config.dirs()?, &options, &mut || {}).map_err(|error| sentence(&error))
+    let dirs = config.dirs()?;
+    let (folder, state) = (dirs.runtime.join(".ingress"), dirs.state.join("ingress"));
+    // Ports below 1024 are for root.
+    let root = nix::unistd::Uid::effective().is_root();
+    let base = if root { Settings::for_machine(folder, state) } else { Settings::for_user(folder, state) };
+    let ingress = config.ingress.clone().over(base);
+    let options = ServeOptions { limits: config.limits, ingress, ..ServeOptions::default() };
+    serve(&dirs, &options, &mut || {}).map_err(|error| sentence(&error))
 }
 
 fn drain(config: &Config) -> Result<(), String> {
@@ -79,6 +86,9 @@ struct Config {
     /// What enclaves may have together.
     #[serde(default)]
     limits: Limits,
+    /// How apps are reached by HTTPS.
+    #[serde(default)]
+    ingress: Overrides,
 }
 
 impl Config {

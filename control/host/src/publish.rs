@@ -13,6 +13,7 @@
 use crate::config::{PublishedPort, RunConfig};
 use crate::error::HostError;
 use crate::handover::Handed;
+use crate::ingress::{IngressSpec, admitted, proxy_header};
 use crate::vsock::{Connector, HostStream};
 use caution_abi::ports::{ATTESTATION, RESERVED};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
@@ -41,6 +42,7 @@ pub(crate) struct Listeners {
     doors: Vec<Door>,
     http_socket: Option<PathBuf>,
     attestation_socket: PathBuf,
+    ingress: IngressSpec,
 }
 
 /// A way in.
@@ -101,7 +103,8 @@ impl Listeners {
         if let Some((path, port)) = http_socket.as_deref().zip(config.http_port) {
             doors.push(Door::unix(port, path, Opens::Ready)?);
         }
-        Ok(Self { attestation: 0, ports: Vec::new(), doors, http_socket, attestation_socket })
+        let ingress = config.ingress.clone();
+        Ok(Self { attestation: 0, ports: Vec::new(), doors, http_socket, attestation_socket, ingress })
     }
 
     /// Takes the ports that another enclave hands over, and opens those that it did not have.
@@ -127,7 +130,9 @@ impl Listeners {
         let listener = take(ATTESTATION, config.attestation_port)?;
         let attestation = port_of(&listener)?;
         doors.push(Door { enclave: ATTESTATION, listener: Listener::Tcp(listener) });
-        Ok(Self { attestation, ports, doors, http_socket: None, attestation_socket: PathBuf::new() })
+        let ingress = config.ingress.clone();
+        let attestation_socket = PathBuf::new();
+        Ok(Self { attestation, ports, doors, http_socket: None, attestation_socket, ingress })
     }
 
     /// Application ports as (enclave, 127.0.0.1).
@@ -156,7 +161,12 @@ impl Listeners {
         let (quit, ended) = UnixStream::pair().map_err(failed)?;
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(|e| failed(e.into()))?;
         epoll.add(&ended, EpollEvent::new(EpollFlags::EPOLLIN, QUIT)).map_err(|e| failed(e.into()))?;
-        let shared = Arc::new(Shared { doors: self.doors, epoll, admitted: AtomicBool::new(false) });
+        let shared = Arc::new(Shared {
+            doors: self.doors,
+            ingress: self.ingress,
+            epoll,
+            admitted: AtomicBool::new(false),
+        });
         for (door, at) in shared.doors.iter().zip(0_u64..) {
             if let Listener::Tcp(socket) = &door.listener {
                 shared.watch(socket, at).map_err(failed)?;
@@ -214,6 +224,8 @@ impl Drop for Published {
 #[derive(Debug)]
 struct Shared {
     doors: Vec<Door>,
+    /// Who may come in by TCP, and on which ports that is told to the app.
+    ingress: IngressSpec,
     epoll: Epoll,
     /// Whether TCP connections go to the enclave.
     admitted: AtomicBool,
@@ -262,11 +274,11 @@ impl Shared {
     /// Takes what waits at one door, but not more than [`IN_A_ROW`], so that no door starves another.
     fn accept_some(&self, door: &Door, connector: &Connector) {
         for _ in 0..IN_A_ROW {
-            match door.accept() {
-                Ok(stream) if self.admitted.load(Ordering::Acquire) => {
+            match door.accept(&self.ingress) {
+                Ok((stream, true)) if self.admitted.load(Ordering::Acquire) => {
                     connector.connect(u32::from(door.enclave), stream);
                 }
-                Ok(stream) => stream.abort(),
+                Ok((stream, _)) => stream.abort(),
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => return,
                 // The client has gone meanwhile.
                 Err(e)
@@ -294,11 +306,21 @@ impl Door {
         Ok(Self { enclave, listener: Listener::Unix { socket: fd.into(), opens } })
     }
 
-    fn accept(&self) -> io::Result<HostStream> {
-        match &self.listener {
-            Listener::Tcp(socket) => HostStream::tcp(socket.accept()?.0),
-            Listener::Unix { socket, .. } => HostStream::unix(socket.accept()?.0),
-        }
+    /// The next connection, and whether the ingress rules let its client in. Evidence is for whoever asks.
+    fn accept(&self, ingress: &IngressSpec) -> io::Result<(HostStream, bool)> {
+        let socket = match &self.listener {
+            Listener::Unix { socket, .. } => return Ok((HostStream::unix(socket.accept()?.0)?, true)),
+            Listener::Tcp(socket) => socket,
+        };
+        let (stream, peer) = socket.accept()?;
+        let may = self.enclave == ATTESTATION || admitted(peer.ip(), self.enclave, &ingress.rules);
+        let stream = if ingress.proxy_protocol.contains(&self.enclave) {
+            let header = proxy_header(peer, stream.local_addr()?);
+            HostStream::announced(stream, header)?
+        } else {
+            HostStream::tcp(stream)?
+        };
+        Ok((stream, may))
     }
 }
 
@@ -348,18 +370,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     fn config(ports: Vec<PublishedPort>, attestation_port: Option<u16>) -> RunConfig {
-        RunConfig {
-            name: "t".to_owned(),
-            eif: PathBuf::new(),
-            manifest: None,
-            checkout: None,
-            ports,
-            http_port: None,
-            attestation_port,
-            cpus: 1,
-            memory_mib: 64,
-            debug: false,
-        }
+        RunConfig { ports, attestation_port, ..RunConfig::sample() }
     }
 
     /// Opens in a folder of its own, which is left to live as long as the test.
@@ -397,6 +408,30 @@ mod tests {
         let waiting = TcpStream::connect(("127.0.0.1", tcp)).unwrap();
         waiting.set_nonblocking(true).unwrap();
         assert_eq!((&waiting).read(&mut [0]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+    }
+
+    #[test]
+    fn clients_outside_the_ingress_rules_are_reset_and_verifiers_are_not() {
+        let rule = |from: &str| crate::ingress::Rule { from: from.parse().unwrap(), ports: 8080..=8080 };
+        for (from, may) in [("10.0.0.0/8", false), ("127.0.0.0/8", true)] {
+            let port = PublishedPort { enclave: 8080, host: Some(0) };
+            let ingress = IngressSpec { rules: vec![rule(from)], ..IngressSpec::default() };
+            let (listeners, run) = open(&RunConfig { ingress, ..config(vec![port], Some(0)) }).unwrap();
+            let (app, attestation) = (listeners.ports()[0].1, listeners.attestation());
+            let vsock = Vsock::start(&run.path().join("vsock"), Services::new()).unwrap();
+            let published = listeners.serve(vsock.connector()).unwrap();
+            published.admit().unwrap();
+            // Connections that were let in wait for a guest that never comes.
+            let mut stream = TcpStream::connect(("127.0.0.1", app)).unwrap();
+            stream
+                .set_read_timeout(Some(if may { Duration::from_millis(1) } else { Duration::from_mins(1) }))
+                .unwrap();
+            let wanted = if may { io::ErrorKind::WouldBlock } else { io::ErrorKind::ConnectionReset };
+            assert_eq!(stream.read(&mut [0]).unwrap_err().kind(), wanted);
+            let mut verifier = TcpStream::connect(("127.0.0.1", attestation)).unwrap();
+            verifier.set_read_timeout(Some(Duration::from_millis(1))).unwrap();
+            assert_eq!(verifier.read(&mut [0]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        }
     }
 
     #[test]

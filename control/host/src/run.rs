@@ -349,18 +349,7 @@ mod tests {
     fn a_path_that_no_record_can_hold_is_refused_by_name() {
         let dirs = Dirs { state: "/s".into(), runtime: "/r".into(), cache: "/c".into() };
         let odd = PathBuf::from(OsStr::from_bytes(b"/home/d\xffir"));
-        let config = RunConfig {
-            name: "t".to_owned(),
-            eif: "/x.eif".into(),
-            manifest: None,
-            checkout: None,
-            ports: Vec::new(),
-            http_port: None,
-            attestation_port: None,
-            cpus: 1,
-            memory_mib: 64,
-            debug: false,
-        };
+        let config = RunConfig { eif: "/x.eif".into(), ..RunConfig::sample() };
         assert!(check(&dirs, &config).is_ok());
         for (dirs, config) in [
             (dirs.clone(), RunConfig { checkout: Some(odd.clone()), ..config.clone() }),

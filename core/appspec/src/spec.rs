@@ -97,6 +97,15 @@ pub struct Network {
     pub egress: BTreeSet<EgressRule>,
 }
 
+impl Network {
+    /// Whether connections to this port begin with a PROXY protocol header.
+    pub fn announces(&self, port: AppPort) -> bool {
+        let covers =
+            |rule: &TrafficRule| rule.ports.is_some_and(|(first, last)| (first..=last).contains(&port.get()));
+        self.ingress.iter().any(|rule| rule.proxy_protocol && covers(rule))
+    }
+}
+
 /// The HTTP port and what stands before it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Http {
@@ -161,6 +170,8 @@ pub struct TrafficRule {
     pub ports: Option<(u16, u16)>,
     /// `tcp`, `udp` or `-1`, where the rule names one.
     pub ip_protocol: Option<String>,
+    /// Whether the app hears of the client's address by PROXY protocol version 2; of `ingress` alone.
+    pub proxy_protocol: bool,
 }
 
 /// Debug mode.

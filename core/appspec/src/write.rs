@@ -148,7 +148,12 @@ fn open_to_everyone(ports: &BTreeSet<AppPort>) -> Vec<TrafficRule> {
             _ => runs.push((port, port)),
         }
     }
-    let rule = |run| TrafficRule { cidr_ipv4: "0.0.0.0/0".to_owned(), ports: Some(run), ip_protocol: None };
+    let rule = |run| TrafficRule {
+        cidr_ipv4: "0.0.0.0/0".to_owned(),
+        ports: Some(run),
+        ip_protocol: None,
+        proxy_protocol: false,
+    };
     runs.into_iter().map(rule).collect()
 }
 
@@ -163,6 +168,7 @@ fn as_written(rule: &EgressRule) -> TrafficRule {
         cidr_ipv4: rule.network.to_string(),
         ports: (rule.ports != EgressRule::ALL_PORTS).then_some(rule.ports),
         ip_protocol: Some(protocol.to_owned()),
+        proxy_protocol: false,
     }
 }
 
@@ -175,6 +181,7 @@ fn traffic_rule(out: &mut Writer, rule: &TrafficRule) {
         range.map(|(first, _)| ("start_port", first.to_string())),
         range.map(|(_, last)| ("end_port", last.to_string())),
         optional("ip_protocol", rule.ip_protocol.as_deref()),
+        rule.proxy_protocol.then(|| ("proxy_protocol", "true".to_owned())),
     ]);
 }
 

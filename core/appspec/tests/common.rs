@@ -96,6 +96,7 @@ fn rule(rule: &TrafficRule) -> Table {
     let ports = rule.ports.map(|(first, last)| vec![Value::from(i64::from(first)), i64::from(last).into()]);
     put(&mut out, "ports", ports.map(Value::from));
     put(&mut out, "ip_protocol", text(rule.ip_protocol.as_ref()));
+    put(&mut out, "proxy_protocol", rule.proxy_protocol.then_some(Value::from(true)));
     out
 }
 

@@ -86,6 +86,9 @@ pub fn logs_in_words(logs: bool) -> &'static str {
     if logs { "leave the enclave, the host reads them" } else { "none leave the enclave" }
 }
 
+/// How far encryption reaches, where ports are exposed without end-to-end encryption.
+pub const TLS_ENDS_OUTSIDE: &str = "TLS ends outside the enclave: the host can read what passes";
+
 #[derive(Default)]
 struct Found {
     list: Vec<Disagreement>,

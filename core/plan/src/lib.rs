@@ -7,5 +7,5 @@ mod claims;
 mod manifest;
 
 pub use boot::{ImageProcess, MAX_COMMAND_BYTES, PlanError, boot_plan};
-pub use claims::{Disagreement, Expected, disagreements, logs_in_words};
+pub use claims::{Disagreement, Expected, TLS_ENDS_OUTSIDE, disagreements, logs_in_words};
 pub use manifest::{SourceIdentity, manifest};

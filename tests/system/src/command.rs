@@ -44,7 +44,23 @@ impl Machine {
         // Directly under /tmp: Unix socket paths end at 108 bytes.
         let folder =
             tempfile::Builder::new().prefix("caution-").tempdir_in("/tmp").expect("a temporary folder");
-        Self { folder }
+        let machine = Self { folder };
+        // Machines of tests run beside each other, and there is one port 8443.
+        machine.configure("[ingress]\nenabled = false\n");
+        machine
+    }
+
+    /// A machine whose apps are reached by HTTPS on this port; HTTP on the next.
+    pub fn with_https(port: u16) -> Self {
+        let machine = Self::new();
+        machine.configure(&format!("[ingress]\nhttps_port = {port}\nhttp_port = {}\n", port + 1));
+        machine
+    }
+
+    /// Writes the settings of its host agent.
+    fn configure(&self, text: &str) {
+        std::fs::create_dir_all(self.state()).expect("a state folder");
+        std::fs::write(self.state().join("host.toml"), text).expect("a settings file");
     }
 
     /// Where this machine keeps sockets of running enclaves.

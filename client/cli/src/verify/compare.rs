@@ -46,7 +46,7 @@ pub(super) fn build(expected: &ImagePcrs, attested: &ImagePcrs, how: &str, verdi
 
 /// Nothing ties the connection to the enclave yet, and the verdict says so.
 pub(super) fn note_channel(verdict: &mut Verdict) {
-    verdict.not_checked(CheckName::Channel, "plain ports: TLS ends outside the enclave");
+    verdict.not_checked(CheckName::Channel, caution_plan::TLS_ENDS_OUTSIDE);
 }
 
 /// Where it runs, as the end of a sentence.

@@ -68,6 +68,8 @@ pub enum Request {
     Drain {},
     /// [`Done::Status`].
     Status {},
+    /// How apps are reached by HTTPS: [`Done::Ingress`].
+    Ingress {},
 }
 
 /// An app to run.
@@ -170,6 +172,8 @@ pub enum Done {
         /// How many it ended.
         enclaves: usize,
     },
+    /// How apps are reached by HTTPS.
+    Ingress(Box<super::Reached>),
     /// The agent itself.
     Status {
         /// How many apps it knows.

@@ -1,7 +1,7 @@
 //! The other end of the agent's socket, and starting an agent when there is none.
 
 use super::api::{AppSpec, AppStatus, Done, ErrorKind, MAX_REPLY, PROTOCOL, Reply, Request};
-use super::{SOCKET, Start};
+use super::{Reached, SOCKET, Start};
 use crate::config::{Agent, Dirs};
 use crate::error::HostError;
 use crate::event::HostEvent;
@@ -86,6 +86,15 @@ impl AgentClient {
         let mut lines = self.say(stream, &Request::Drain {})?;
         match lines.next()? {
             Reply::Done(Done::Drained { enclaves }) => Ok(enclaves),
+            _ => Err(lines.unexpected()),
+        }
+    }
+
+    /// How apps are reached by HTTPS.
+    pub fn ingress(&self) -> Result<Reached, HostError> {
+        let mut lines = self.ask(&Request::Ingress {})?;
+        match lines.next()? {
+            Reply::Done(Done::Ingress(reached)) => Ok(*reached),
             _ => Err(lines.unexpected()),
         }
     }

@@ -15,11 +15,13 @@ use super::budget::{Budget, Need};
 use super::policy::{self, End, Next};
 use super::replace::DRAIN;
 use super::state::{App, MAX_ENDED, Store};
+use super::ways::Ways;
 use crate::config::{Agent, Dirs};
 use crate::detached::Cancel;
 use crate::error::HostError;
 use crate::event::{Ending, HostEvent};
 use crate::eventlog::{self, now_since_epoch};
+use crate::ingress::Settings;
 use crate::record::{self, Record};
 use caution_abi::control::Phase;
 use nix::sys::eventfd::{EfdFlags, EventFd};
@@ -35,6 +37,7 @@ pub(super) struct Engine {
     pub(super) exe: Agent,
     pub(super) budget: Budget,
     pub(super) store: Store,
+    pub(super) ways: Ways,
     pub(super) bell: Bell,
     /// Readable when [`Engine::reconcile`] has something to do.
     pub(super) wake: EventFd,
@@ -131,7 +134,12 @@ impl Now {
 
 impl Engine {
     /// Reads what is to run; [`Engine::reconcile`] then sees what does.
-    pub(super) fn new(dirs: Dirs, exe: Agent, budget: Budget) -> Result<Arc<Self>, HostError> {
+    pub(super) fn new(
+        dirs: Dirs,
+        exe: Agent,
+        budget: Budget,
+        ingress: Option<Settings>,
+    ) -> Result<Arc<Self>, HostError> {
         let failed = |e: nix::Error| HostError::System { doing: "Making an event", cause: e.into() };
         let wake = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK).map_err(failed)?;
         let store = Store::open(&dirs)?;
@@ -157,7 +165,8 @@ impl Engine {
         });
         let inner = Mutex::new(Inner { apps: apps.collect(), ..Inner::default() });
         let settled = Condvar::new();
-        Ok(Arc::new(Self { dirs, exe, budget, store, bell, wake, inner, settled }))
+        let ways = Ways::new(ingress);
+        Ok(Arc::new(Self { dirs, exe, budget, store, ways, bell, wake, inner, settled }))
     }
 
     /// Everything that changes; nothing that waits is done while this is held.
@@ -338,6 +347,7 @@ impl Engine {
         match switched.and_then(|()| record::find(&self.dirs, &successor.id)) {
             Ok(successor) => {
                 self.took_over(&successor);
+                self.ways.follow(self);
                 self.retire(old, DRAIN);
             }
             // It goes on serving, and this is tried again at the next look.

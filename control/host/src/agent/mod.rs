@@ -20,6 +20,7 @@ mod policy;
 mod replace;
 mod server;
 mod state;
+mod ways;
 
 pub use api::{
     AppSpec, AppState, AppStatus, Change, Done, ErrorKind, ExitNote, Hello, PROTOCOL, Reply, Request,
@@ -27,9 +28,11 @@ pub use api::{
 pub use budget::{Limits, Shortage};
 pub use client::{AgentClient, Replies};
 pub(crate) use state::{is_wanted, lock_generation};
+pub use ways::Reached;
 
 use crate::config::{Agent, Dirs};
 use crate::error::HostError;
+use crate::ingress;
 use crate::record;
 use crate::runtime;
 use crate::watcher::Signals;
@@ -67,11 +70,13 @@ pub struct ServeOptions {
     pub limits: Limits,
     /// Whether it ends by itself when nothing is to be looked after.
     pub ends_when_idle: bool,
+    /// How apps are reached by HTTPS; nothing: they are not.
+    pub ingress: Option<crate::ingress::Settings>,
 }
 
 impl Default for ServeOptions {
     fn default() -> Self {
-        Self { exe: Agent::this_binary(), limits: Limits::default(), ends_when_idle: false }
+        Self { exe: Agent::this_binary(), limits: Limits::default(), ends_when_idle: false, ingress: None }
     }
 }
 
@@ -85,7 +90,7 @@ pub fn serve(dirs: &Dirs, options: &ServeOptions, listening: &mut dyn FnMut()) -
         return Err(HostError::AgentRuns { state: dirs.state.clone() });
     };
     let budget = Budget::of_this_machine(options.limits);
-    let engine = Engine::new(dirs.clone(), options.exe.clone(), budget)?;
+    let engine = Engine::new(dirs.clone(), options.exe.clone(), budget, options.ingress.clone())?;
     let socket = Socket::open(dirs)?;
     let inotify = watch_folders(dirs)?;
     listening();
@@ -108,6 +113,7 @@ impl Daemon {
         let mut drained_since: Option<Instant> = None;
         loop {
             let next = engine.reconcile();
+            engine.ways.follow(engine);
             self.watch_runs();
             if !self.socket.is_ours() {
                 return say("its socket was removed, so nobody reaches it any more; it ends");
@@ -251,7 +257,8 @@ pub(crate) fn main() -> ExitCode {
         return ExitCode::from(2);
     };
     let outcome = own_log(&dirs).and_then(|()| {
-        let options = ServeOptions { ends_when_idle: true, ..ServeOptions::default() };
+        let ingress = ingress::of_user(&dirs)?;
+        let options = ServeOptions { ends_when_idle: true, ingress, ..ServeOptions::default() };
         serve(&dirs, &options, &mut || {
             if let Ok(null) = File::options().write(true).open("/dev/null") {
                 // Whoever waits sees the end of it.

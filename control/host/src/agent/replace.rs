@@ -68,6 +68,8 @@ impl Engine {
         }
         let record = record::find(&self.dirs, &new.id)?;
         self.took_over(&record);
+        // Before the old one stops to listen.
+        self.ways.follow(self);
         self.retire(&old, drain);
         Ok(record)
     }

@@ -187,6 +187,10 @@ fn talk(engine: &Arc<Engine>, ends_when_idle: bool, client: &mut Client) -> io::
             let running = apps.iter().filter(|app| app.id.is_some()).count();
             Ok(Done::Status { apps: apps.len(), running, ends_when_idle })
         }
+        Request::Ingress {} => {
+            engine.ways.follow(engine);
+            Ok(Done::Ingress(Box::new(engine.ways.reached())))
+        }
     };
     client.say(&match outcome {
         Ok(done) => Reply::Done(done),

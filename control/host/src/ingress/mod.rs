@@ -10,6 +10,7 @@
 //! When Caddy dies it is started again with the last routes.
 
 mod admin;
+mod announce;
 mod config;
 mod domains;
 mod error;
@@ -19,11 +20,13 @@ mod rules;
 mod settings;
 mod slots;
 
+pub(crate) use announce::header as proxy_header;
 pub use domains::{Certificate, Domain};
 pub use error::IngressError;
 pub use routes::{App, HttpSpec, IngressSpec, Protocol, Routes};
 pub use rules::{Cidr, NotANetwork, Rule, admitted};
-pub use settings::{Acme, Settings};
+pub(crate) use settings::of_user;
+pub use settings::{Acme, Overrides, Settings};
 
 use crate::process::pause;
 use process::Caddy;
@@ -219,6 +222,11 @@ impl Ingress {
     /// Where and how this machine is reached.
     pub fn settings(&self) -> &Settings {
         &self.shared.settings
+    }
+
+    /// Ends the Caddy of this folder, where one is left by somebody who is gone.
+    pub fn stop_left(settings: &Settings) -> Result<(), IngressError> {
+        if process::runs(settings) { process::stop(settings) } else { Ok(()) }
     }
 
     /// Ends Caddy too: nothing is reachable any more.

@@ -58,6 +58,12 @@ impl Caddy {
     }
 }
 
+/// Whether a Caddy of this folder runs.
+pub(crate) fn runs(settings: &Settings) -> bool {
+    let lock = File::open(settings.folder.join("caddy.lock"));
+    lock.is_ok_and(|lock| matches!(lock.try_lock(), Err(TryLockError::WouldBlock)))
+}
+
 /// Waits until the Caddy of this folder ended. The lock comes back with it, so that nobody else
 /// starts one.
 pub(crate) fn wait_for_end(settings: &Settings) -> Result<File, IngressError> {

@@ -1,8 +1,13 @@
 //! Where and how one machine, or one user of it, is reached.
 
 use super::routes::App;
+use crate::config::Dirs;
+use crate::error::HostError;
 use serde::{Deserialize, Serialize};
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
+use std::num::NonZeroU16;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -109,5 +114,109 @@ impl Settings {
 
     pub(super) fn stderr(&self) -> PathBuf {
         self.state.join("caddy.stderr")
+    }
+}
+
+/// What a configuration file says instead of the defaults: the table `[ingress]`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Overrides {
+    enabled: Option<bool>,
+    listen: Option<Vec<IpAddr>>,
+    https_port: Option<NonZeroU16>,
+    http_port: Option<NonZeroU16>,
+    certificates: Option<Certifier>,
+    acme_directory: Option<String>,
+    acme_root: Option<PathBuf>,
+    acme_email: Option<String>,
+    public_addresses: Option<Vec<IpAddr>>,
+}
+
+/// Who certifies declared domains.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Certifier {
+    Acme,
+    Local,
+}
+
+impl Overrides {
+    /// These instead of what `base` says; nothing where the ingress is switched off.
+    pub fn over(self, base: Settings) -> Option<Settings> {
+        if self.enabled == Some(false) {
+            return None;
+        }
+        let named = self.acme_directory.is_some();
+        let acme = match self.certificates {
+            Some(Certifier::Local) => None,
+            Some(Certifier::Acme) => Some(base.acme.unwrap_or_else(Acme::lets_encrypt)),
+            None if named => Some(Acme::lets_encrypt()),
+            None => base.acme,
+        };
+        let acme = acme.map(|acme| Acme {
+            directory: self.acme_directory.unwrap_or(acme.directory),
+            root: self.acme_root.or(acme.root),
+            email: self.acme_email.or(acme.email),
+        });
+        Some(Settings {
+            listen: self.listen.unwrap_or(base.listen),
+            https_port: self.https_port.map_or(base.https_port, NonZeroU16::get),
+            http_port: self.http_port.map_or(base.http_port, NonZeroU16::get),
+            public_addresses: self.public_addresses.unwrap_or(base.public_addresses),
+            acme,
+            ..base
+        })
+    }
+}
+
+/// How the apps of a user's agent, which is started on demand, are reached: as `<state>/host.toml` says in its table
+/// `[ingress]`, where that file exists.
+pub(crate) fn of_user(dirs: &Dirs) -> Result<Option<Settings>, HostError> {
+    #[derive(Default, Deserialize)]
+    #[serde(deny_unknown_fields, default)]
+    struct UserFile {
+        ingress: Overrides,
+    }
+    let path = dirs.state.join("host.toml");
+    let failed = |why: String| HostError::Settings { path: path.clone(), why };
+    let mut text = String::new();
+    let file = match File::open(&path) {
+        Ok(file) => file.take(MAX_FILE + 1).read_to_string(&mut text).map(drop),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(e) => Err(e),
+    };
+    file.map_err(|e| failed(e.to_string()))?;
+    if text.len() as u64 > MAX_FILE {
+        return Err(failed(format!("it has more than {MAX_FILE} bytes")));
+    }
+    let file: UserFile = toml::from_str(&text).map_err(|e| failed(e.to_string()))?;
+    Ok(file.ingress.over(Settings::for_user(dirs.runtime.join(".ingress"), dirs.state.join("ingress"))))
+}
+
+/// The longest configuration, in bytes.
+const MAX_FILE: u64 = 64 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_user_changes_what_the_file_names() {
+        let root = tempfile::tempdir().unwrap();
+        let at = |name: &str| root.path().join(name);
+        let dirs = Dirs { state: root.path().to_owned(), runtime: at("r"), cache: at("c") };
+        let base = of_user(&dirs).unwrap().unwrap();
+        assert_eq!((base.https_port, base.http_port, &base.acme), (8443, 8880, &None));
+        std::fs::write(at("host.toml"), "[ingress]\nhttps_port = 9443\ncertificates = \"acme\"").unwrap();
+        let changed = of_user(&dirs).unwrap().unwrap();
+        assert_eq!(changed, Settings { https_port: 9443, acme: Some(Acme::lets_encrypt()), ..base });
+        std::fs::write(at("host.toml"), "[ingress]\nenabled = false").unwrap();
+        assert_eq!(of_user(&dirs).unwrap(), None);
+        for wrong in
+            ["[ingress]\nport = 1", "[ingress]\nhttps_port = 0", "ingres = 1", "[ingress]\nlisten = [\"x\"]"]
+        {
+            std::fs::write(at("host.toml"), wrong).unwrap();
+            assert!(matches!(of_user(&dirs), Err(HostError::Settings { .. })), "{wrong}");
+        }
     }
 }

@@ -96,15 +96,24 @@ impl<'a> Slices<'a> {
             let length = slice.len().min(limit - total);
             let mut slice = slice.subslice(0, length).map_err(io_error)?;
             let read = match stream {
-                HostStream::Tcp(stream) => stream.read_volatile(&mut slice),
+                HostStream::Announced { before, .. } if !before.is_empty() => {
+                    let front: Vec<u8> = before.drain(..before.len().min(length)).collect();
+                    slice.copy_from(&front);
+                    Ok(front.len())
+                }
+                HostStream::Tcp(stream) | HostStream::Announced { stream, .. } => {
+                    stream.read_volatile(&mut slice)
+                }
                 HostStream::Unix(stream) => stream.read_volatile(&mut slice),
             };
-            match read.map_err(io_error) {
-                Ok(read) => total += read,
+            let read = match read.map_err(io_error) {
+                Ok(read) => read,
                 Err(_) if total > 0 => break,
                 Err(e) => return Err(e),
-            }
-            if total == 0 || total == limit {
+            };
+            total += read;
+            // What comes after less than the slice takes would leave a gap.
+            if read < length || total == limit {
                 break;
             }
         }
@@ -115,7 +124,7 @@ impl<'a> Slices<'a> {
     pub(super) fn write_to(&mut self, stream: &mut HostStream) -> io::Result<usize> {
         let Some(slice) = self.0.front() else { return Ok(0) };
         let written = match stream {
-            HostStream::Tcp(stream) => stream.write_volatile(slice),
+            HostStream::Tcp(stream) | HostStream::Announced { stream, .. } => stream.write_volatile(slice),
             HostStream::Unix(stream) => stream.write_volatile(slice),
         };
         let written = written.map_err(io_error)?;

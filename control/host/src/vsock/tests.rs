@@ -579,3 +579,19 @@ fn in_a_row(count: usize) {
     // Other tests of this program open and close some at the same time.
     assert!(descriptors() < before + 200);
 }
+
+#[test]
+fn what_announces_a_client_arrives_first_though_it_says_nothing() {
+    let mut guest = Guest::new();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let before = b"header".to_vec();
+    let announced = HostStream::announced(listener.accept().unwrap().0, before).unwrap();
+    guest.device.connect(8080, announced);
+    guest.key = (guest.expect_op(Op::Request).src_port, 8080);
+    guest.send(Op::Response, 0, b"");
+    assert_eq!(guest.expect_packet().1, b"header");
+    guest.expect_silence();
+    client.write_all(b"hello").unwrap();
+    assert_eq!(guest.expect_packet().1, b"hello");
+}

@@ -9,6 +9,9 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
 
+/// Its ports are one machine's, and tests run beside each other.
+pub(crate) const WITHOUT_HTTPS: &str = "[ingress]\nenabled = false\n";
+
 /// An agent that is started and killed as a service manager would.
 pub(crate) struct Daemon {
     child: Child,
@@ -16,15 +19,17 @@ pub(crate) struct Daemon {
 
 impl Daemon {
     pub(crate) fn start(dirs: &Dirs) -> Self {
-        Self::start_with(dirs, &[])
+        Self::start_with(dirs, WITHOUT_HTTPS)
     }
 
-    fn start_with(dirs: &Dirs, more: &[&str]) -> Self {
+    /// With these settings.
+    pub(crate) fn start_with(dirs: &Dirs, settings: &str) -> Self {
+        let file = dirs.state.with_extension("toml");
+        std::fs::write(&file, settings).unwrap();
         let folders = [("STATE_DIRECTORY", &dirs.state), ("RUNTIME_DIRECTORY", &dirs.runtime)];
         let mut command = Command::new(env!("CARGO_BIN_EXE_caution-host"));
         command
-            .arg("serve")
-            .args(more)
+            .args(["serve", "--config", file.to_str().unwrap()])
             .envs(folders)
             .env("CACHE_DIRECTORY", &dirs.cache)
             .stderr(Stdio::piped());
@@ -67,16 +72,16 @@ pub(crate) fn status(place: &Place) -> AppStatus {
     client(place).list().unwrap().pop().unwrap()
 }
 
-fn signal(pid: i32, name: &str) {
+pub(crate) fn signal(pid: i32, name: &str) {
     assert!(Command::new("kill").args(["-s", name, &pid.to_string()]).status().unwrap().success());
 }
 
-fn qemu(place: &Place) -> i32 {
+pub(crate) fn qemu(place: &Place) -> i32 {
     place.processes().into_iter().find(|(_, name)| name.starts_with("qemu-system")).unwrap().0
 }
 
 /// Waits until another enclave of the app runs than `before`.
-fn replaced(place: &Place, before: &Record) -> Record {
+pub(crate) fn replaced(place: &Place, before: &Record) -> Record {
     eventually("it runs again", || {
         list(&place.dirs).unwrap().iter().any(|record| record.id != before.id)
             && status(place).state == AppState::Running
@@ -224,9 +229,8 @@ fn an_agent_on_demand_comes_and_goes() {
 #[test]
 fn what_does_not_fit_is_refused_before_it_boots_however_many_ask_at_once() {
     let place = Place::new();
-    let file = place.file("host.toml");
-    std::fs::write(&file, "[limits]\nmemory_mib = 400\n").unwrap();
-    let _agent = Daemon::start_with(&place.dirs, &["--config", file.to_str().unwrap()]);
+    let settings = format!("{WITHOUT_HTTPS}[limits]\nmemory_mib = 400\n");
+    let _agent = Daemon::start_with(&place.dirs, &settings);
     let ask = &|name: &str| {
         let config = RunConfig { name: name.to_owned(), ..config(image(&release())) };
         client(&place).run(app(config, RestartPolicy::Never), &mut |_| {})

@@ -10,6 +10,7 @@ mod internet;
 mod many;
 mod replace;
 mod support;
+mod ways;
 
 use caution_abi::control::{Event, Phase};
 use caution_abi::evidence;

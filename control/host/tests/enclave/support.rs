@@ -5,6 +5,7 @@ use caution_abi::ports::AppPort;
 use caution_abi::seal::{self, Seal};
 use caution_eif::{HeaderOptions, Metadata, Writer};
 use caution_enclaveos::Release;
+use caution_host::ingress::IngressSpec;
 use caution_host::{Dirs, PublishedPort, RunConfig};
 use caution_rootfs::cpio::{self, Entry, EntryKind};
 use caution_rootfs::gzip::GzipWriter;
@@ -30,6 +31,9 @@ impl Place {
         let at = |name| root.path().join(name);
         // The probe of KVM is kept for all tests of this run.
         let dirs = Dirs { state: at("state"), runtime: at("run"), cache: images().join("cache") };
+        // For agents that are started on demand.
+        std::fs::create_dir_all(&dirs.state).unwrap();
+        std::fs::write(dirs.state.join("host.toml"), crate::agent::WITHOUT_HTTPS).unwrap();
         Self { root, dirs }
     }
 
@@ -86,6 +90,7 @@ pub(crate) fn config(eif: &Path) -> RunConfig {
         checkout: None,
         ports: ports.to_vec(),
         http_port: Some(8001),
+        ingress: IngressSpec::default(),
         attestation_port: Some(0),
         cpus: 1,
         memory_mib: 256,

@@ -32,8 +32,15 @@ pub(super) fn read(report: &mut Report<'_>, block: BlockRef<'_>) -> Network {
     let has_egress = section.has_block("egress");
     // Ports of a wrong rule are not known, so nothing is said about what they should cover.
     let ports = whole.then(|| network.ports.clone());
-    network.http =
-        section.block(report, "http").and_then(|block| http(report, block, ports.as_ref(), has_egress));
+    network.http = section.block(report, "http").and_then(|block| {
+        let http = http(report, block, ports.as_ref(), has_egress)?;
+        if network.announces(http.port) {
+            let message = format!("Port {} speaks HTTP, and `proxy_protocol` is for raw ports.", http.port);
+            let fix = "remove it there; the app finds the client's address in X-Forwarded-For";
+            report.problem(block.at(), message, Some(fix.to_owned()));
+        }
+        Some(http)
+    });
     network
 }
 
@@ -55,13 +62,6 @@ fn ingress(
     let range = report.check(at, &subject, range)?;
     if rule.ip_protocol.as_deref() != Some("udp") {
         ports.extend(range);
-    }
-    if rule.cidr_ipv4 != "0.0.0.0/0" {
-        report.not_yet(
-            block.at(),
-            "An `ingress` block for a part of the internet",
-            "write `cidr_ipv4 = \"0.0.0.0/0\"`",
-        );
     }
     if rule.ip_protocol.as_deref().is_some_and(|protocol| protocol != "tcp") {
         report.not_yet(
@@ -104,18 +104,22 @@ fn check_egress(report: &mut Report<'_>, at: usize, network: &Network) {
 
 /// A traffic rule and where its first port stands.
 fn rule(report: &mut Report<'_>, block: BlockRef<'_>, what: &str) -> Option<(TrafficRule, usize)> {
-    let names =
-        Names { attributes: &["cidr_ipv4", "port", "start_port", "end_port", "ip_protocol"], blocks: &[] };
+    // The last one is of `ingress` alone.
+    let known = ["cidr_ipv4", "port", "start_port", "end_port", "ip_protocol", "proxy_protocol"];
+    let attributes = if what == "ingress" { &known[..] } else { &known[..known.len() - 1] };
+    let names = Names { attributes, blocks: &[] };
     let at = block.at();
     let section = Section::of(report, block, &names);
     section.require(report, at, "cidr_ipv4");
+    let proxy_protocol = section.flag(report, "proxy_protocol").is_some_and(|(on, _)| on);
     let cidr = section.text(report, "cidr_ipv4", value::cidr_ipv4);
     let protocol = section.text(report, "ip_protocol", ip_protocol);
     let protocol_known = protocol.is_some() || section.attribute("ip_protocol").is_none();
     let ports = rule_ports(report, &section, at, what);
     let (cidr_ipv4, _) = cidr?;
     let (ports, ports_at) = ports?;
-    let rule = TrafficRule { cidr_ipv4, ports, ip_protocol: protocol.map(|(text, _)| text) };
+    let ip_protocol = protocol.map(|(text, _)| text);
+    let rule = TrafficRule { cidr_ipv4, ports, ip_protocol, proxy_protocol };
     protocol_known.then_some((rule, ports_at))
 }
 
@@ -195,13 +199,7 @@ fn http(
         report.fault(value_at(attribute), &subject(report, attribute), fault);
     }
     let domain = section.text(report, "domain", value::domain);
-    if let Some((_, at)) = domain {
-        report.not_yet(at, "`domain`", "remove it; the app is reached by its address until then");
-    }
     let upstream = section.text(report, "upstream_protocol", upstream);
-    if let Some((Upstream::H2c, at)) = upstream {
-        report.not_yet(at, "`upstream_protocol = \"h2c\"`", "remove it, and let the app speak HTTP/1.1");
-    }
     let e2e = section.block(report, "e2e_encryption").and_then(|block| {
         let scene = TlsScene { has_domain: section.attribute("domain").is_some(), has_egress };
         end_to_end(report, block, scene)

@@ -116,7 +116,6 @@ fn not_yet(report: &mut Report<'_>, entries: &Entries<'_>, spec: &AppSpec) {
     let http = spec.network.http.as_ref();
     let asked = [
         (Key::Build, true, "remove it and describe the build in a Containerfile"),
-        (Key::Domain, true, "remove it; the app is reached by its address until then"),
         (
             Key::E2e,
             http.is_some_and(|http| http.e2e.is_some()),

@@ -48,7 +48,7 @@ fn pause() {
 }
 
 /// The process ids whose command line mentions `program` and this machine's folders.
-fn pids_of(machine: &Machine, program: &str) -> Vec<String> {
+pub(super) fn pids_of(machine: &Machine, program: &str) -> Vec<String> {
     let needle = machine.runtime().display().to_string();
     fs::read_dir("/proc")
         .unwrap()
@@ -64,7 +64,7 @@ fn pids_of(machine: &Machine, program: &str) -> Vec<String> {
         .collect()
 }
 
-fn kill(signal: &str, pids: &[String]) {
+pub(super) fn kill(signal: &str, pids: &[String]) {
     assert!(!pids.is_empty(), "a process to kill");
     assert!(Command::new("kill").arg(signal).args(pids).status().unwrap().success());
 }

@@ -9,6 +9,7 @@ mod engines;
 mod evidence;
 mod examples;
 mod given;
+mod https;
 mod image;
 mod lies;
 mod lifecycle;

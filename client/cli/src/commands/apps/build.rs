@@ -230,8 +230,12 @@ fn to_text(built: &Built, release: &Release) -> String {
     let kernel = &release.info.kernel_version;
     let signer =
         built.pcr8.map_or_else(String::new, |pcr8| format!("  PCR8  {pcr8}  the signing certificate\n"));
+    let channel = match built.boot_plan.ports.as_slice() {
+        [] => String::new(),
+        _ => format!("  ports {}\n", caution_plan::TLS_ENDS_OUTSIDE),
+    };
     format!(
-        "\n  {}\n  {} · sha256 {}\n\n  PCR0  {pcr0}  the whole image\n  PCR1  {pcr1}  EnclaveOS {version} (kernel {kernel}, boot, command line)\n  PCR2  {pcr2}  this application and how it is started\n{signer}\n  logs  {}\n{}",
+        "\n  {}\n  {} · sha256 {}\n\n  PCR0  {pcr0}  the whole image\n  PCR1  {pcr1}  EnclaveOS {version} (kernel {kernel}, boot, command line)\n  PCR2  {pcr2}  this application and how it is started\n{signer}\n  logs  {}\n{}{channel}",
         built.eif.display(),
         human_size(built.size),
         built.sha256,

@@ -13,6 +13,7 @@ mod ps;
 mod run;
 mod signing;
 mod stop;
+mod way;
 
 use crate::Context;
 use crate::error::CliError;

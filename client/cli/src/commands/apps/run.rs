@@ -1,14 +1,17 @@
 //! `caution apps run`: boot an enclave image on this machine.
 
 use crate::Context;
+use crate::commands::apps::way::{self, Way};
 use crate::commands::apps::{build, default_name};
 use crate::error::{CliError, Exit};
 use crate::files::read_limited;
 use crate::terminal::Terminal;
+use caution_abi::boot_plan::BootPlan;
 use caution_abi::control::{ClockAction, Event, Phase};
 use caution_abi::manifest::MAX_BYTES as MANIFEST_MAX;
 use caution_build::git::Repository;
 use caution_host::agent::{AgentClient, AppSpec};
+use caution_host::ingress::IngressSpec;
 use caution_host::{Accelerator, Ending, HostError, HostEvent, PublishedPort, Record, RunConfig};
 use caution_measure::Measurements;
 use std::fmt::Write as _;
@@ -78,15 +81,21 @@ struct Image {
     cpus: u32,
     memory_mib: u32,
     debug: bool,
+    ingress: IngressSpec,
 }
 
 pub(crate) fn run(context: &Context, args: &Args) -> Result<u8, CliError> {
     let repo = Repository::discover(Path::new("."));
-    let image = match &args.eif {
-        Some(eif) => from_file(args, eif)?,
-        None => from_build(context, args, repo.as_ref().map_err(|e| CliError::from_error(Exit::Other, e))?)?,
+    let (image, plan) = if let Some(eif) = &args.eif {
+        let plan = caution_build::boot_plan_of(eif)?;
+        (from_file(args, eif, &plan)?, plan)
+    } else {
+        let repo = repo.as_ref().map_err(|e| CliError::from_error(Exit::Other, e))?;
+        let image = from_build(context, args, repo)?;
+        let plan = caution_build::boot_plan_of(&image.eif)?;
+        (image, plan)
     };
-    let plan = caution_build::boot_plan_of(&image.eif)?;
+    let http_port = plan.http_port.map(caution_abi::ports::AppPort::get);
     let checkout = repo.ok().map(|repo| repo.root().to_path_buf());
     let config = RunConfig {
         name: name(args, checkout.as_deref(), &image.eif),
@@ -94,7 +103,8 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<u8, CliError> {
         manifest: image.manifest,
         checkout,
         ports: ports(&plan, &args.publish)?,
-        http_port: plan.http_port.map(caution_abi::ports::AppPort::get),
+        http_port,
+        ingress: image.ingress,
         attestation_port: args.attestation_port,
         cpus: args.cpus.unwrap_or(image.cpus),
         memory_mib: args.memory.unwrap_or(image.memory_mib),
@@ -116,10 +126,11 @@ fn from_build(context: &Context, args: &Args, repo: &Repository) -> Result<Image
         cpus: spec.resources.cpus,
         memory_mib: spec.resources.memory_mib,
         debug: spec.debug.enabled,
+        ingress: way::declared(&spec.network)?,
     })
 }
 
-fn from_file(args: &Args, eif: &Path) -> Result<Image, CliError> {
+fn from_file(args: &Args, eif: &Path, plan: &BootPlan) -> Result<Image, CliError> {
     let beside = eif.parent().map(|output| output.join("../manifest.json"));
     let manifest = match (&args.manifest, beside) {
         (Some(path), _) => Some(read_limited(path, MANIFEST_MAX)?),
@@ -133,14 +144,13 @@ fn from_file(args: &Args, eif: &Path) -> Result<Image, CliError> {
         cpus: defaults.cpus,
         memory_mib: defaults.memory_mib,
         debug: false,
+        // An image says which port speaks HTTP, and nothing else of this.
+        ingress: way::of_image(plan),
     })
 }
 
 /// Every port of the plan, published as asked or under its own number.
-fn ports(
-    plan: &caution_abi::boot_plan::BootPlan,
-    publish: &[PublishedPort],
-) -> Result<Vec<PublishedPort>, CliError> {
+fn ports(plan: &BootPlan, publish: &[PublishedPort]) -> Result<Vec<PublishedPort>, CliError> {
     let declared = || plan.ports.iter().map(|port| port.get());
     if let Some(unknown) = publish.iter().find(|p| declared().all(|port| port != p.enclave)) {
         let list: Vec<String> = declared().map(|port| port.to_string()).collect();
@@ -188,13 +198,16 @@ fn detached(context: &Context, replace: bool, app: AppSpec) -> Result<u8, CliErr
         agent.run(app, &mut tell)?
     };
     terminal.step("boot", &boot_detail(&record), started.elapsed());
+    let way = Way::of(&agent, &record.name)?;
     if terminal.json {
         let mut json = serde_json::to_value(&record)
             .map_err(|e| CliError::new(Exit::Other, format!("The record has no JSON form: {e}")))?;
         json["boot_ms"] = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX).into();
+        json["https"] = way.to_json();
         terminal.json_result(&json);
     } else {
         terminal.result(&addresses(&record));
+        way.tell(terminal);
         terminal.result(&format!(
             "\nverify it: caution verify      stop it: caution apps stop {}\n",
             record.name
@@ -241,6 +254,9 @@ fn addresses(record: &Record) -> String {
 
 fn foreground(context: &Context, config: &RunConfig) -> Result<u8, CliError> {
     let terminal = context.terminal;
+    if let Some(domain) = config.ingress.http.as_ref().and_then(|http| http.domain.as_deref()) {
+        terminal.note(&format!("  {domain} leads to this app when it runs with --detach"));
+    }
     let ending = caution_host::run(&context.config.host_dirs(), config, &mut |event| show(terminal, &event))?;
     match &ending {
         Ending::Stopped => Ok(0),
