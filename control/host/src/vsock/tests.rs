@@ -4,10 +4,12 @@ use super::connection::BUFFER;
 use super::device::{Device, GUEST_CID, MAX_WAITING, Services};
 use super::packet::{HOST_CID, Header, Op, SHUTDOWN_RECEIVE, SHUTDOWN_SEND, TYPE_STREAM};
 use super::stream::HostStream;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::epoll::{EpollEvent, EpollTimeout};
 use std::collections::HashSet;
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::Duration;
@@ -102,9 +104,17 @@ impl Guest {
         Some((header, space))
     }
 
+    /// The next packet. A stream's end may come late: a process that another test forks has all descriptors of
+    /// this one until it executes its program. `poll` leaves the event to the device, which hears of each once.
     #[track_caller]
     fn expect_packet(&mut self) -> (Header, Vec<u8>) {
-        self.packet().expect("the device has a packet")
+        loop {
+            if let Some(packet) = self.packet() {
+                return packet;
+            }
+            let mut streams = [PollFd::new(self.device.epoll().0.as_fd(), PollFlags::POLLIN)];
+            assert_ne!(poll(&mut streams, PollTimeout::from(10_000_u16)), Ok(0), "the device has a packet");
+        }
     }
 
     #[track_caller]
