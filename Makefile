@@ -78,6 +78,7 @@ check: ## format, lints and layers, as CI checks them first
 	@tools/stage "format" cargo fmt --all --check
 	@tools/stage "lints" cargo clippy --locked --workspace --all-targets -- -D warnings
 	@tools/stage "layers" cargo xtask check-layers
+	@tools/stage "fuzz targets" cargo check --locked --quiet --manifest-path fuzz/Cargo.toml --all-targets --target-dir $(target)
 	@tools/stage "TypeScript" tools/sdk-js check
 
 build: ## the caution command
