@@ -43,8 +43,31 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     seed("procfile", "hello", &std::fs::read(tree("examples/hello/Procfile"))?)?;
     seed("hcl", "llm-tokens", &std::fs::read(tree("examples/llm-tokens/caution.hcl"))?)?;
     pairs()?;
+    sessions()?;
     statements()?;
     attestation_documents()
+}
+
+/// What a client and an enclave say to each other.
+fn sessions() -> Result<(), Box<dyn std::error::Error>> {
+    for suite in ["x25519", "xwing"] {
+        let session = std::fs::read(tree(&format!("specs/vectors/steve/{suite}.json")))?;
+        let session: Value = serde_json::from_slice(&session)?;
+        let bytes = |value: &Value| {
+            let digits = value.as_str().unwrap_or_default();
+            data_encoding::HEXLOWER.decode(digits.as_bytes())
+        };
+        seed("steve", &format!("{suite}-keys"), &bytes(&session["key_configs"])?)?;
+        seed("steve", &format!("{suite}-claims"), &bytes(&session["epoch_claims"])?)?;
+    }
+    for (name, message) in [
+        ("request", &b"\x02\x03GET\x05https\x01a\x01/\x01a\x01b\0\x02hi\0\0"[..]),
+        ("response", b"\x03\x40\x67\0\x40\xc8\x01a\x01b\0\x02hi\0\x01c\x01d\0"),
+        ("error", b"\xa2\x01\x64busy\x02\xf4"),
+    ] {
+        seed("steve", name, message)?;
+    }
+    Ok(())
 }
 
 /// Pairs of files as two builds leave them.
