@@ -13,7 +13,7 @@ use crate::error::HandshakeError;
 use crate::hpke::{self, Context, TAG};
 use crate::kdf::{Secret, hkdf, sha256};
 use crate::kem::SecretKey;
-use crate::session::{ClientSession, Limits, Schedule, ServerSession, SessionId};
+use crate::session::{ClientSession, Limits, Schedule, ServerSession, Session, SessionId};
 use crate::suite::Suite;
 use crate::window::{MAX_HELLOS, StrikeRegister};
 use minicbor::Decoder;
@@ -118,7 +118,8 @@ impl ClientHandshake {
         }
         inner.limits.checked(self.max_chunk)?;
         let id = SessionId(parts.session.try_into().expect("split at 16 bytes"));
-        Ok(ClientSession::new(id, self.suite, schedule, inner.limits, inner.expires_s))
+        let session = Session::new(id, self.suite, schedule, inner.limits, inner.expires_s);
+        Ok(ClientSession::new(session))
     }
 }
 
@@ -201,7 +202,8 @@ impl EpochKey {
         server_hello.extend_from_slice(&schedule.confirmation()[..]);
         self.hellos.take(strike);
         let id = SessionId(random.session);
-        Ok((ServerSession::new(id, suite, schedule, limits, grant.lifetime_s), server_hello))
+        let session = Session::new(id, suite, schedule, limits, grant.lifetime_s);
+        Ok((ServerSession::new(session), server_hello))
     }
 }
 

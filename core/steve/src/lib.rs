@@ -33,6 +33,6 @@ pub use handshake::{
 };
 pub use kem::InvalidKey;
 pub use record::{Kind, Opener, RATCHET_INTERVAL, Record, SealedCode, SealedError, Sealer};
-pub use session::{Beginning, Begun, ClientSession, Limits, Pending, ServerSession, SessionId};
+pub use session::{Beginning, Begun, ClientSession, Limits, Pending, ServerSession, Session, SessionId};
 pub use suite::Suite;
 pub use window::MAX_HELLOS;

@@ -74,26 +74,21 @@ impl Schedule {
     pub(crate) fn confirmation(&self) -> &[u8; 32] {
         &self.confirm
     }
-
-    fn block(&self, direction: &Secret, x: u64) -> Block {
-        Block::new(self.th, &direction[..], &[b"steve3 x", &x.to_be_bytes()])
-    }
 }
 
 /// 25 bytes in front of a request: `1 || session_id || x`.
 const EXCHANGE_HEADER: usize = 25;
 
-/// A session of a client whose server has confirmed that it holds the attested key.
-pub struct ClientSession {
+/// What both sides know of a session.
+pub struct Session {
     id: SessionId,
     suite: Suite,
     schedule: Schedule,
     limits: Limits,
     lifetime_s: u32,
-    next: u64,
 }
 
-impl ClientSession {
+impl Session {
     pub(crate) fn new(
         id: SessionId,
         suite: Suite,
@@ -101,19 +96,7 @@ impl ClientSession {
         limits: Limits,
         lifetime_s: u32,
     ) -> Self {
-        Self { id, suite, schedule, limits, lifetime_s, next: 1 }
-    }
-
-    /// Begins an exchange: its header, what seals the request, what opens the response.
-    ///
-    /// None after 2⁶⁴ − 1 exchanges.
-    pub fn exchange(&mut self) -> Option<(Vec<u8>, Sealer, Opener)> {
-        let x = self.next;
-        self.next = x.checked_add(1)?;
-        let header = [&[VERSION][..], &self.id.0, &x.to_be_bytes()].concat();
-        let sealer = Sealer::new(self.schedule.block(&self.schedule.client, x), self.limits.max_chunk);
-        let opener = Opener::new(self.schedule.block(&self.schedule.server, x), self.limits.max_chunk);
-        Some((header, sealer, opener))
+        Self { id, suite, schedule, limits, lifetime_s }
     }
 
     /// Its name.
@@ -136,36 +119,66 @@ impl ClientSession {
         self.lifetime_s
     }
 
-    /// The digest of the handshake, which both sides share: names this session in receipts.
+    /// The digest of the handshake: names this session in receipts.
     pub fn transcript_hash(&self) -> [u8; 32] {
         self.schedule.th
     }
 
     /// A secret of this session for another protocol's use.
     pub fn exporter(&self, label: &[u8], context: &[u8]) -> Secret {
-        exporter(&self.schedule, label, context)
+        hkdf(&self.schedule.th, &self.schedule.exporter[..], &[label, b"\0", context])
+    }
+
+    /// The keys of both directions of an exchange: from the client, and from the server.
+    fn blocks(&self, x: u64) -> [Block; 2] {
+        [&self.schedule.client, &self.schedule.server]
+            .map(|direction| Block::new(self.schedule.th, &direction[..], &[b"steve3 x", &x.to_be_bytes()]))
+    }
+}
+
+/// A session of a client whose server has confirmed that it holds the attested key.
+pub struct ClientSession {
+    session: Session,
+    next: u64,
+}
+
+impl ClientSession {
+    pub(crate) fn new(session: Session) -> Self {
+        Self { session, next: 1 }
+    }
+
+    /// What both sides know of it.
+    pub fn session(&self) -> &Session {
+        &self.session
+    }
+
+    /// Begins an exchange: its header, what seals the request, what opens the response.
+    ///
+    /// None after 2⁶⁴ − 1 exchanges.
+    pub fn exchange(&mut self) -> Option<(Vec<u8>, Sealer, Opener)> {
+        let x = self.next;
+        self.next = x.checked_add(1)?;
+        let header = [&[VERSION][..], &self.session.id.0, &x.to_be_bytes()].concat();
+        let [request, response] = self.session.blocks(x);
+        let max_chunk = self.session.limits.max_chunk;
+        Some((header, Sealer::new(request, max_chunk), Opener::new(response, max_chunk)))
     }
 }
 
 /// A session of a server.
 pub struct ServerSession {
-    id: SessionId,
-    suite: Suite,
-    schedule: Schedule,
-    limits: Limits,
-    lifetime_s: u32,
+    session: Session,
     window: Window,
 }
 
 impl ServerSession {
-    pub(crate) fn new(
-        id: SessionId,
-        suite: Suite,
-        schedule: Schedule,
-        limits: Limits,
-        lifetime_s: u32,
-    ) -> Self {
-        Self { id, suite, schedule, limits, lifetime_s, window: Window::new() }
+    pub(crate) fn new(session: Session) -> Self {
+        Self { session, window: Window::new() }
+    }
+
+    /// What both sides know of it.
+    pub fn session(&self) -> &Session {
+        &self.session
     }
 
     /// The session that an exchange's header names.
@@ -180,48 +193,14 @@ impl ServerSession {
 
     /// Reads an exchange's header. Nothing has begun: the first chunk must authenticate.
     pub fn exchange(&self, header: &[u8; EXCHANGE_HEADER]) -> Result<Pending, ExchangeError> {
-        if Self::named_by(header)? != self.id {
+        if Self::named_by(header)? != self.session.id {
             return Err(ExchangeError::SessionUnknown);
         }
         let x = u64::from_be_bytes(*header.last_chunk().expect("a header has 25 bytes"));
-        let opener = Opener::new(self.schedule.block(&self.schedule.client, x), self.limits.max_chunk);
-        let sealer = Sealer::new(self.schedule.block(&self.schedule.server, x), self.limits.max_chunk);
-        Ok(Pending { x, opener, sealer })
+        let [request, response] = self.session.blocks(x);
+        let max_chunk = self.session.limits.max_chunk;
+        Ok(Pending { x, opener: Opener::new(request, max_chunk), sealer: Sealer::new(response, max_chunk) })
     }
-
-    /// Its name.
-    pub fn id(&self) -> SessionId {
-        self.id
-    }
-
-    /// Its suite.
-    pub fn suite(&self) -> Suite {
-        self.suite
-    }
-
-    /// What it allows.
-    pub fn limits(&self) -> Limits {
-        self.limits
-    }
-
-    /// For how many seconds after the handshake exchanges may begin.
-    pub fn lifetime_s(&self) -> u32 {
-        self.lifetime_s
-    }
-
-    /// The digest of the handshake, which both sides share.
-    pub fn transcript_hash(&self) -> [u8; 32] {
-        self.schedule.th
-    }
-
-    /// A secret of this session for another protocol's use.
-    pub fn exporter(&self, label: &[u8], context: &[u8]) -> Secret {
-        exporter(&self.schedule, label, context)
-    }
-}
-
-fn exporter(schedule: &Schedule, label: &[u8], context: &[u8]) -> Secret {
-    hkdf(&schedule.th, &schedule.exporter[..], &[label, b"\0", context])
 }
 
 /// An exchange whose first chunk has not authenticated yet: nobody may act on it.

@@ -93,10 +93,11 @@ fn open_all(opener: &mut Opener, stream: &[u8], size: usize) -> Result<Vec<Recor
 fn both_sides_have_the_same_session_and_what_one_seals_the_other_opens() {
     for suite in Suite::ALL {
         let (mut client, mut server) = session(suite);
-        assert_eq!(client.id(), server.id());
-        assert_eq!(client.transcript_hash(), server.transcript_hash());
-        assert_eq!(*client.exporter(b"l", b"c"), *server.exporter(b"l", b"c"));
-        assert_ne!(*client.exporter(b"l", b"c"), *client.exporter(b"lc", b""));
+        let (ours, theirs) = (client.session(), server.session());
+        assert_eq!(ours.id(), theirs.id());
+        assert_eq!(ours.transcript_hash(), theirs.transcript_hash());
+        assert_eq!(*ours.exporter(b"l", b"c"), *theirs.exporter(b"l", b"c"));
+        assert_ne!(*ours.exporter(b"l", b"c"), *ours.exporter(b"lc", b""));
 
         let mut ours = exchange(&mut client);
         let mut stream = Vec::new();
@@ -234,8 +235,8 @@ fn limits_outside_their_range_are_refused_on_both_sides() {
     // The client's own limit holds where it is the lower one.
     let (client, hello) = ClientHandshake::start(&attested, &context, 16_384, &client_random(1)).unwrap();
     let (server, answer) = key.accept(&hello, &GRANT, &server_random(2)).unwrap();
-    assert_eq!(server.limits().max_chunk, 16_384);
-    assert_eq!(client.finish(&answer).unwrap().limits().max_chunk, 16_384);
+    assert_eq!(server.session().limits().max_chunk, 16_384);
+    assert_eq!(client.finish(&answer).unwrap().session().limits().max_chunk, 16_384);
 }
 
 #[test]

@@ -66,9 +66,9 @@ fn handshake(suite: Suite, vector: &Value) -> (ClientSession, ServerSession) {
     let (theirs, answer) = key.accept(&hello, &grant, &random).unwrap();
     assert_eq!(HEXLOWER.encode(&answer), vector["server_hello"].as_str().unwrap());
     let ours = handshake.finish(&answer).unwrap();
-    assert_eq!(ours.transcript_hash(), array(&vector["transcript_hash"]));
+    assert_eq!(ours.session().transcript_hash(), array(&vector["transcript_hash"]));
     let exporter = &vector["exporter"];
-    let secret = ours.exporter(&bytes(&exporter["label"]), &bytes(&exporter["context"]));
+    let secret = ours.session().exporter(&bytes(&exporter["label"]), &bytes(&exporter["context"]));
     assert_eq!(*secret, array(&exporter["secret"]));
     (ours, theirs)
 }

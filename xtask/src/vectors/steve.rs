@@ -147,8 +147,8 @@ fn file(suite: Suite) -> File {
     let (mut server, server_hello) = key.accept(&hello, &grant, &answer_random).expect("an honest hello");
     let mut session = client.finish(&server_hello).expect("an honest answer");
     let (label, export) = (b"token binding", b"context");
-    let secret = session.exporter(label, export);
-    assert_eq!(secret, server.exporter(label, export));
+    let secret = session.session().exporter(label, export);
+    assert_eq!(secret, server.session().exporter(label, export));
 
     let exchanges = scripts().into_iter().map(|script| exchange(&mut session, &mut server, script)).collect();
     File {
@@ -185,7 +185,7 @@ fn file(suite: Suite) -> File {
         context_hash: hex(&context),
         hello: hex(&hello),
         server_hello: hex(&server_hello),
-        transcript_hash: hex(&session.transcript_hash()),
+        transcript_hash: hex(&session.session().transcript_hash()),
         exporter: Exporter { label: hex(label), context: hex(export), secret: hex(&secret[..]) },
         exchanges,
     }
