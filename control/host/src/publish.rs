@@ -74,23 +74,14 @@ impl Listeners {
     /// Opens every port, so that a clash is known before anything boots, and makes the sockets in `run`.
     pub(crate) fn open(config: &RunConfig, run: &Path) -> Result<Self, HostError> {
         check(&config.ports)?;
-        let mut doors = Vec::new();
-        let mut ports = Vec::new();
-        for port in &config.ports {
-            let listener = bind_tcp(port.enclave, port.host_port())?;
-            ports.push((port.enclave, port_of(&listener)?));
-            doors.push(Door { enclave: port.enclave, listener: Listener::Tcp(listener) });
-        }
-        let listener = match config.attestation_port {
-            Some(port) => bind_tcp(ATTESTATION, port)?,
+        let tcp = Tcp::take(config, |enclave, wanted| match (enclave, wanted) {
             // Another local enclave may have the usual port.
-            None => bind_tcp(ATTESTATION, ATTESTATION).or_else(|_| bind_tcp(ATTESTATION, 0))?,
-        };
-        let attestation = port_of(&listener)?;
-        doors.push(Door { enclave: ATTESTATION, listener: Listener::Tcp(listener) });
+            (ATTESTATION, None) => bind_tcp(ATTESTATION, ATTESTATION).or_else(|_| bind_tcp(ATTESTATION, 0)),
+            _ => bind_tcp(enclave, wanted.unwrap_or(enclave)),
+        })?;
         let beside = Self::beside(config, run)?;
-        doors.extend(beside.doors);
-        Ok(Self { attestation, ports, doors, ..beside })
+        let doors = tcp.doors.into_iter().chain(beside.doors).collect();
+        Ok(Self { attestation: tcp.attestation, ports: tcp.ports, doors, ..beside })
     }
 
     /// Makes the sockets in `run` alone, for an enclave that gets its ports when it is ready.
@@ -113,23 +104,14 @@ impl Listeners {
             .into_iter()
             .map(|(enclave, listener)| Ok((enclave, port_of(&listener)?, listener)))
             .collect::<Result<_, HostError>>()?;
-        let mut take = |enclave: u16, wanted: Option<u16>| {
+        let Tcp { attestation, ports, doors } = Tcp::take(config, |enclave, wanted| {
             let fits = |host: u16| wanted.is_none_or(|wanted| wanted == 0 || wanted == host);
             let at = handed.iter().position(|(port, host, _)| *port == enclave && fits(*host));
             match at {
                 Some(at) => Ok(handed.swap_remove(at).2),
                 None => bind_tcp(enclave, wanted.unwrap_or(enclave)),
             }
-        };
-        let (mut doors, mut ports) = (Vec::new(), Vec::new());
-        for port in &config.ports {
-            let listener = take(port.enclave, port.host)?;
-            ports.push((port.enclave, port_of(&listener)?));
-            doors.push(Door { enclave: port.enclave, listener: Listener::Tcp(listener) });
-        }
-        let listener = take(ATTESTATION, config.attestation_port)?;
-        let attestation = port_of(&listener)?;
-        doors.push(Door { enclave: ATTESTATION, listener: Listener::Tcp(listener) });
+        })?;
         let ingress = config.ingress.clone();
         let attestation_socket = PathBuf::new();
         Ok(Self { attestation, ports, doors, http_socket: None, attestation_socket, ingress })
@@ -178,6 +160,34 @@ impl Listeners {
             .spawn(move || serving.accept(&ended, &connector))
             .map_err(failed)?;
         Ok(Published { shared, quit: Some(quit), thread: Some(thread) })
+    }
+}
+
+/// The TCP ports that a configuration asks for.
+struct Tcp {
+    attestation: u16,
+    ports: Vec<(u16, u16)>,
+    doors: Vec<Door>,
+}
+
+impl Tcp {
+    /// Asks `take` for a listener of each port inside, with the one on 127.0.0.1 that is wanted for it.
+    fn take(
+        config: &RunConfig,
+        mut take: impl FnMut(u16, Option<u16>) -> Result<TcpListener, HostError>,
+    ) -> Result<Self, HostError> {
+        let (mut doors, mut ports) = (Vec::new(), Vec::new());
+        let mut open = |enclave: u16, wanted: Option<u16>| {
+            let listener = take(enclave, wanted)?;
+            let host = port_of(&listener)?;
+            doors.push(Door { enclave, listener: Listener::Tcp(listener) });
+            Ok(host)
+        };
+        for port in &config.ports {
+            ports.push((port.enclave, open(port.enclave, port.host)?));
+        }
+        let attestation = open(ATTESTATION, config.attestation_port)?;
+        Ok(Self { attestation, ports, doors })
     }
 }
 
