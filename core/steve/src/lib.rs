@@ -9,6 +9,7 @@
 //!                              exchange(): Sealer, Opener ◀──records──▶ exchange(): Pending → Begun
 //! ```
 
+mod bundle;
 mod cbor;
 mod config;
 mod error;
@@ -23,6 +24,7 @@ mod suite;
 mod varint;
 mod window;
 
+pub use bundle::{Bundle, MAX_BUNDLE};
 pub use config::{
     EpochClaims, Flags, KeyConfig, KeyConfigError, MAX_KEY_CONFIGS, decode_key_configs, encode_key_configs,
     key_configs_hash,
