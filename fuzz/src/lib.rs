@@ -1,6 +1,6 @@
 //! What several targets share.
 
-use caution_abi::egress::{EgressRule, Network, Protocol};
+use caution_abi::egress::{EgressRule, Protocol};
 use caution_egress::{Filter, dns, frame, prohibited};
 use caution_eif::{HeaderOptions, Metadata, Signer, Writer};
 use caution_rootfs::Limits;
@@ -51,7 +51,7 @@ pub fn limits() -> Limits {
 
 /// One input as what an app sends and as what a host does. What was let out is to a destination of the rules.
 pub fn egress_packet(data: &[u8]) {
-    let network = Network::parse("203.0.113.0/24").expect("a network");
+    let network = "203.0.113.0/24".parse().expect("a network");
     let rule = EgressRule { network, ports: (443, 443), protocol: Protocol::Any };
     let mut filter = Filter::new(vec![rule]);
     if filter.outbound(data, Duration::ZERO).is_ok() {

@@ -26,13 +26,13 @@ const MAX_SHOWN: usize = 16;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use caution_abi::egress::{Network, Protocol};
+    use caution_abi::egress::Protocol;
 
     #[test]
     fn every_rule_has_a_line_and_names_are_told() {
         assert_eq!(can_reach(&[], "    "), "    can reach  nothing (no egress declared)\n");
         let rule = |port| EgressRule {
-            network: Network::parse("203.0.113.0/24").unwrap(),
+            network: "203.0.113.0/24".parse().unwrap(),
             ports: (port, port),
             protocol: Protocol::Tcp,
         };

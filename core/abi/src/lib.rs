@@ -9,6 +9,7 @@
 //! | [`manifest`] | builder → host → enclave → verifier, *not* measured, bound by `user_data` | canonical JSON |
 //! | [`control`] | enclave → host | one JSON object a line |
 //! | [`egress`] | builder → enclave, in the boot plan; enclave ↔ host | rules; addresses of the link |
+//! | [`network`] | – | IPv4 networks of the rules |
 //! | [`nsm`] | enclave → NSM device or emulator | CBOR |
 //! | [`evidence`] | verifier ↔ enclave | JSON over HTTP, and the CBOR inside `user_data` |
 //! | [`health`] | enclave → whoever asks | JSON over HTTP |
@@ -20,6 +21,7 @@ pub mod egress;
 pub mod evidence;
 pub mod health;
 pub mod manifest;
+pub mod network;
 pub mod nsm;
 pub mod ports;
 pub mod seal;

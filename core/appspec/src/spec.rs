@@ -1,6 +1,7 @@
 //! The domain types both file formats parse into. Values of these types cannot be wrong.
 
-use caution_abi::egress::EgressRule;
+use caution_abi::egress::{EgressRule, Protocol};
+use caution_abi::network::Ipv4Network;
 use caution_abi::ports::AppPort;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -164,12 +165,12 @@ pub enum KeyExchange {
 /// An ingress rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TrafficRule {
-    /// Network in CIDR form, host bits zero.
-    pub cidr_ipv4: String,
+    /// The other side.
+    pub cidr_ipv4: Ipv4Network,
     /// First and last port, where the rule names any.
     pub ports: Option<(u16, u16)>,
-    /// `tcp`, `udp` or `-1`, where the rule names one.
-    pub ip_protocol: Option<String>,
+    /// By which protocol, where the rule names one.
+    pub ip_protocol: Option<Protocol>,
     /// Whether the app hears of the client's address by PROXY protocol version 2; of `ingress` alone.
     pub proxy_protocol: bool,
 }

@@ -4,6 +4,7 @@
 use crate::command::is_name;
 use crate::problem::{Checked, Fault, shown};
 use crate::{MAX_PORTS, MAX_SOURCE_BYTES};
+use caution_abi::network::{Ipv4Network, NotANetwork};
 use caution_abi::ports::{AppPort, AppPortError, RESERVED};
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
@@ -236,21 +237,14 @@ pub(crate) fn aws_region(text: &str) -> Checked<String> {
     }
 }
 
-/// An IPv4 network `a.b.c.d/n` whose host bits are zero.
-pub(crate) fn cidr_ipv4(text: &str) -> Checked<String> {
-    let wrong = || Fault::new("is not an IPv4 network").fix("write address/prefix, for example 0.0.0.0/0");
-    let (address, prefix) = text.split_once('/').ok_or_else(wrong)?;
-    let address: std::net::Ipv4Addr = address.parse().map_err(|_| wrong())?;
-    let bits = match prefix.parse::<u32>() {
-        Ok(bits) if bits <= 32 && prefix == bits.to_string() => bits,
-        _ => return Err(wrong()),
-    };
-    let network = u32::from(address) & u32::MAX.checked_shl(32 - bits).unwrap_or(0);
-    if network == u32::from(address) {
-        return Ok(text.to_owned());
-    }
-    let network = std::net::Ipv4Addr::from(network);
-    Err(Fault::new("has bits set after its prefix").fix(format!("write {network}/{bits}")))
+/// An IPv4 network.
+pub(crate) fn cidr_ipv4(text: &str) -> Checked<Ipv4Network> {
+    text.parse().map_err(|error| match error {
+        NotANetwork::HostBits(network) => {
+            Fault::new("has bits set after its prefix").fix(format!("write {network}"))
+        }
+        _ => Fault::new("is not an IPv4 network").fix("write address/prefix, for example 0.0.0.0/0"),
+    })
 }
 
 /// A browser origin: `scheme://host` or `scheme://host:port`, exactly.

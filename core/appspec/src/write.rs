@@ -6,6 +6,7 @@ use crate::{
     Provider, TrafficRule, Upstream,
 };
 use caution_abi::egress::{EgressRule, Protocol};
+use caution_abi::network::Ipv4Network;
 use caution_abi::ports::AppPort;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -149,7 +150,7 @@ fn open_to_everyone(ports: &BTreeSet<AppPort>) -> Vec<TrafficRule> {
         }
     }
     let rule = |run| TrafficRule {
-        cidr_ipv4: "0.0.0.0/0".to_owned(),
+        cidr_ipv4: Ipv4Network::ALL,
         ports: Some(run),
         ip_protocol: None,
         proxy_protocol: false,
@@ -159,28 +160,28 @@ fn open_to_everyone(ports: &BTreeSet<AppPort>) -> Vec<TrafficRule> {
 
 /// A rule with every key that says something.
 fn as_written(rule: &EgressRule) -> TrafficRule {
-    let protocol = match rule.protocol {
-        Protocol::Any => "-1",
-        Protocol::Tcp => "tcp",
-        Protocol::Udp => "udp",
-    };
     TrafficRule {
-        cidr_ipv4: rule.network.to_string(),
+        cidr_ipv4: rule.network,
         ports: (rule.ports != EgressRule::ALL_PORTS).then_some(rule.ports),
-        ip_protocol: Some(protocol.to_owned()),
+        ip_protocol: Some(rule.protocol),
         proxy_protocol: false,
     }
 }
 
 fn traffic_rule(out: &mut Writer, rule: &TrafficRule) {
+    let protocol = rule.ip_protocol.map(|protocol| match protocol {
+        Protocol::Any => "-1",
+        Protocol::Tcp => "tcp",
+        Protocol::Udp => "udp",
+    });
     let single = rule.ports.filter(|(first, last)| first == last).map(|(port, _)| port);
     let range = rule.ports.filter(|(first, last)| first != last);
     out.attributes(vec![
-        Some(("cidr_ipv4", quoted(&rule.cidr_ipv4))),
+        Some(("cidr_ipv4", quoted(&rule.cidr_ipv4.to_string()))),
         single.map(|port| ("port", port.to_string())),
         range.map(|(first, _)| ("start_port", first.to_string())),
         range.map(|(_, last)| ("end_port", last.to_string())),
-        optional("ip_protocol", rule.ip_protocol.as_deref()),
+        optional("ip_protocol", protocol),
         rule.proxy_protocol.then(|| ("proxy_protocol", "true".to_owned())),
     ]);
 }

@@ -1,5 +1,6 @@
 //! The stable form of a spec in vectors: a table of everything that differs from the defaults.
 
+use caution_abi::egress::Protocol;
 use caution_appspec::*;
 use toml::{Table, Value};
 
@@ -91,11 +92,16 @@ fn http(http: &Http) -> Table {
 }
 
 fn rule(rule: &TrafficRule) -> Table {
+    let protocol = rule.ip_protocol.map(|protocol| match protocol {
+        Protocol::Any => "-1",
+        Protocol::Tcp => "tcp",
+        Protocol::Udp => "udp",
+    });
     let mut out = Table::new();
-    put(&mut out, "cidr_ipv4", text(Some(&rule.cidr_ipv4)));
+    put(&mut out, "cidr_ipv4", text(Some(&rule.cidr_ipv4.to_string())));
     let ports = rule.ports.map(|(first, last)| vec![Value::from(i64::from(first)), i64::from(last).into()]);
     put(&mut out, "ports", ports.map(Value::from));
-    put(&mut out, "ip_protocol", text(rule.ip_protocol.as_ref()));
+    put(&mut out, "ip_protocol", text(protocol.map(str::to_owned).as_ref()));
     put(&mut out, "proxy_protocol", rule.proxy_protocol.then_some(Value::from(true)));
     out
 }

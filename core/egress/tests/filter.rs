@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests stop at what they did not expect, as tests do")]
 
-use caution_abi::egress::{EgressRule, Network, Protocol};
+use caution_abi::egress::{EgressRule, Protocol};
 use caution_egress::{Filter, MAX_FLOWS, Refusal, prohibited};
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -12,7 +12,7 @@ const SERVER: [u8; 4] = [203, 0, 113, 5];
 const NOW: Duration = Duration::from_secs(1);
 
 fn filter(network: &str, ports: (u16, u16), protocol: Protocol) -> Filter {
-    Filter::new(vec![EgressRule { network: Network::parse(network).unwrap(), ports, protocol }])
+    Filter::new(vec![EgressRule { network: network.parse().unwrap(), ports, protocol }])
 }
 
 fn ip(protocol: u8, source: [u8; 4], destination: [u8; 4], rest: &[u8]) -> Vec<u8> {

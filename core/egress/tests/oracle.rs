@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests stop at what they did not expect, as tests do")]
 
-use caution_abi::egress::{EgressRule, Network, Protocol};
+use caution_abi::egress::{EgressRule, Protocol};
 use caution_egress::{Filter, prohibited};
 use proptest::prelude::*;
 use std::time::Duration;
@@ -98,7 +98,7 @@ fn rules() -> impl Strategy<Value = Vec<EgressRule>> {
     let ports = prop::sample::select(vec![(1, 65_535), (443, 443), (53, 53), (1, 1023)]);
     let protocol = prop::sample::select(vec![Protocol::Any, Protocol::Tcp, Protocol::Udp]);
     let rule = (network, ports, protocol).prop_map(|(network, ports, protocol)| EgressRule {
-        network: Network::parse(network).unwrap(),
+        network: network.parse().unwrap(),
         ports,
         protocol,
     });

@@ -2,7 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails where it stands")]
 
 use caution_abi::boot_plan::{BootPlan, MAX_BYTES, Readiness, RestartPolicy};
-use caution_abi::egress::{EgressRule, Network, Protocol};
+use caution_abi::egress::{EgressRule, Protocol};
 use caution_abi::manifest::{self, AppSource, EnclaveOsRef, Manifest};
 use caution_abi::ports::AppPort;
 use caution_appspec::{AppSpec, Command, ConfigFile, EnvValue, parse};
@@ -196,7 +196,7 @@ fn egress_is_in_the_plan_in_one_order_and_absent_without_rules() {
 #[test]
 fn egress_that_no_plan_can_have_is_refused() {
     let rule = |network: &str, ports| EgressRule {
-        network: Network::parse(network).unwrap(),
+        network: network.parse().unwrap(),
         ports,
         protocol: Protocol::Any,
     };

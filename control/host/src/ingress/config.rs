@@ -6,9 +6,10 @@
 //! declares. That matters because Caddy 2.6 closes every WebSocket when it takes a configuration.
 
 use super::routes::{App, Protocol, Routes};
-use super::rules::{Cidr, networks};
+use super::rules::networks;
 use super::settings::{Acme, Settings};
 use super::slots::{self, Slots};
+use caution_abi::network::Ipv4Network;
 use serde_json::{Value, json};
 
 /// Paths that EnclaveOS answers, whatever the app does.
@@ -147,8 +148,8 @@ fn app_route(settings: &Settings, app: &App, slots: &Slots) -> Value {
             404, "Not Found", "{http.vars.app} has no HTTP port; only /attestation is answered here."
         )]})),
         Some(http) => {
-            let admitted: Vec<Cidr> = networks(http.port, &app.spec.rules).collect();
-            if !app.spec.rules.is_empty() && !admitted.contains(&Cidr::EVERYBODY) {
+            let admitted: Vec<Ipv4Network> = networks(http.port, &app.spec.rules).collect();
+            if !app.spec.rules.is_empty() && !admitted.contains(&Ipv4Network::ALL) {
                 inner.push(refuse_others(&admitted));
             }
             let transport = match http.protocol {
@@ -190,7 +191,7 @@ fn strict_transport(domain: &str) -> Value {
     })
 }
 
-fn refuse_others(admitted: &[Cidr]) -> Value {
+fn refuse_others(admitted: &[Ipv4Network]) -> Value {
     let handle = json!([problem(
         403,
         "Forbidden",

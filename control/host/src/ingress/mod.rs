@@ -24,7 +24,7 @@ pub(crate) use announce::header as proxy_header;
 pub use domains::{Certificate, Domain};
 pub use error::IngressError;
 pub use routes::{App, HttpSpec, IngressSpec, Protocol, Routes};
-pub use rules::{Cidr, NotANetwork, Rule, admitted};
+pub use rules::{Rule, admitted};
 pub(crate) use settings::of_user;
 pub use settings::{Acme, Overrides, Settings};
 

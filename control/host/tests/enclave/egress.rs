@@ -4,7 +4,7 @@ use super::*;
 use crate::internet::{HOST, Internet};
 use crate::support::{compile, plan, ramdisk, write_image};
 use caution_abi::boot_plan::{BootPlan, Readiness};
-use caution_abi::egress::{EgressRule, Network, Protocol};
+use caution_abi::egress::{EgressRule, Protocol};
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::os::unix::fs::PermissionsExt;
@@ -100,7 +100,7 @@ fn captured(file: &[u8]) -> BTreeSet<(Ipv4Addr, u8, u16)> {
 }
 
 fn rule(network: &str, ports: (u16, u16), protocol: Protocol) -> EgressRule {
-    EgressRule { network: Network::parse(network).unwrap(), ports, protocol }
+    EgressRule { network: network.parse().unwrap(), ports, protocol }
 }
 
 const TCP: u8 = 6;

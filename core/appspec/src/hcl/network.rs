@@ -60,10 +60,10 @@ fn ingress(
     let subject =
         if first == last { format!("Port {first}") } else { format!("The range {first} to {last}") };
     let range = report.check(at, &subject, range)?;
-    if rule.ip_protocol.as_deref() != Some("udp") {
+    if rule.ip_protocol != Some(Protocol::Udp) {
         ports.extend(range);
     }
-    if rule.ip_protocol.as_deref().is_some_and(|protocol| protocol != "tcp") {
+    if rule.ip_protocol.is_some_and(|protocol| protocol != Protocol::Tcp) {
         report.not_yet(
             block.at(),
             "An `ingress` block for another protocol",
@@ -76,13 +76,11 @@ fn ingress(
 /// A rule that lets the app out. What it does not narrow is wide: all ports, TCP and UDP.
 fn egress(report: &mut Report<'_>, block: BlockRef<'_>) -> Option<EgressRule> {
     let (written, _) = rule(report, block, "egress")?;
-    let protocol = match written.ip_protocol.as_deref() {
-        Some("tcp") => Protocol::Tcp,
-        Some("udp") => Protocol::Udp,
-        _ => Protocol::Any,
+    let rule = EgressRule {
+        network: written.cidr_ipv4,
+        ports: written.ports.unwrap_or(EgressRule::ALL_PORTS),
+        protocol: written.ip_protocol.unwrap_or(Protocol::Any),
     };
-    let network = egress::Network::parse(&written.cidr_ipv4).ok()?;
-    let rule = EgressRule { network, ports: written.ports.unwrap_or(EgressRule::ALL_PORTS), protocol };
     let checked = rule.check().map_err(|error| {
         Fault::new(format!("reaches nothing: {error}")).fix("remove the block, or name another network")
     });
@@ -118,7 +116,7 @@ fn rule(report: &mut Report<'_>, block: BlockRef<'_>, what: &str) -> Option<(Tra
     let ports = rule_ports(report, &section, at, what);
     let (cidr_ipv4, _) = cidr?;
     let (ports, ports_at) = ports?;
-    let ip_protocol = protocol.map(|(text, _)| text);
+    let ip_protocol = protocol.map(|(protocol, _)| protocol);
     let rule = TrafficRule { cidr_ipv4, ports, ip_protocol, proxy_protocol };
     protocol_known.then_some((rule, ports_at))
 }
@@ -168,9 +166,11 @@ fn port_number(number: u64) -> Checked<u16> {
     u16::try_from(number).ok().filter(|port| *port != 0).ok_or_else(value::not_a_port)
 }
 
-fn ip_protocol(text: &str) -> Checked<String> {
+fn ip_protocol(text: &str) -> Checked<Protocol> {
     match text {
-        "tcp" | "udp" | "-1" => Ok(text.to_owned()),
+        "tcp" => Ok(Protocol::Tcp),
+        "udp" => Ok(Protocol::Udp),
+        "-1" => Ok(Protocol::Any),
         _ => Err(Fault::new("is not a protocol").fix("write \"tcp\", \"udp\" or \"-1\" for every protocol")),
     }
 }

@@ -159,14 +159,14 @@ const SAY_EVERY: Duration = Duration::from_secs(1);
 mod tests {
     use super::super::link::tests::linked;
     use super::*;
-    use caution_abi::egress::{Network, Protocol};
+    use caution_abi::egress::Protocol;
     use std::net::TcpStream;
     use std::os::fd::OwnedFd;
     use std::os::unix::net::UnixDatagram;
 
     /// A pump at work: the kernel's side of its interface and the parent's end of its link.
     fn pumping() -> (UnixDatagram, TcpStream) {
-        let network = Network::parse("203.0.113.0/24").unwrap();
+        let network = "203.0.113.0/24".parse().unwrap();
         let rule = EgressRule { network, ports: (443, 443), protocol: Protocol::Any };
         let (ours, kernel) = UnixDatagram::pair().unwrap();
         ours.set_nonblocking(true).unwrap();

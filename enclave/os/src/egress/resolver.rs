@@ -139,7 +139,7 @@ const LIMIT: Duration = Duration::from_secs(4);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use caution_abi::egress::{Network, Protocol};
+    use caution_abi::egress::Protocol;
     use std::thread;
 
     /// A resolver at work: the app's socket and the parent's.
@@ -153,7 +153,7 @@ mod tests {
         app.connect(inside.local_addr().unwrap()).unwrap();
         outside.connect(parent.local_addr().unwrap()).unwrap();
         parent.connect(outside.local_addr().unwrap()).unwrap();
-        let network = Network::parse("203.0.113.0/24").unwrap();
+        let network = "203.0.113.0/24".parse().unwrap();
         let rule = EgressRule { network, ports: (443, 443), protocol: Protocol::Tcp };
         let resolver = Resolver::with(inside, outside, vec![rule]).unwrap();
         thread::spawn(move || resolver.run());

@@ -1,6 +1,6 @@
 //! How an app is reached by HTTPS, in words.
 
-use crate::error::{CliError, Exit};
+use crate::error::CliError;
 use crate::terminal::{Terminal, shell_word};
 use caution_abi::boot_plan::BootPlan;
 use caution_abi::ports::AppPort;
@@ -67,16 +67,13 @@ impl Way {
     }
 }
 
-/// What the configuration says about being reached. Values of it cannot be wrong: they were read strictly.
-pub(super) fn declared(network: &caution_appspec::Network) -> Result<IngressSpec, CliError> {
+/// What the configuration says about being reached.
+pub(super) fn declared(network: &caution_appspec::Network) -> IngressSpec {
     let rule = |rule: &caution_appspec::TrafficRule| {
         let (first, last) = rule.ports?;
-        let from = rule.cidr_ipv4.parse();
-        Some(from.map(|from| Rule { from, ports: first..=last }))
+        Some(Rule { from: rule.cidr_ipv4, ports: first..=last })
     };
-    let rules = network.ingress.iter().filter_map(rule).collect::<Result<_, _>>();
-    let rules =
-        rules.map_err(|e| CliError::new(Exit::Other, format!("An ingress rule cannot be used: {e}.")))?;
+    let rules = network.ingress.iter().filter_map(rule).collect();
     let http = network.http.as_ref().map(|http| HttpSpec {
         port: http.port.get(),
         protocol: match http.upstream {
@@ -86,7 +83,7 @@ pub(super) fn declared(network: &caution_appspec::Network) -> Result<IngressSpec
         domain: http.domain.clone(),
     });
     let announced = network.ports.iter().filter(|port| network.announces(**port));
-    Ok(IngressSpec { http, rules, proxy_protocol: announced.map(|port| port.get()).collect() })
+    IngressSpec { http, rules, proxy_protocol: announced.map(|port| port.get()).collect() }
 }
 
 /// What an image says about being reached: which port speaks HTTP, and no more.
