@@ -8,19 +8,17 @@
 use crate::clients;
 use crate::config::RunConfig;
 use crate::control;
+use crate::driver::Machine;
 use crate::error::HostError;
 use crate::event::{Ending, HostEvent, Progress};
 use crate::handover::{Answer, Asked, Command, Handed};
 use crate::publish::{Listeners, Published};
-use crate::qemu::{PROGRAM, Qemu};
 use crate::record::Record;
 use crate::run::{self, Message, StopHandle};
-use crate::vsock::Connector;
 use caution_abi::control::{Event, Exit, Phase};
 use caution_abi::ports::ATTESTATION;
 use std::io;
 use std::path::Path;
-use std::process::ExitStatus;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::time::{Duration, Instant};
 
@@ -31,7 +29,7 @@ const POWER_OFF_LIMIT: Duration = Duration::from_secs(5);
 
 /// How often clients are counted that an enclave still has after it was replaced.
 const LOOK: Duration = Duration::from_millis(50);
-/// How often the end of QEMU's threads is looked for.
+/// How often the end of the machine's threads is looked for.
 const DRAIN_TICK: Duration = Duration::from_millis(2);
 
 /// A machine that was just powered on, and what its loop needs.
@@ -41,13 +39,11 @@ pub(crate) struct Boot<'a> {
     pub(crate) config: &'a RunConfig,
     /// The ways in; more are handed over later to an enclave that boots beside another.
     pub(crate) published: Vec<Published>,
-    pub(crate) connector: Connector,
+    pub(crate) machine: Box<dyn Machine>,
     pub(crate) messages: SyncSender<Message>,
     pub(crate) began: Instant,
-    pub(crate) debug: bool,
     pub(crate) heartbeat_limit: Duration,
     pub(crate) stop: &'a StopHandle,
-    pub(crate) qemu: Qemu,
 }
 
 /// What is known so far.
@@ -64,7 +60,7 @@ struct State {
 /// What ended the loop.
 enum End {
     Outcome(Result<Ending, HostError>),
-    Machine(ExitStatus),
+    Machine,
 }
 
 #[derive(Clone, Copy)]
@@ -80,7 +76,7 @@ impl Deadline {
 }
 
 impl Boot<'_> {
-    /// Watches until the end; QEMU is gone when this returns.
+    /// Watches until the end; the machine is gone when this returns.
     pub(crate) fn watch(
         mut self,
         received: &Receiver<Message>,
@@ -99,7 +95,7 @@ impl Boot<'_> {
                 break End::Outcome(Ok(Ending::Stopped));
             }
             match next(received, state.deadline) {
-                Ok(Message::QemuEnded(status)) => break End::Machine(status),
+                Ok(Message::MachineEnded) => break End::Machine,
                 Ok(message) => {
                     if let Err(error) = self.take(message, &mut state, tell) {
                         break End::Outcome(Err(error));
@@ -108,19 +104,18 @@ impl Boot<'_> {
                 Err(limit) => break End::Outcome(self.out_of_time(&mut state, limit)),
             }
         };
-        let stderr = self.power_off(received, tell);
+        self.power_off(received, tell);
         match end {
             End::Outcome(outcome) => outcome,
-            End::Machine(status) => self.machine_ended(status, &mut state, stderr),
+            End::Machine => powered_off(&mut state).ok_or_else(|| self.machine.why(state.progress)),
         }
     }
 
-    /// Kills QEMU, passes on what the console said last, which is often the reason, and returns the
-    /// end of QEMU's stderr.
-    fn power_off(&mut self, received: &Receiver<Message>, tell: &mut dyn FnMut(HostEvent)) -> String {
-        self.qemu.kill();
+    /// Ends the machine, and passes on what the console said last, which is often the reason.
+    fn power_off(&mut self, received: &Receiver<Message>, tell: &mut dyn FnMut(HostEvent)) {
+        self.machine.kill();
         // Its threads may wait for room in the channel, so it is emptied while they are waited for.
-        while !self.qemu.is_finished() {
+        while !self.machine.is_finished() {
             if let Ok(Message::Console(line)) = received.recv_timeout(DRAIN_TICK) {
                 tell(HostEvent::Console(line));
             }
@@ -130,7 +125,6 @@ impl Boot<'_> {
                 tell(HostEvent::Console(line));
             }
         }
-        self.qemu.join()
     }
 
     fn take(
@@ -145,7 +139,7 @@ impl Boot<'_> {
                     state.progress = Progress::Heartbeat;
                     state.deadline = Some(Deadline::after(SYSTEM_LIMIT));
                     tell(HostEvent::Heartbeat);
-                    control::start(self.connector.clone(), self.messages.clone())?;
+                    control::start(self.machine.connector(), self.messages.clone())?;
                 }
             }
             Message::Enclave(event) => {
@@ -153,7 +147,7 @@ impl Boot<'_> {
                 self.enclave(event, state, tell)?;
             }
             Message::ControlEnded => {
-                // Without a last word the enclave died; how, QEMU's end tells.
+                // Without a last word the enclave died; how, the machine's end tells.
                 state.deadline = Some(Deadline::after(POWER_OFF_LIMIT));
             }
             Message::ControlBroken(detail) => return Err(HostError::Control { detail }),
@@ -164,7 +158,7 @@ impl Boot<'_> {
                 let _ = self.hand_over(&asked, state, tell);
             }
             // The loop's own matters.
-            Message::Stop | Message::QemuEnded(_) => {}
+            Message::Stop | Message::MachineEnded => {}
         }
         Ok(())
     }
@@ -265,7 +259,7 @@ impl Boot<'_> {
     fn take_over(&mut self, handed: Vec<Handed>, tell: &mut dyn FnMut(HostEvent)) -> Result<(), HostError> {
         let listeners = Listeners::adopt(self.config, handed)?;
         let (ports, attestation) = (listeners.ports().to_vec(), listeners.attestation());
-        let published = listeners.serve(self.connector.clone())?;
+        let published = listeners.serve(self.machine.connector())?;
         published.admit()?;
         self.record.app_url = run::app_url(&ports);
         self.record.attestation_url = run::attestation_url(attestation);
@@ -276,30 +270,11 @@ impl Boot<'_> {
         Ok(())
     }
 
-    fn machine_ended(
-        &self,
-        status: ExitStatus,
-        state: &mut State,
-        stderr: String,
-    ) -> Result<Ending, HostError> {
-        if let Some(ending) = powered_off(state) {
-            return Ok(ending);
-        }
-        let (progress, debug) = (state.progress, self.debug);
-        match status.code() {
-            // A reset ends QEMU in order, because of -no-reboot.
-            Some(0) => Err(HostError::GuestReset { progress, debug }),
-            // setpriv could not find it.
-            Some(127) => Err(HostError::QemuMissing { program: PROGRAM }),
-            _ => Err(HostError::QemuEnded { status: status.to_string(), progress, stderr, debug }),
-        }
-    }
-
     fn out_of_time(&self, state: &mut State, limit: Duration) -> Result<Ending, HostError> {
         if let Some(ending) = powered_off(state) {
             return Ok(ending);
         }
-        let (seconds, progress, debug) = (limit.as_secs(), state.progress, self.debug);
+        let (seconds, progress, debug) = (limit.as_secs(), state.progress, self.config.debug);
         if state.admitted {
             // The control connection ended and the machine runs on, with nobody to speak for it.
             return Err(HostError::GuestSilent { progress, debug });

@@ -1,8 +1,8 @@
 //! The control connection: reads what the enclave says about itself.
 
+use crate::driver::Connector;
 use crate::error::HostError;
 use crate::run::Message;
-use crate::vsock::Connector;
 use caution_abi::control::{Event, MAX_LINE};
 use caution_abi::ports::CONTROL;
 use std::io::{self, BufRead, BufReader, Read as _};

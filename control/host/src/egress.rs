@@ -4,8 +4,7 @@
 //! so no byte passes through this program, there is no socket in any folder, and both end together.
 //! What an enclave may reach it decides itself (`specs/egress.md`); here nothing is filtered.
 
-use crate::process::{bound_to_parent, spawn_bound};
-use crate::qemu::tail;
+use crate::process::{bound_to_parent, spawn_bound, tail};
 use crate::run::Message;
 use caution_abi::egress::{ENCLAVE, GATEWAY, GATEWAY_MAC, PARENT_RESOLVER, PREFIX};
 use caution_egress::frame;

@@ -13,7 +13,7 @@ pub enum HostEvent {
     Accelerator(Accelerator),
     /// The image was measured; exactly these bytes boot.
     Measured(Measurements),
-    /// QEMU was started.
+    /// The enclave's machine was started.
     Booting,
     /// The enclave sent its heartbeat: its PID 1 runs.
     Heartbeat,
@@ -91,7 +91,7 @@ impl std::fmt::Display for Ending {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Progress {
-    /// QEMU runs; the enclave said nothing yet.
+    /// The machine runs; the enclave said nothing yet.
     Powered,
     /// The heartbeat came.
     Heartbeat,

@@ -1,6 +1,5 @@
 //! Host agent: boots an EIF under QEMU, bridges vsock, publishes ports, keeps state.
 
-mod accelerator;
 mod admission;
 pub mod agent;
 mod boot;
@@ -9,6 +8,7 @@ mod config;
 mod control;
 mod deployed;
 mod detached;
+mod driver;
 mod egress;
 mod error;
 mod event;
@@ -19,12 +19,10 @@ pub mod ingress;
 mod janitor;
 mod process;
 mod publish;
-mod qemu;
 mod record;
 mod run;
 mod runtime;
 mod services;
-mod vsock;
 mod watcher;
 
 pub use config::{Agent, Dirs, PublishedPort, RunConfig};

@@ -2,7 +2,7 @@
 
 use crate::error::HostError;
 use std::ffi::OsStr;
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
@@ -152,6 +152,20 @@ pub(crate) fn kill_marked(run: &Path) {
     }
 }
 
+/// Reads to the end and keeps the last bytes, as one line.
+pub(crate) fn tail(stderr: impl Read) -> String {
+    let mut kept = Vec::new();
+    let mut buffer = [0; 1024];
+    let mut stderr = stderr;
+    while let Ok(length @ 1..) = stderr.read(&mut buffer) {
+        kept.extend_from_slice(&buffer[..length]);
+        let excess = kept.len().saturating_sub(MAX_STDERR);
+        kept.drain(..excess);
+    }
+    let text = String::from_utf8_lossy(&kept);
+    text.split('\n').map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ")
+}
+
 /// A pause between two looks at something that cannot be waited for.
 pub(crate) fn pause(duration: std::time::Duration) {
     #[expect(
@@ -161,12 +175,22 @@ pub(crate) fn pause(duration: std::time::Duration) {
     std::thread::sleep(duration);
 }
 
+/// What is kept of a program's stderr, in bytes.
+const MAX_STDERR: usize = 2048;
 /// `PF_KTHREAD` of include/linux/sched.h: a thread of the kernel, which never has an environment.
 const KERNEL_THREAD: u64 = 0x0020_0000;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn stderr_is_kept_to_its_end() {
+        let long = format!("{}\nlast words\n", "x".repeat(10_000));
+        let kept = tail(long.as_bytes());
+        assert!(kept.len() <= MAX_STDERR && kept.ends_with("; last words"));
+        assert_eq!(tail(&b""[..]), "");
+    }
 
     #[test]
     fn a_dead_process_is_not_alive_and_identity_needs_the_start_time() {

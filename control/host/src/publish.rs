@@ -11,10 +11,10 @@
 //! what lets a proxy say 503 and keep the request.
 
 use crate::config::{PublishedPort, RunConfig};
+use crate::driver::{Connector, HostStream};
 use crate::error::HostError;
 use crate::handover::Handed;
 use crate::ingress::{IngressSpec, admitted, proxy_header};
-use crate::vsock::{Connector, HostStream};
 use caution_abi::ports::{ATTESTATION, RESERVED};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, listen, socket};
@@ -374,7 +374,7 @@ const IN_A_ROW: usize = 64;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::vsock::{Services, Vsock};
+    use crate::driver::{Services, qemu::vsock::Vsock};
     use std::io::Read as _;
     use std::net::TcpStream;
     use std::os::unix::fs::PermissionsExt as _;

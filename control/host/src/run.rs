@@ -1,9 +1,10 @@
 //! Running one enclave from image to ending.
 
-use crate::accelerator;
 use crate::admission;
 use crate::boot::Boot;
 use crate::config::{Agent, Dirs, RunConfig};
+use crate::driver::qemu::{self, Emulator};
+use crate::driver::{Driver as _, Order};
 use crate::egress::{self, Network};
 use crate::error::HostError;
 use crate::event::{Ending, HostEvent};
@@ -13,16 +14,12 @@ use crate::image::BootImage;
 use crate::janitor::Janitor;
 use crate::process::ProcessId;
 use crate::publish::Listeners;
-use crate::qemu::{Machine, Qemu};
 use crate::record::Record;
 use crate::runtime::RunDir;
 use crate::services;
-use crate::vsock::Vsock;
 use crate::watcher::{Signals, Watcher};
 use caution_abi::control::Event;
-use caution_devnsm::{DevNsm, DevRoot};
 use std::path::{Path, PathBuf};
-use std::process::ExitStatus;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -107,8 +104,8 @@ pub(crate) enum Message {
     Egress(String),
     /// A line of the console.
     Console(String),
-    /// QEMU is gone.
-    QemuEnded(ExitStatus),
+    /// The enclave's machine is gone.
+    MachineEnded,
     /// A question about the published ports.
     Handover(handover::Asked),
     /// Someone wants the run to end; [`StopHandle`] says the same.
@@ -161,7 +158,7 @@ fn failure(error: &HostError) -> HostEvent {
 
 /// The development root's certificate, DER; the root is made on first use.
 pub fn dev_root_der(dirs: &Dirs) -> Result<Vec<u8>, HostError> {
-    Ok(dev_root(dirs)?.root_der().to_vec())
+    Ok(qemu::dev_root(dirs)?.root_der().to_vec())
 }
 
 /// Where a run lives: who may end it, its folder, and who removes that. Given up in this order.
@@ -203,62 +200,43 @@ impl Run<'_> {
         let (config, run) = (self.config, self.home.dir.path());
         let open = if self.options.beside { Listeners::beside } else { Listeners::open };
         let listeners = open(config, run)?;
-        admission::host_memory(config.memory_mib)?;
+        let driver = Emulator;
+        driver.admit(config)?;
         let image = BootImage::read(&config.eif, self.home.dir.shelf(), self.dirs, config.memory_mib)?;
         tell(HostEvent::Measured(image.pcrs.measurements));
         admission::enclave_memory(&image.size, config.memory_mib)?;
-        let accelerator = accelerator::choose(self.dirs, &image, run)?;
-        tell(HostEvent::Accelerator(accelerator.clone()));
+
+        let network = Network { program: self.options.passt.clone(), run: run.to_owned() };
+        let services = services::start(config.manifest.clone(), network, self.messages.clone())?;
+        let order =
+            Order { dirs: self.dirs, dir: &self.home.dir, config, image: &image, messages: &self.messages };
+        let mut machine = driver.prepare(&order, services)?;
+        tell(HostEvent::Accelerator(machine.accelerator().clone()));
         if self.options.stop.is_requested() {
             return Ok(Ending::Stopped);
         }
 
-        let network = Network { program: self.options.passt.clone(), run: run.to_owned() };
-        let services = services::start(
-            self.security_module(&image)?,
-            config.manifest.clone(),
-            network,
-            self.messages.clone(),
-        )?;
-        let socket = run.join("vsock");
-        let vsock = Vsock::start(&socket, services)?;
-        let mut record = first_record(config, &self.home.dir, &image, &listeners, &accelerator)?;
+        let mut record = first_record(config, &self.home.dir, &image, &listeners, machine.accelerator())?;
         record.generation = self.options.generation;
         record.serving = !self.options.beside;
         record.save(run)?;
         raise_descriptor_limit();
-        let published = vec![listeners.serve(vsock.connector())?];
+        let published = vec![listeners.serve(machine.connector())?];
         let _reception = Reception::open(run, self.messages.clone())?;
-        let machine = Machine {
-            accelerator: &accelerator,
-            cpus: config.cpus,
-            memory_mib: config.memory_mib,
-            debug: config.debug,
-            vsock: &socket,
-        };
-        let qemu = Qemu::start(machine, &image, run, &self.messages)?;
+        machine.power_on(&order)?;
         tell(HostEvent::Booting);
         let boot = Boot {
             run,
             record,
             config,
             published,
-            connector: vsock.connector(),
+            machine,
             messages: self.messages.clone(),
             began,
-            debug: config.debug,
             heartbeat_limit: self.options.heartbeat_limit,
             stop: &self.options.stop,
-            qemu,
         };
         boot.watch(received, tell)
-    }
-
-    fn security_module(&self, image: &BootImage) -> Result<DevNsm, HostError> {
-        let now_ms = || u64::try_from(now_since_epoch().as_millis()).unwrap_or(u64::MAX);
-        let module = format!("i-{0}-enc{0}", self.home.dir.id());
-        DevNsm::new(&dev_root(self.dirs)?, image.pcrs, self.config.debug, module, now_ms)
-            .map_err(|cause| HostError::DevRoot { path: self.dirs.dev_root(), cause })
     }
 }
 
@@ -281,11 +259,6 @@ pub(crate) fn check(dirs: &Dirs, config: &RunConfig) -> Result<(), HostError> {
         }
         _ => Ok(()),
     }
-}
-
-fn dev_root(dirs: &Dirs) -> Result<DevRoot, HostError> {
-    let path = dirs.dev_root();
-    DevRoot::load_or_create(&path).map_err(|cause| HostError::DevRoot { path, cause })
 }
 
 fn first_record(

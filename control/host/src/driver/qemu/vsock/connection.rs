@@ -9,7 +9,7 @@
 
 use super::memory::Slices;
 use super::packet::{Header, MAX_PACKET, Op, SHUTDOWN_RECEIVE, SHUTDOWN_SEND};
-use super::stream::HostStream;
+use crate::driver::HostStream;
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Write as _};
 use std::num::Wrapping;

@@ -1,7 +1,7 @@
 //! The bytes of a packet where the guest has them: moved between its memory and a stream without a stop in
 //! between. The guest may change them at any time, so they are only ever copied, never looked at twice.
 
-use super::stream::HostStream;
+use crate::driver::HostStream;
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
 use virtio_queue::DescriptorChain;

@@ -1,9 +1,9 @@
 //! The device against a guest that is played by the test: packets in, packets out.
 
 use super::connection::BUFFER;
-use super::device::{Device, GUEST_CID, MAX_WAITING, Services};
+use super::device::{Device, GUEST_CID};
 use super::packet::{HOST_CID, Header, Op, SHUTDOWN_RECEIVE, SHUTDOWN_SEND, TYPE_STREAM};
-use super::stream::HostStream;
+use crate::driver::{HostStream, MAX_WAITING, Services};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::epoll::{EpollEvent, EpollTimeout};
 use std::collections::HashSet;

@@ -4,13 +4,11 @@ use super::connection::{BUFFER, Connection, Fate};
 use super::memory::Slices;
 use super::packet::{HOST_CID, Header, Op, TYPE_STREAM};
 use super::patience::Patience;
-use super::stream::HostStream;
+use crate::driver::{HostStream, Services};
 use caution_abi::ports::RESERVED;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use std::collections::{HashMap, VecDeque};
 use std::io::{self, Write as _};
-use std::os::unix::net::UnixStream;
-use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
 /// The guest's context id; each guest has a device of its own, so one number serves all.
@@ -26,10 +24,6 @@ const MAX_REFUSALS: usize = 1024;
 /// Ephemeral ports of the host's side begin here; 2³⁰ keeps clear of every service port.
 const FIRST_EPHEMERAL: u32 = 1 << 30;
 
-/// Guest→host ports and who takes their connections.
-pub(crate) type Services = HashMap<u32, SyncSender<UnixStream>>;
-/// Connections that wait for a service; EnclaveOS opens one at a time.
-pub(crate) const MAX_WAITING: usize = 16;
 /// Connections of the guest's own making. Each can hold [`BUFFER`] bytes of ours, and EnclaveOS has three.
 const MAX_FROM_GUEST: usize = 64;
 

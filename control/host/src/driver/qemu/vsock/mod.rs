@@ -15,20 +15,16 @@ mod device;
 mod memory;
 mod packet;
 mod patience;
-mod stream;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use device::{MAX_WAITING, Services};
-pub(crate) use stream::HostStream;
-
+use crate::driver::{Connector, Services};
 use crate::error::HostError;
-use backend::{Backend, Connect, STREAMS_EVENT};
-use nix::sys::eventfd::EventFd;
+use backend::{Backend, STREAMS_EVENT};
 use std::io;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use vhost::vhost_user::Listener;
@@ -41,13 +37,6 @@ pub(crate) struct Vsock {
     socket: PathBuf,
     connector: Connector,
     server: Option<JoinHandle<()>>,
-}
-
-/// Opens connections to the guest; cheap to clone.
-#[derive(Clone)]
-pub(crate) struct Connector {
-    commands: Sender<Connect>,
-    wake: Arc<EventFd>,
 }
 
 impl Vsock {
@@ -75,7 +64,7 @@ impl Vsock {
                 }
             })
             .map_err(failed)?;
-        let connector = Connector { commands, wake };
+        let connector = Connector::new(commands, wake);
         Ok(Self { socket: socket.to_owned(), connector, server: Some(server) })
     }
 
@@ -92,22 +81,5 @@ impl Drop for Vsock {
         if let Some(server) = self.server.take() {
             let _ = server.join();
         }
-    }
-}
-
-impl Connector {
-    /// Connects a stream to a port of the guest. Refusal resets the stream.
-    pub(crate) fn connect(&self, port: u32, stream: HostStream) {
-        // Fails only when the device is gone; the stream is dropped with the command.
-        if self.commands.send(Connect { port, stream }).is_ok() {
-            let _ = self.wake.write(1);
-        }
-    }
-
-    /// Opens a stream to a port of the guest; it ends at once where nobody listens.
-    pub(crate) fn open(&self, port: u32) -> io::Result<UnixStream> {
-        let (ours, theirs) = HostStream::pair()?;
-        self.connect(port, ours);
-        Ok(theirs)
     }
 }

@@ -1,4 +1,4 @@
-//! The host's end of a vsock connection: a TCP or Unix stream that never blocks.
+//! The host's end of a connection to or from an enclave: a TCP or Unix stream that never blocks.
 
 use std::io::{self, Write};
 use std::net::{Shutdown, TcpStream};
@@ -51,7 +51,7 @@ impl HostStream {
     }
 
     /// Ends the direction towards the host's program.
-    pub(super) fn shutdown_write(&self) {
+    pub(crate) fn shutdown_write(&self) {
         // Fails only when the peer is gone, which the next read notices.
         let _ = match self {
             Self::Tcp(stream) | Self::Announced { stream, .. } => stream.shutdown(Shutdown::Write),

@@ -6,35 +6,35 @@
 use crate::error::HostError;
 use crate::event::Accelerator;
 use crate::image::BootImage;
-use crate::process::{ProcessId, bound_to_parent, spawn_bound};
+use crate::process::{ProcessId, bound_to_parent, spawn_bound, tail};
 use crate::run::Message;
 use std::ffi::OsString;
 use std::io::{BufRead as _, BufReader, Read};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::Path;
-use std::process::{Child, Stdio};
+use std::process::{Child, ExitStatus, Stdio};
 use std::sync::mpsc::SyncSender;
 use std::thread::JoinHandle;
 
 /// The program, found in `PATH`.
-pub(crate) const PROGRAM: &str = "qemu-system-x86_64";
+pub(super) const PROGRAM: &str = "qemu-system-x86_64";
 
-/// What a machine has.
+/// What the machine has.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Machine<'a> {
-    pub(crate) accelerator: &'a Accelerator,
-    pub(crate) cpus: u32,
-    pub(crate) memory_mib: u32,
-    pub(crate) debug: bool,
+pub(super) struct Hardware<'a> {
+    pub(super) accelerator: &'a Accelerator,
+    pub(super) cpus: u32,
+    pub(super) memory_mib: u32,
+    pub(super) debug: bool,
     /// The vsock device's vhost-user socket.
-    pub(crate) vsock: &'a Path,
+    pub(super) vsock: &'a Path,
 }
 
 /// A running QEMU; killed when dropped.
 #[derive(Debug)]
-pub(crate) struct Qemu {
+pub(super) struct Qemu {
     process: ProcessId,
-    waiter: Option<JoinHandle<()>>,
+    waiter: Option<JoinHandle<Option<ExitStatus>>>,
     stderr: Option<JoinHandle<String>>,
     console: Option<JoinHandle<()>>,
 }
@@ -42,15 +42,15 @@ pub(crate) struct Qemu {
 impl Qemu {
     /// Starts the machine with an image. Call it from the thread that lives as long as the run: QEMU
     /// dies with it.
-    pub(crate) fn start(
-        machine: Machine<'_>,
+    pub(super) fn start(
+        hardware: Hardware<'_>,
         image: &BootImage,
         run: &Path,
         messages: &SyncSender<Message>,
     ) -> Result<Self, HostError> {
         let mut command = bound_to_parent(PROGRAM, run);
         command
-            .args(arguments(machine))
+            .args(arguments(hardware))
             .arg("-kernel")
             .arg(image.kernel_path())
             .arg("-initrd")
@@ -58,7 +58,7 @@ impl Qemu {
             .arg("-append")
             .arg(&image.cmdline)
             .env("LC_ALL", "C")
-            .stdout(if machine.debug { Stdio::piped() } else { Stdio::null() })
+            .stdout(if hardware.debug { Stdio::piped() } else { Stdio::null() })
             .stderr(Stdio::piped());
         let mut child = spawn_bound(&mut command)?;
         let failed = |cause| HostError::System { doing: "Watching QEMU", cause };
@@ -79,22 +79,23 @@ impl Qemu {
     }
 
     /// Kills it.
-    pub(crate) fn kill(&self) {
+    pub(super) fn kill(&self) {
         self.process.kill();
     }
 
     /// Whether it is gone and everything it wrote was read.
-    pub(crate) fn is_finished(&self) -> bool {
-        let finished = |thread: &JoinHandle<()>| thread.is_finished();
-        self.waiter.as_ref().is_none_or(finished) && self.console.as_ref().is_none_or(finished)
+    pub(super) fn is_finished(&self) -> bool {
+        self.waiter.as_ref().is_none_or(JoinHandle::is_finished)
+            && self.console.as_ref().is_none_or(JoinHandle::is_finished)
     }
 
-    /// Waits for its end; returns the last of its stderr.
-    pub(crate) fn join(&mut self) -> String {
-        for thread in [self.waiter.take(), self.console.take()].into_iter().flatten() {
-            let _ = thread.join();
+    /// Waits for its end; returns how it ended and the last of its stderr.
+    pub(super) fn join(mut self) -> (Option<ExitStatus>, String) {
+        let status = self.waiter.take().and_then(|waiter| waiter.join().ok()).flatten();
+        if let Some(console) = self.console.take() {
+            let _ = console.join();
         }
-        self.stderr.take().and_then(|stderr| stderr.join().ok()).unwrap_or_default()
+        (status, self.stderr.take().and_then(|stderr| stderr.join().ok()).unwrap_or_default())
     }
 }
 
@@ -105,10 +106,10 @@ impl Drop for Qemu {
 }
 
 /// QEMU's arguments but for the image.
-fn arguments(machine: Machine<'_>) -> Vec<OsString> {
-    let serial = if machine.debug { "on" } else { "off" };
-    let memory = format!("{}M", machine.memory_mib);
-    let (accelerator, cpu) = match machine.accelerator {
+fn arguments(hardware: Hardware<'_>) -> Vec<OsString> {
+    let serial = if hardware.debug { "on" } else { "off" };
+    let memory = format!("{}M", hardware.memory_mib);
+    let (accelerator, cpu) = match hardware.accelerator {
         Accelerator::Kvm => ("kvm", "host"),
         Accelerator::Tcg { .. } => ("tcg,thread=multi", "max"),
     };
@@ -120,7 +121,7 @@ fn arguments(machine: Machine<'_>) -> Vec<OsString> {
         "-cpu",
         cpu,
         "-smp",
-        &machine.cpus.to_string(),
+        &hardware.cpus.to_string(),
         "-m",
         &memory,
         // Shared, because the vsock device reads and writes the guest's queues.
@@ -135,7 +136,7 @@ fn arguments(machine: Machine<'_>) -> Vec<OsString> {
         "-display",
         "none",
         "-serial",
-        if machine.debug { "stdio" } else { "none" },
+        if hardware.debug { "stdio" } else { "none" },
         "-sandbox",
         "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
         "-device",
@@ -145,7 +146,7 @@ fn arguments(machine: Machine<'_>) -> Vec<OsString> {
     .map(OsString::from)
     .to_vec();
     let mut vsock = b"socket,id=vsock,path=".to_vec();
-    for byte in machine.vsock.as_os_str().as_bytes() {
+    for byte in hardware.vsock.as_os_str().as_bytes() {
         // A comma ends a value of QEMU's options; two stand for one.
         vsock.extend(if *byte == b',' { &b",,"[..] } else { std::slice::from_ref(byte) });
     }
@@ -153,11 +154,11 @@ fn arguments(machine: Machine<'_>) -> Vec<OsString> {
     arguments
 }
 
-fn wait(mut child: Child, messages: &SyncSender<Message>) {
+fn wait(mut child: Child, messages: &SyncSender<Message>) -> Option<ExitStatus> {
     // Waiting for an own child fails only when it was waited for before.
-    if let Ok(status) = child.wait() {
-        let _ = messages.send(Message::QemuEnded(status));
-    }
+    let status = child.wait().ok()?;
+    let _ = messages.send(Message::MachineEnded);
+    Some(status)
 }
 
 /// Passes console lines on; a longer one is cut, the rest of it is the next line.
@@ -177,20 +178,6 @@ fn read_console(stdout: impl Read, messages: &SyncSender<Message>) {
     }
 }
 
-/// Reads to the end and keeps the last bytes, as one line.
-pub(crate) fn tail(stderr: impl Read) -> String {
-    let mut kept = Vec::new();
-    let mut buffer = [0; 1024];
-    let mut stderr = stderr;
-    while let Ok(length @ 1..) = stderr.read(&mut buffer) {
-        kept.extend_from_slice(&buffer[..length]);
-        let excess = kept.len().saturating_sub(MAX_STDERR);
-        kept.drain(..excess);
-    }
-    let text = String::from_utf8_lossy(&kept);
-    text.split('\n').map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ")
-}
-
 fn thread<T: Send + 'static>(
     name: &str,
     work: impl FnOnce() -> T + Send + 'static,
@@ -199,7 +186,6 @@ fn thread<T: Send + 'static>(
 }
 
 const MAX_CONSOLE_LINE: u64 = 4096;
-const MAX_STDERR: usize = 2048;
 
 #[cfg(test)]
 mod tests {
@@ -211,9 +197,9 @@ mod tests {
 
     fn joined_with(debug: bool, vsock: &str) -> String {
         let accelerator = Accelerator::Tcg { why: String::new() };
-        let machine =
-            Machine { accelerator: &accelerator, cpus: 2, memory_mib: 512, debug, vsock: Path::new(vsock) };
-        let arguments = arguments(machine);
+        let hardware =
+            Hardware { accelerator: &accelerator, cpus: 2, memory_mib: 512, debug, vsock: Path::new(vsock) };
+        let arguments = arguments(hardware);
         arguments.iter().map(|a| a.to_str().unwrap()).collect::<Vec<_>>().join(" ")
     }
 
@@ -226,14 +212,6 @@ mod tests {
     #[test]
     fn a_comma_in_the_runtime_folder_is_no_option() {
         assert!(joined_with(false, "/run/a,b/vsock").ends_with("socket,id=vsock,path=/run/a,,b/vsock"));
-    }
-
-    #[test]
-    fn stderr_is_kept_to_its_end() {
-        let long = format!("{}\nlast words\n", "x".repeat(10_000));
-        let kept = tail(long.as_bytes());
-        assert!(kept.len() <= MAX_STDERR && kept.ends_with("; last words"));
-        assert_eq!(tail(&b""[..]), "");
     }
 
     #[test]

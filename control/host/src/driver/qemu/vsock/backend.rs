@@ -3,10 +3,10 @@
 //! Nothing here fails on what the guest does: a malformed chain is returned unused and ignored. An
 //! error would end the worker thread, and with it every connection.
 
-use super::device::{Device, GUEST_CID, Services};
+use super::device::{Device, GUEST_CID};
 use super::memory::{Chain, Slices};
 use super::packet::{HEADER, Header, MAX_PACKET};
-use super::stream::HostStream;
+use crate::driver::{Connect, Services};
 use nix::sys::epoll::{EpollEvent, EpollFlags};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use std::io;
@@ -30,12 +30,6 @@ const FEATURE_EVENT_IDX: u64 = 1 << 29;
 const FEATURE_VERSION_1: u64 = 1 << 32;
 
 type Memory = GuestMemoryAtomic<GuestMemoryMmap>;
-
-/// A stream to connect to a port of the guest.
-pub(super) struct Connect {
-    pub(super) port: u32,
-    pub(super) stream: HostStream,
-}
 
 /// The vhost-user backend.
 pub(super) struct Backend {
@@ -247,7 +241,7 @@ mod tests {
         let (_commands, receiver) = std::sync::mpsc::channel();
         let mut backend = Backend::new(Services::new(), receiver).unwrap();
         backend.update_memory(memory.clone()).unwrap();
-        let (ours, _theirs) = HostStream::pair().unwrap();
+        let (ours, _theirs) = crate::driver::HostStream::pair().unwrap();
         backend.device.connect(49510, ours);
         assert!(backend.device.has_output());
         // More buffers than the ring has: what virtio-queue refuses to take one from.

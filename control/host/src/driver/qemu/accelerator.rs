@@ -6,12 +6,12 @@
 //! console. That takes a fraction of a second where KVM works, once per release and boot of this
 //! machine.
 
+use super::process::PROGRAM;
 use crate::config::Dirs;
 use crate::error::HostError;
 use crate::event::Accelerator;
 use crate::image::BootImage;
 use crate::process::{bound_to_parent, spawn_bound};
-use crate::qemu::PROGRAM;
 use caution_measure::Pcr;
 use serde::{Deserialize, Serialize};
 use std::io::{self, BufRead as _, BufReader, Read, Write as _};
@@ -21,7 +21,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
 /// Chooses the accelerator for an image; `run` is the folder that marks the probe's process.
-pub(crate) fn choose(dirs: &Dirs, image: &BootImage, run: &Path) -> Result<Accelerator, HostError> {
+pub(super) fn choose(dirs: &Dirs, image: &BootImage, run: &Path) -> Result<Accelerator, HostError> {
     let device = Path::new("/dev/kvm");
     if let Err(e) = std::fs::OpenOptions::new().read(true).write(true).open(device) {
         let why = match e.kind() {
