@@ -19,14 +19,19 @@ const MAX_QUESTION: u32 = 64 * 1024;
 /// Request line and headers together; Go adds 4 KiB.
 const MAX_HEADERS: u32 = 32 * 1024;
 /// What clients say of themselves where only a proxy may speak. Caddy itself replaces
-/// X-Forwarded-For, -Proto and -Host.
-const NOT_FROM_CLIENTS: [&str; 6] = [
+/// X-Forwarded-For, -Proto and -Host. CGI and its successors (WSGI, Rack, PHP) take `_` for `-`, so
+/// that to an app behind them the spellings with `_` are the same headers.
+const NOT_FROM_CLIENTS: [&str; 10] = [
     "Forwarded",
     "X-Real-Ip",
     "X-Forwarded-Port",
     "X-Forwarded-Prefix",
     "X-Forwarded-Server",
     "X-Forwarded-Ssl",
+    "X_Forwarded*",
+    "X-Forwarded_*",
+    "X_Real*",
+    "X-Real_*",
 ];
 /// A boot takes a few seconds.
 const RETRY_AFTER: &str = "2";

@@ -10,8 +10,17 @@ fn requests_reach_the_app_with_what_only_the_proxy_may_say() {
     let place = Place::new();
     let (app, _upstream) = place.app("hello");
     place.apply(&[&app]);
-    let claims =
-        ["-H", "X-Forwarded-For: 6.6.6.6", "-H", "Forwarded: for=6.6.6.6", "-H", "X-Real-IP: 6.6.6.6"];
+    let claims = [
+        "X-Forwarded-For: 6.6.6.6",
+        "Forwarded: for=6.6.6.6",
+        "X-Real-IP: 6.6.6.6",
+        // The same to an app behind CGI, WSGI or Rack.
+        "X_Forwarded_For: 6.6.6.6",
+        "x-forwarded_host: 6.6.6.6",
+        "X_FORWARDED-PROTO: 6.6.6.6",
+        "X-Real_IP: 6.6.6.6",
+    ];
+    let claims = claims.map(|claim| ["-H", claim]).concat();
     for version in ["--http1.1", "--http2"] {
         let answer = place.curl("hello", "/a?b=c", &[&claims[..], &[version]].concat());
         assert_eq!(answer.status, Some(200), "{answer:?}");
