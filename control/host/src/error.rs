@@ -253,6 +253,9 @@ pub enum HostError {
     /// The agent ends its enclaves.
     #[error("The host agent takes no app in: it is being drained.")]
     Draining,
+    /// Another app has one of its host names.
+    #[error("{0}")]
+    HostTaken(crate::ingress::IngressError),
     /// No enclave of this name runs that another could take the place of.
     #[error("No app named `{0}` runs that could be replaced.")]
     NothingToReplace(String),
@@ -354,6 +357,7 @@ impl HostError {
                     "caution apps run --replace --name {name}      (a new version in its place), or another --name"
                 )
             }
+            Self::HostTaken(error) => return error.fix(),
             Self::NothingToReplace(_) => "caution apps run --detach      (without --replace)".to_owned(),
             Self::NotAdmitted(_) => {
                 "stop one of them (caution apps stop NAME), or ask for less (--memory MIB, --cpus N)"

@@ -75,6 +75,8 @@ pub(super) struct Retiring {
 pub(super) struct Claim {
     pub(super) need: Need,
     pub(super) generation: u64,
+    /// The names by which it is to be reached.
+    pub(super) hosts: Vec<String>,
     pub(super) cancel: Cancel,
 }
 

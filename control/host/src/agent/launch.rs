@@ -93,7 +93,8 @@ impl Engine {
         let generation = known.map_or(1, |slot| slot.app.generation + 1);
         let need = Need::of(&spec.config);
         self.budget.admit(&given(&inner), need).map_err(HostError::NotAdmitted)?;
-        inner.claims.insert(name.clone(), Claim { need, generation, cancel: cancel.clone() });
+        let hosts = self.ways.names(&inner, spec)?;
+        inner.claims.insert(name.clone(), Claim { need, generation, hosts, cancel: cancel.clone() });
         Ok(Claimed { engine: self, name, generation })
     }
 

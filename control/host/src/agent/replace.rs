@@ -90,7 +90,8 @@ impl Engine {
         let (generation, old, need) = (app.generation + 1, id.clone(), Need::of(&spec.config));
         let beside: Vec<_> = given(&inner);
         self.budget.admit(&beside, need).map_err(HostError::NotAdmitted)?;
-        inner.claims.insert(name.clone(), Claim { need, generation, cancel: cancel.clone() });
+        let hosts = self.ways.names(&inner, spec)?;
+        inner.claims.insert(name.clone(), Claim { need, generation, hosts, cancel: cancel.clone() });
         Ok((Claimed { engine: self, name, generation }, old))
     }
 

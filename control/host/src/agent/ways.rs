@@ -1,7 +1,10 @@
 //! The way in by HTTPS: the ingress follows what runs.
 
+use super::api::AppSpec;
 use super::bell::say;
-use super::engine::{Engine, Now};
+use super::engine::{self, Engine, Now};
+use crate::config::RunConfig;
+use crate::error::HostError;
 use crate::ingress::{App, Ingress, IngressError, Routes, Settings, State};
 use crate::record;
 use serde::{Deserialize, Serialize};
@@ -67,6 +70,25 @@ impl Ways {
         });
     }
 
+    /// The host names of an app, where none of them is another's: Caddy takes the names of all apps, or of none.
+    pub(super) fn names(&self, inner: &engine::Inner, spec: &AppSpec) -> Result<Vec<String>, HostError> {
+        if self.settings.is_none() {
+            return Ok(Vec::new());
+        }
+        let name = &spec.config.name;
+        let names = hosts(spec);
+        let running = inner.apps.iter().filter(|(_, slot)| !matches!(slot.now, Now::Ended));
+        let running = running.map(|(name, slot)| (name, hosts(&slot.app.spec)));
+        let booting = inner.claims.iter().map(|(name, claim)| (name, claim.hosts.clone()));
+        for (other, taken) in running.chain(booting).filter(|(other, _)| *other != name) {
+            if let Some(host) = names.iter().find(|host| taken.contains(host)) {
+                let (host, first, second) = (host.clone(), other.clone(), name.clone());
+                return Err(HostError::HostTaken(IngressError::HostTwice { host, first, second }));
+            }
+        }
+        Ok(names)
+    }
+
     /// How apps are reached at the moment.
     pub(super) fn reached(&self) -> Reached {
         let inner = self.lock();
@@ -98,6 +120,12 @@ impl Inner {
         };
         self.ingress.insert(ingress).apply(routes)
     }
+}
+
+/// Every host name that an app is to answer to.
+fn hosts(spec: &AppSpec) -> Vec<String> {
+    let RunConfig { name, ingress, .. } = &spec.config;
+    App { name: name.clone(), spec: ingress.clone(), upstream: None, attestation: None }.hosts()
 }
 
 /// Where each app that is to run is at the moment.

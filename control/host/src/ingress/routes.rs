@@ -65,17 +65,21 @@ pub struct App {
 
 impl App {
     /// Its name on this machine, `<app>.localhost`: what in the app's name is no letter, digit or
-    /// hyphen of a host name becomes a hyphen.
+    /// hyphen of a host name becomes a hyphen. Where nothing else is left it is the hash of the app's name.
     pub fn local_name(&self) -> String {
         let lower = self.name.to_ascii_lowercase();
         let label: String =
             lower.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).take(63).collect();
-        format!("{}.localhost", label.trim_matches('-'))
+        match label.trim_matches('-') {
+            "" => format!("{}.localhost", self.key()),
+            label => format!("{label}.localhost"),
+        }
     }
 
-    /// The declared domain.
+    /// The declared domain, where it is not the name that the app has anyway.
     pub fn domain(&self) -> Option<&str> {
-        self.spec.http.as_ref()?.domain.as_deref()
+        let declared = self.spec.http.as_ref()?.domain.as_deref();
+        declared.filter(|name| *name != self.local_name())
     }
 
     /// Every host name it answers to.
@@ -121,6 +125,8 @@ mod tests {
         {
             assert_eq!(app(name, None).local_name(), host);
         }
+        let nothing = app("_-_", None);
+        assert_eq!(nothing.local_name(), format!("{}.localhost", nothing.key()));
     }
 
     #[test]
@@ -132,5 +138,12 @@ mod tests {
         let same = [app("a.b", None), app("a_b", None)];
         assert!(Routes { apps: same.to_vec() }.check().is_err());
         assert!(Routes { apps: vec![app("a", Some("example.com")), app("b", None)] }.check().is_ok());
+    }
+
+    #[test]
+    fn an_app_may_declare_the_name_that_it_has_anyway() {
+        let own = app("a", Some("a.localhost"));
+        assert_eq!((own.domain(), own.hosts()), (None, vec!["a.localhost".to_owned()]));
+        assert!(Routes { apps: vec![own] }.check().is_ok());
     }
 }

@@ -27,8 +27,8 @@ fn an_enclave_is_reached_by_https_and_raw_ports_keep_to_their_rules() {
         rules: vec![rule("0.0.0.0/0", 8001), rule("10.0.0.0/8", 8004)],
         proxy_protocol: vec![8001],
     };
-    let config = RunConfig { ingress, ..config(image(&release())) };
-    let first = client(&place).run(app(config, RestartPolicy::OnFailure), &mut |_| {}).unwrap();
+    let restricted = RunConfig { ingress, ..config(image(&release())) };
+    let first = client(&place).run(app(restricted, RestartPolicy::OnFailure), &mut |_| {}).unwrap();
 
     let Reached::By(state) = client(&place).ingress().unwrap() else { panic!("it is not reached") };
     let url = format!("https://test.localhost:{}/", PORTS.0);
@@ -42,6 +42,11 @@ fn an_enclave_is_reached_by_https_and_raw_ports_keep_to_their_rules() {
     eventually("it has its certificate", || health().0 == Some(0));
     let (_, said) = health();
     assert!(said.starts_with("http/2 200") && said.contains("\"ready\":true"), "{said}");
+
+    // Caddy takes the names of all apps or of none: one that claims another's is refused, and nobody notices.
+    let other = RunConfig { name: "Test".to_owned(), ..config(image(&release())) };
+    let refused = client(&place).run(app(other, RestartPolicy::Never), &mut |_| {}).unwrap_err();
+    assert!(refused.to_string().contains("`test.localhost` is the name of two apps"), "{refused}");
 
     // The app echoes what it read: first who the client is.
     let port = |enclave: u16| first.ports.iter().find(|(port, _)| *port == enclave).unwrap().1;
