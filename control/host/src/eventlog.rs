@@ -22,12 +22,37 @@ pub(crate) struct EventLog {
     path: PathBuf,
     file: File,
     written: u64,
+    /// Where it is to be when its run takes the place of another.
+    place: Option<PathBuf>,
 }
 
 impl EventLog {
     /// Begins the log of a new run of `name`; the log of the run before is removed. A run of the same
     /// name that still goes on keeps writing its own, which nobody can open any more.
     pub(crate) fn create(dirs: &Dirs, name: &str) -> Result<Self, HostError> {
+        let path = log_path(dirs, name);
+        let _ = fs::remove_file(older(&path));
+        Self::begin(dirs, path, None)
+    }
+
+    /// Begins the log of a run that boots beside another of `name`, which is the app until [`EventLog::take_place`].
+    /// Without that the log goes with its run: what the app did last is in the other one's.
+    pub(crate) fn beside(dirs: &Dirs, name: &str) -> Result<Self, HostError> {
+        let place = log_path(dirs, name);
+        Self::begin(dirs, place.with_extension("jsonl.next"), Some(place))
+    }
+
+    /// From now on this is the log of the app.
+    pub(crate) fn take_place(&mut self) {
+        let Some(place) = self.place.take() else { return };
+        let _ = fs::remove_file(older(&place));
+        // A log that cannot be found never stops an enclave.
+        if fs::rename(&self.path, &place).is_ok() {
+            self.path = place;
+        }
+    }
+
+    fn begin(dirs: &Dirs, path: PathBuf, place: Option<PathBuf>) -> Result<Self, HostError> {
         let folder = dirs.logs();
         let failed = |path: &Path| {
             let path = path.to_owned();
@@ -39,12 +64,9 @@ impl EventLog {
             fs::set_permissions(&folder, fs::Permissions::from_mode(0o700))
         };
         private().map_err(failed(&folder))?;
-        let path = log_path(dirs, name);
-        for old in [older(&path), path.clone()] {
-            let _ = fs::remove_file(old);
-        }
+        let _ = fs::remove_file(&path);
         let file = create(&path).map_err(failed(&path))?;
-        Ok(Self { path, file, written: 0 })
+        Ok(Self { path, file, written: 0, place })
     }
 
     /// Adds one event. A log that cannot be written never stops an enclave.
@@ -74,6 +96,15 @@ impl EventLog {
     }
 }
 
+impl Drop for EventLog {
+    fn drop(&mut self) {
+        if self.place.is_some() {
+            let _ = fs::remove_file(&self.path);
+            let _ = fs::remove_file(older(&self.path));
+        }
+    }
+}
+
 fn create(path: &Path) -> io::Result<File> {
     File::options().write(true).create(true).truncate(true).mode(0o600).open(path)
 }
@@ -82,8 +113,11 @@ fn log_path(dirs: &Dirs, name: &str) -> PathBuf {
     dirs.logs().join(format!("{name}.jsonl"))
 }
 
+/// Names of apps may hold dots, so what stands behind them must not look like the end of a name.
 fn older(path: &Path) -> PathBuf {
-    path.with_extension("1.jsonl")
+    let mut name = path.as_os_str().to_owned();
+    name.push(".1");
+    name.into()
 }
 
 fn unix_ms() -> u64 {
@@ -138,6 +172,45 @@ mod tests {
         second.write(&HostEvent::Ended(Ending::Stopped));
         let events: Vec<_> = logs(&dirs, "hello", false).unwrap().map(|entry| entry.event).collect();
         assert_eq!(events, [HostEvent::Booting, HostEvent::Ended(Ending::Stopped)]);
+    }
+
+    #[test]
+    fn a_run_beside_another_has_the_apps_log_once_it_takes_its_place() {
+        let root = tempfile::tempdir().unwrap();
+        let dirs = dirs(root.path());
+        let mut old = EventLog::create(&dirs, "hello").unwrap();
+        old.write(&HostEvent::Booting);
+        let ended = HostEvent::Ended(Ending::Stopped);
+        let mut failed = EventLog::beside(&dirs, "hello").unwrap();
+        failed.write(&ended);
+        assert_eq!(last_event(&dirs, "hello"), Some(HostEvent::Booting));
+        drop(failed);
+        let mut reader = logs(&dirs, "hello", true).unwrap();
+        let mut new = EventLog::beside(&dirs, "hello").unwrap();
+        new.write(&HostEvent::Heartbeat);
+        old.write(&HostEvent::Heartbeat);
+        new.take_place();
+        new.write(&ended);
+        let rest: Vec<_> = (0..4).filter_map(|_| Some(reader.next()?.event)).collect();
+        assert_eq!(rest, [HostEvent::Booting, HostEvent::Heartbeat, HostEvent::Heartbeat, ended]);
+        drop((old, new));
+        let names: Vec<_> = fs::read_dir(dirs.logs()).unwrap().map(|file| file.unwrap().file_name()).collect();
+        assert_eq!(names, ["hello.jsonl"]);
+    }
+
+    #[test]
+    fn no_name_of_an_app_is_a_part_of_anothers_log() {
+        let root = tempfile::tempdir().unwrap();
+        let dirs = dirs(root.path());
+        for name in ["hello.1", "hello.jsonl.1", "hello.next"] {
+            EventLog::create(&dirs, name).unwrap().write(&HostEvent::Booting);
+        }
+        drop(EventLog::beside(&dirs, "hello").unwrap());
+        EventLog::create(&dirs, "hello").unwrap();
+        assert_eq!((last_event(&dirs, "hello"), logs(&dirs, "hello", false).unwrap().count()), (None, 0));
+        for name in ["hello.1", "hello.jsonl.1", "hello.next"] {
+            assert_eq!(last_event(&dirs, name), Some(HostEvent::Booting), "{name}");
+        }
     }
 
     #[test]

@@ -133,8 +133,13 @@ pub fn run_with(
     on_event: &mut dyn FnMut(HostEvent),
 ) -> Result<Ending, HostError> {
     check(dirs, config)?;
-    let mut log = EventLog::create(dirs, &config.name)?;
+    let create = if options.beside { EventLog::beside } else { EventLog::create };
+    let mut log = create(dirs, &config.name)?;
     let mut tell = |event: HostEvent| {
+        // One that boots beside another is the app from when it has its ports.
+        if matches!(event, HostEvent::Published { .. }) {
+            log.take_place();
+        }
         log.write(&event);
         on_event(event);
     };

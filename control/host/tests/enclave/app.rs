@@ -10,6 +10,8 @@
 //! | 8006 | with the argument `late`: says `on` to its first client, and then the others listen |
 //! | 8007 | sends a dot and keeps the connection until its peer ends it, without a thread for each |
 //! | 8008 | says what time it is, in milliseconds since the Unix epoch |
+//!
+//! With the argument `done` it has none of them, and ends at once.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -17,6 +19,9 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 fn main() {
     println!("the app says this on its standard output");
     let told = |word: &str| std::env::args().any(|argument| argument == word);
+    if told("done") {
+        return;
+    }
     if told("chatty") {
         // 4 MiB in lines of 1 KiB.
         let line = format!("{}\n", "x".repeat(1023));

@@ -1,6 +1,6 @@
 //! One enclave in the place of another, while clients go on.
 
-use crate::agent::{Daemon, app, client, run, status};
+use crate::agent::{Daemon, app, client, replaced, run, signal, status};
 use crate::support::{Place, config, eventually, image, image_of, plan, release};
 use caution_abi::boot_plan::{BootPlan, Readiness, RestartPolicy};
 use caution_abi::ports::{ATTESTATION, AppPort};
@@ -129,16 +129,28 @@ fn an_enclave_that_is_not_what_was_expected_or_never_ready_replaces_nothing() {
     let base = plan();
     let mut ports = [base.ports.clone(), vec![nobody]].concat();
     ports.sort();
-    let plan = BootPlan { ports, readiness: Readiness::Tcp { port: nobody, timeout_s: 1 }, ..base };
-    let never = image_of("never-ready.eif", &release(), &plan);
+    let never = BootPlan { ports, readiness: Readiness::Tcp { port: nobody, timeout_s: 1 }, ..base };
+    let never = image_of("never-ready.eif", &release(), &never);
     let refused = replace(&place, &never, measurements(&never)).unwrap_err();
     assert!(refused.to_string().contains("not ready after 1 s"), "{refused}");
+
+    // One whose app has done its work before it was ever ready.
+    let base = plan();
+    let argv = vec!["/app".to_owned(), "done".to_owned()];
+    let done = BootPlan { app: caution_abi::boot_plan::App { argv, ..base.app.clone() }, ..base };
+    let done = image_of("done.eif", &release(), &done);
+    let refused = replace(&place, &done, measurements(&done)).unwrap_err();
+    assert!(refused.to_string().contains("status 0"), "{refused}");
 
     assert_eq!(list(&place.dirs).unwrap(), std::slice::from_ref(&old));
     raw(host_port(&old, 8001)).unwrap();
     assert_eq!(status(&place).generation, 1);
     let kept: Vec<_> = std::fs::read_dir(place.dirs.state.join("apps/test")).unwrap().flatten().collect();
     assert!(kept.iter().all(|file| !file.file_name().to_str().unwrap().starts_with('2')), "{kept:?}");
+    // What became of them says nothing about the one that serves: it was killed, not finished.
+    signal(old.pid, "KILL");
+    replaced(&place, &old);
+    assert!(status(&place).exits[0].reason.contains("supervisor was killed"), "{:?}", status(&place).exits);
     client(&place).stop("test").unwrap();
 }
 
