@@ -194,7 +194,8 @@ mod tests {
         let rest: Vec<_> = (0..4).filter_map(|_| Some(reader.next()?.event)).collect();
         assert_eq!(rest, [HostEvent::Booting, HostEvent::Heartbeat, HostEvent::Heartbeat, ended]);
         drop((old, new));
-        let names: Vec<_> = fs::read_dir(dirs.logs()).unwrap().map(|file| file.unwrap().file_name()).collect();
+        let names: Vec<_> =
+            fs::read_dir(dirs.logs()).unwrap().map(|file| file.unwrap().file_name()).collect();
         assert_eq!(names, ["hello.jsonl"]);
     }
 

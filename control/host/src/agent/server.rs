@@ -10,13 +10,13 @@ use crate::eventlog;
 use crate::record;
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use std::fs::File;
-use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::RecvTimeoutError;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Clients at a time, each with a thread; more are told so and closed.
 const MAX_CLIENTS: usize = 64;
@@ -117,20 +117,31 @@ impl Client {
         io::copy(&mut file.take(*size), &mut self.stream).map(drop)
     }
 
-    /// The request; `Err` in words for the client.
-    fn request(&self) -> io::Result<Result<Request, String>> {
-        let mut line = Vec::new();
-        BufReader::new((&self.stream).take(MAX_REQUEST as u64 + 1)).read_until(b'\n', &mut line)?;
-        if line.is_empty() {
-            return Err(io::ErrorKind::UnexpectedEof.into());
+    /// The request, where it is there in time; `Err` in words for the client.
+    fn request(&self, until: Instant) -> io::Result<Result<Request, String>> {
+        let (mut line, mut piece) = (Vec::new(), [0; 16 * 1024]);
+        loop {
+            // One limit for the whole line: bytes that trickle in hold a place no longer than silence does.
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            self.stream.set_read_timeout(Some(left))?;
+            let read = match (&self.stream).read(&mut piece)? {
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                length => &piece[..length],
+            };
+            let end = read.iter().position(|byte| *byte == b'\n');
+            line.extend_from_slice(&read[..end.unwrap_or(read.len())]);
+            if line.len() >= MAX_REQUEST {
+                return Ok(Err(format!("The request has more than {MAX_REQUEST} bytes.")));
+            }
+            if end.is_some() {
+                return Ok(
+                    serde_json::from_slice(&line).map_err(|e| format!("The request is malformed: {e}."))
+                );
+            }
         }
-        if line.len() > MAX_REQUEST {
-            return Ok(Err(format!("The request has more than {MAX_REQUEST} bytes.")));
-        }
-        if !line.ends_with(b"\n") {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        Ok(serde_json::from_slice(&line).map_err(|e| format!("The request is malformed: {e}.")))
     }
 
     /// Whether it went away.
@@ -149,7 +160,7 @@ fn talk(engine: &Arc<Engine>, ends_when_idle: bool, client: &mut Client) -> io::
         version: env!("CARGO_PKG_VERSION").to_owned(),
         pid: std::process::id(),
     }))?;
-    let request = match client.request()? {
+    let request = match client.request(Instant::now() + PATIENCE)? {
         Ok(request) => request,
         Err(message) => return client.say(&Reply::Error { message, fix: None, kind: ErrorKind::Other }),
     };
@@ -262,4 +273,23 @@ fn send_logs(client: &mut Client, mut logs: eventlog::Logs) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_that_trickles_in_is_given_up_in_time() {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let client = Client::new(ours).unwrap();
+        let trickle = std::thread::spawn(move || {
+            while theirs.write_all(b" ").is_ok() {
+                crate::process::pause(Duration::from_millis(5));
+            }
+        });
+        assert!(client.request(Instant::now() + Duration::from_millis(200)).is_err());
+        drop(client);
+        trickle.join().unwrap();
+    }
 }

@@ -81,8 +81,7 @@ impl App {
     /// Remembers an end.
     pub(super) fn note(&mut self, exit: ExitNote) {
         self.exits.push(exit);
-        let over = self.exits.len().saturating_sub(MAX_EXITS);
-        self.exits.drain(..over);
+        self.exits.drain(..self.exits.len().saturating_sub(MAX_EXITS));
     }
 
     /// Ports that were chosen for it stay the app's: an enclave that is started again gets the same.
@@ -135,13 +134,13 @@ impl Store {
         self.root.join(name)
     }
 
-    /// Reads every app. A file that cannot be read keeps no other from being read.
+    /// Reads every app. A file that cannot be read keeps no other from being read; what a link leads to is not ours.
     pub(super) fn load(&self) -> Result<Loaded, HostError> {
         let failed = |cause| HostError::File { doing: "Reading", path: self.root.clone(), cause };
         let mut names: Vec<String> = fs::read_dir(&self.root)
             .map_err(failed)?
             .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-            .filter(|name| name_is_valid(name))
+            .filter(|name| name_is_valid(name) && !self.folder(name).is_symlink())
             .collect();
         names.sort();
         let mut loaded = Loaded::default();
@@ -335,6 +334,7 @@ pub(super) mod tests {
             store.take_in(name, 1, &image).unwrap();
             store.save(&app(name)).unwrap();
         }
+        std::os::unix::fs::symlink(root.path(), dirs.state.join("apps/link")).unwrap();
         let path = |name: &str| dirs.state.join("apps").join(name).join(STATE);
         let text = fs::read_to_string(path("a")).unwrap();
         fs::write(path("b"), &text[..text.len() / 2]).unwrap();
