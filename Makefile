@@ -24,7 +24,7 @@ export ATTEST_BENCH_BIN := $(target)/oracle-attest/release/bench-attest
 tools_folder := $${CAUTION_WORKDIR:-$${XDG_CACHE_HOME:-$$HOME/.cache}/caution}/tools
 tools := $(tools_folder)/bin
 
-.PHONY: help demo test test-long fuzz bench check build install install-test install-long install-bench install-fuzz \
+.PHONY: help demo test test-long fuzz models bench check build install install-test install-long install-bench install-fuzz \
 	enclaveos base-images docker-engine clean
 
 help: ## what there is
@@ -66,6 +66,9 @@ fuzz: install-fuzz ## every fuzz target for SECONDS (60)
 	@$(run_fuzz)
 
 run_fuzz = PATH="$(tools):$$PATH" tools/stage "fuzz targets" tools/fuzz $(or $(SECONDS),60)
+
+models: ## STEVE's handshake, verified as a model, and attacked where it must be (specs/models)
+	@specs/models/check
 
 bench: install-bench build enclaveos base-images ## measure what SPECIFICATION.md promises: a table, and target/bench.jsonl
 	@tools/stage "AWS image reader" cargo build --locked --release --manifest-path tests/oracle-eif/Cargo.toml \
