@@ -1,0 +1,51 @@
+//! A client of applications in enclaves: it verifies first, then encrypts every request into the enclave.
+//!
+//! ```no_run
+//! use caution_sdk::{Client, ImagePcrs, Policy};
+//!
+//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! let image = ImagePcrs::from_text(&std::fs::read_to_string("eif-stage/output/enclave.pcrs")?)?;
+//! let client = Client::connect("https://app.example", Policy::pinned([image])?).await?;
+//! let mut response = client.post("/notes").body("secret").send().await?;
+//! println!("{} {}", response.status(), response.text(1 << 20).await?);
+//! println!("{:?}", response.receipt());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Whoever runs the host sees sizes and times, and can refuse. It cannot read or change anything, and cannot have anything act
+//! twice. There is no mode that trusts everybody: see [`Policy`]. Nothing is ever sent again by itself; [`Error::may_have_run`]
+//! says when that would be safe. The protocol: `specs/steve.md`.
+
+mod address;
+mod body;
+mod client;
+mod clock;
+mod error;
+mod evidence;
+mod policy;
+mod reader;
+mod receipt;
+mod release;
+mod request;
+mod response;
+mod session;
+mod tofu;
+mod transport;
+
+pub use body::Body;
+pub use caution_attest::{Blame, RootKind, Roots, UnixMillis, VerifyError};
+pub use caution_measure::{ImagePcrs, Measurements, Pcr, PcrIndex};
+pub use caution_steve::{HandshakeError, SealedCode, SealedError, Suite};
+pub use client::{Client, ClientBuilder};
+pub use clock::Clock;
+pub use error::{BoxError, Error, RequestError, ResponseError};
+pub use evidence::EvidenceError;
+pub use http;
+pub use policy::{Policy, PolicyError, Trust};
+pub use receipt::{ExchangeReceipt, Receipt};
+pub use release::{ReleaseError, ReleaseKeys, SignedRelease};
+pub use request::RequestBuilder;
+pub use response::{Response, ResponseBody};
+pub use tofu::{FileStore, Outcome, Record, RecordKey, StoreError, TrustStore};
+pub use transport::{Proxy, TransportError};

@@ -1,0 +1,96 @@
+//! Whom the client speaks to.
+
+use crate::support::{Peer, image, pinned};
+use caution_sdk::{
+    Error, EvidenceError, FileStore, Pcr, PcrIndex, Policy, PolicyError, Roots, StoreError, Suite, Trust,
+};
+use std::sync::atomic::Ordering::SeqCst;
+
+fn index(number: u64) -> PcrIndex {
+    PcrIndex::try_from(number).unwrap()
+}
+
+#[test]
+fn a_policy_that_checks_nothing_is_none() {
+    assert!(matches!(Policy::pinned([]), Err(PolicyError::NoProfiles)));
+    assert!(matches!(Policy::pinned([image(0)]), Err(PolicyError::ZeroExpectation(_))));
+    assert!(matches!(pinned().and_register(index(4), Pcr::ZERO), Err(PolicyError::ZeroExpectation(_))));
+}
+
+#[tokio::test]
+async fn images_are_pinned_whole_and_whose_they_are_besides() {
+    let peer = Peer::start(Suite::X25519).await;
+    let both = Policy::pinned([image(9), image(1)]).unwrap();
+    let client = peer.builder(both).connect().await.unwrap();
+    assert_eq!(client.receipt().await.unwrap().trust, Trust::Pinned);
+
+    let other = Policy::pinned([image(9)]).unwrap();
+    let elsewhere = pinned().and_register(index(4), Pcr::new([4; 48])).unwrap();
+    for policy in [other, elsewhere] {
+        let error = peer.builder(policy).connect().await.unwrap_err();
+        assert!(matches!(error, Error::Evidence { .. }), "{error}");
+    }
+    let error = peer.builder(pinned()).evidence_roots(Roots::aws()).connect().await.unwrap_err();
+    assert!(matches!(error, Error::Evidence { .. }), "{error}");
+    assert_eq!(peer.enclave.handshakes.load(SeqCst), 1, "nothing was sent to what is not trusted");
+}
+
+#[tokio::test]
+async fn the_first_sight_is_remembered_and_a_change_is_refused_with_both_values() {
+    let store = tempfile::tempdir().unwrap();
+    let policy = || Policy::tofu(FileStore::new(store.path()));
+    let first = Peer::start(Suite::X25519).await;
+    let receipt = first.builder(policy()).connect().await.unwrap().receipt().await.unwrap();
+    assert_eq!(receipt.trust, Trust::TofuEnrolled);
+    let receipt = first.builder(policy()).connect().await.unwrap().receipt().await.unwrap();
+    assert_eq!(receipt.trust, Trust::TofuMatched);
+
+    // Another image behind the same address.
+    let second = Peer::start_as(Suite::X25519, 9).await;
+    let file = std::fs::read_dir(store.path()).unwrap().next().unwrap().unwrap().path();
+    let known = std::fs::read_to_string(&file).unwrap();
+    let swapped = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(swapped.path()).unwrap();
+    let other = Policy::tofu(FileStore::new(swapped.path()));
+    second.builder(other).connect().await.unwrap();
+    let name = std::fs::read_dir(swapped.path()).unwrap().next().unwrap().unwrap().file_name();
+    std::fs::write(store.path().join(name), known).unwrap();
+    let error = second.builder(policy()).connect().await.unwrap_err();
+    let Error::Untrusted { cause, .. } = &error else { panic!("{error}") };
+    let said = cause.to_string();
+    assert!(said.contains(&"01".repeat(48)) && said.contains(&"09".repeat(48)), "{said}");
+    assert!(said.starts_with("PCR0 was ") && said.contains("2026-01-15T12:00:00Z"), "{said}");
+    assert_eq!(second.ran(), 0);
+}
+
+/// A first sight is known before anything is sent; where it cannot be kept nothing is sent.
+#[tokio::test]
+async fn a_store_that_cannot_be_used_trusts_nobody() {
+    let folder = tempfile::tempdir().unwrap();
+    let peer = Peer::start(Suite::X25519).await;
+    let in_a_file = folder.path().join("file");
+    std::fs::write(&in_a_file, "").unwrap();
+    let error = peer.builder(Policy::tofu(FileStore::new(&in_a_file))).connect().await.unwrap_err();
+    let Error::Untrusted { cause, .. } = &error else { panic!("{error}") };
+    assert!(matches!(**cause, PolicyError::Store(StoreError::File { .. })), "{cause}");
+    assert_eq!(peer.ran(), 0);
+}
+
+#[tokio::test]
+async fn the_suite_is_chosen_and_never_negotiated() {
+    let peer = Peer::start(Suite::X25519).await;
+    let error = peer.builder(pinned()).suite(Suite::XWing).connect().await.unwrap_err();
+    let Error::Evidence { cause, .. } = &error else { panic!("{error}") };
+    assert_eq!(cause.to_string(), "the enclave's suite is x25519, and xwing is expected");
+}
+
+#[tokio::test]
+async fn requests_without_encryption_are_a_reason_to_refuse() {
+    let peer = Peer::start(Suite::X25519).await;
+    peer.claim(|claims| claims.flags.plaintext_fallback = true);
+    let error = peer.builder(pinned()).connect().await.unwrap_err();
+    let Error::Evidence { cause, .. } = &error else { panic!("{error}") };
+    assert!(matches!(**cause, EvidenceError::PlaintextFallback));
+    let client = peer.builder(pinned()).allow_plaintext_fallback().connect().await.unwrap();
+    assert!(client.receipt().await.unwrap().plaintext_fallback);
+}
