@@ -11,6 +11,7 @@
 use crate::admission;
 use crate::config::Dirs;
 use crate::error::HostError;
+use crate::private_dir::private_dir;
 use crate::record::Record;
 use caution_measure::Sha256Digest;
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
@@ -35,11 +36,8 @@ impl Shelf {
     /// Makes it; `None` if a run below another runtime folder has this id.
     pub(crate) fn create(dirs: &Dirs, id: &str, run: &Path) -> Result<Option<Self>, HostError> {
         let root = dirs.deployed();
-        let failed = |path: &Path| {
-            let path = path.to_owned();
-            move |cause| HostError::File { doing: "Creating", path, cause }
-        };
-        DirBuilder::new().mode(0o700).recursive(true).create(&root).map_err(failed(&root))?;
+        let failed = |path: &Path| HostError::file("Creating", path);
+        private_dir(&root)?;
         remove_lost(&root);
         let folder = root.join(id);
         // Before the folder, so that no folder is ever without it.

@@ -1,8 +1,9 @@
 //! Why an enclave does not run, each with what to do about it.
 
 use crate::event::{Ending, Progress};
+use std::error::Error;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Why a run, or a question about runs, failed.
 #[derive(Debug, thiserror::Error)]
@@ -253,9 +254,16 @@ pub enum HostError {
     /// The agent ends its enclaves.
     #[error("The host agent takes no app in: it is being drained.")]
     Draining,
-    /// Another app has one of its host names.
-    #[error("{0}")]
-    HostTaken(crate::ingress::IngressError),
+    /// Two apps have one host name.
+    #[error("`{host}` is the name of two apps: `{first}` and `{second}`.")]
+    HostTwice {
+        /// The name.
+        host: String,
+        /// One of them.
+        first: String,
+        /// The other.
+        second: String,
+    },
     /// No enclave of this name runs that another could take the place of.
     #[error("No app named `{0}` runs that could be replaced.")]
     NothingToReplace(String),
@@ -357,7 +365,7 @@ impl HostError {
                     "caution apps run --replace --name {name}      (a new version in its place), or another --name"
                 )
             }
-            Self::HostTaken(error) => return error.fix(),
+            Self::HostTwice { .. } => "give one of them another `domain`, or another name".to_owned(),
             Self::NothingToReplace(_) => "caution apps run --detach      (without --replace)".to_owned(),
             Self::NotAdmitted(_) => {
                 "stop one of them (caution apps stop NAME), or ask for less (--memory MIB, --cpus N)"
@@ -372,16 +380,22 @@ impl HostError {
         Some(text)
     }
 
+    /// What a failure at this file becomes.
+    pub(crate) fn file(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self + use<> {
+        let path = path.to_owned();
+        move |cause| Self::File { doing, path, cause }
+    }
+
     /// The message with its causes, outermost first, as one line.
     pub(crate) fn with_causes(&self) -> String {
-        let mut text = self.to_string();
-        let mut cause = std::error::Error::source(self);
-        while let Some(inner) = cause {
-            text = format!("{text} {inner}");
-            cause = inner.source();
-        }
-        text
+        in_one_line(self)
     }
+}
+
+/// An error with its causes, outermost first, as one line.
+pub(crate) fn in_one_line(error: &(dyn Error + 'static)) -> String {
+    let chain = std::iter::successors(Some(error), |error| (*error).source());
+    chain.map(ToString::to_string).collect::<Vec<_>>().join(" ")
 }
 
 fn kept_free_text(mib: u64) -> String {

@@ -3,9 +3,10 @@
 use crate::config::Dirs;
 use crate::error::HostError;
 use crate::event::{HostEvent, LogEntry};
-use std::fs::{self, DirBuilder, File};
+use crate::private_dir::private_dir;
+use std::fs::{self, File};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -16,6 +17,7 @@ pub use read::{Logs, logs};
 
 /// A log of this size becomes the older half and a new one begins.
 const ROTATE_AT: u64 = 8 * 1024 * 1024;
+
 /// Writes the log of one run.
 #[derive(Debug)]
 pub(crate) struct EventLog {
@@ -53,19 +55,9 @@ impl EventLog {
     }
 
     fn begin(dirs: &Dirs, path: PathBuf, place: Option<PathBuf>) -> Result<Self, HostError> {
-        let folder = dirs.logs();
-        let failed = |path: &Path| {
-            let path = path.to_owned();
-            move |cause| HostError::File { doing: "Creating", path, cause }
-        };
-        // Nobody else of the machine reads what apps write.
-        let private = || {
-            DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
-            fs::set_permissions(&folder, fs::Permissions::from_mode(0o700))
-        };
-        private().map_err(failed(&folder))?;
+        private_dir(&dirs.logs())?;
         let _ = fs::remove_file(&path);
-        let file = create(&path).map_err(failed(&path))?;
+        let file = create(&path).map_err(HostError::file("Creating", &path))?;
         Ok(Self { path, file, written: 0, place })
     }
 
@@ -120,20 +112,22 @@ fn older(path: &Path) -> PathBuf {
     name.into()
 }
 
-fn unix_ms() -> u64 {
-    u64::try_from(now_since_epoch().as_millis()).unwrap_or(u64::MAX)
-}
-
 /// The host's clock; nothing verifiable depends on it.
 pub(crate) fn now_since_epoch() -> std::time::Duration {
     #[expect(clippy::disallowed_methods, reason = "the host agent's one clock: log lines and `started_at`")]
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
+/// The same, in milliseconds.
+pub(crate) fn unix_ms() -> u64 {
+    u64::try_from(now_since_epoch().as_millis()).unwrap_or(u64::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::event::Ending;
+    use std::os::unix::fs::PermissionsExt as _;
 
     fn dirs(root: &Path) -> Dirs {
         Dirs { state: root.join("s"), runtime: root.join("r"), cache: root.join("c") }

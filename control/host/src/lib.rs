@@ -17,6 +17,7 @@ mod handover;
 mod image;
 pub mod ingress;
 mod janitor;
+mod private_dir;
 mod process;
 mod publish;
 mod record;

@@ -16,11 +16,12 @@
 use crate::config::Dirs;
 use crate::deployed::{self, Shelf};
 use crate::error::HostError;
+use crate::private_dir::private_dir;
 use crate::process;
 use crate::publish::ATTESTATION_SOCKET;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 /// [`ATTESTATION_SOCKET`] is the longest name of a socket here. `sun_path` has 108 bytes with the final NUL (unix(7)).
@@ -153,22 +154,6 @@ fn is_run_name(run: &Path) -> bool {
         .is_some_and(|name| name.len() == 8 && name.bytes().all(|b| b.is_ascii_hexdigit()))
 }
 
-/// Creates a folder for this user alone; refuses one that others could write to.
-pub(crate) fn private_dir(path: &Path) -> Result<(), HostError> {
-    let failed = |doing| move |cause| HostError::File { doing, path: path.to_owned(), cause };
-    DirBuilder::new().mode(0o700).recursive(true).create(path).map_err(failed("Creating"))?;
-    let metadata = fs::symlink_metadata(path).map_err(failed("Reading"))?;
-    let uid = nix::unistd::Uid::effective().as_raw();
-    if !metadata.is_dir() || std::os::unix::fs::MetadataExt::uid(&metadata) != uid {
-        let cause = io::Error::new(io::ErrorKind::PermissionDenied, "it belongs to someone else");
-        return Err(failed("Using")(cause));
-    }
-    if metadata.permissions().mode() & 0o077 != 0 {
-        fs::set_permissions(path, fs::Permissions::from_mode(0o700)).map_err(failed("Protecting"))?;
-    }
-    Ok(())
-}
-
 fn lock_root(root: &Path) -> Result<File, HostError> {
     let path = root.join(".lock");
     let lock = open_lock(&path)?;
@@ -212,6 +197,7 @@ pub(crate) fn random<const N: usize>() -> Result<[u8; N], HostError> {
 mod tests {
     use super::*;
     use crate::process::{bound_to_parent, spawn_bound};
+    use std::os::unix::fs::PermissionsExt as _;
 
     fn dirs(root: &Path) -> Dirs {
         Dirs { state: root.join("state"), runtime: root.join("run"), cache: root.join("cache") }

@@ -1,7 +1,7 @@
 //! What a new enclave attests, asked on its own socket before anybody else reaches it.
 
 use crate::error::HostError;
-use crate::eventlog::now_since_epoch;
+use crate::eventlog::unix_ms;
 use crate::record::Record;
 use crate::runtime;
 use caution_abi::evidence::{self, MAX_RESPONSE, Request};
@@ -25,7 +25,7 @@ pub(super) fn check(record: &Record, expected: Measurements, root: &[u8]) -> Res
     let roots = Roots::dev_root(root).map_err(|e| unproven(e.to_string()))?;
     let nonce = Nonce::new(runtime::random()?);
     let document = ask(&record.attestation_socket, &nonce).map_err(|e| unproven(e.to_string()))?;
-    let now = UnixMillis(u64::try_from(now_since_epoch().as_millis()).unwrap_or(u64::MAX));
+    let now = UnixMillis(unix_ms());
     let image = [ImagePcrs { measurements: expected, pcr8: None }];
     let expected = Expected {
         profiles: if record.debug { &[] } else { &image },

@@ -2,7 +2,7 @@
 
 use super::api::Change;
 use super::engine::Slot;
-use crate::eventlog::now_since_epoch;
+use crate::eventlog::unix_ms;
 use std::io::Write as _;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Mutex, PoisonError};
@@ -21,8 +21,7 @@ impl Bell {
     pub(super) fn ring(&self, slot: &Slot, what: &str) {
         let app = slot.status();
         say(&format!("{}: {what}", app.name));
-        let unix_ms = u64::try_from(now_since_epoch().as_millis()).unwrap_or(u64::MAX);
-        let change = Change { unix_ms, what: what.to_owned(), app };
+        let change = Change { unix_ms: unix_ms(), what: what.to_owned(), app };
         let mut watchers = self.watchers.lock().unwrap_or_else(PoisonError::into_inner);
         watchers.retain(|watcher| watcher.try_send(change.clone()).is_ok());
     }

@@ -33,8 +33,8 @@ pub use ways::Reached;
 use crate::config::{Agent, Dirs};
 use crate::error::HostError;
 use crate::ingress;
+use crate::private_dir::private_dir;
 use crate::record;
-use crate::runtime;
 use crate::watcher::Signals;
 use bell::say;
 use budget::Budget;
@@ -195,7 +195,7 @@ struct Socket {
 impl Socket {
     /// Binds it for this user alone. Whoever holds the agent's lock may remove what an agent before left.
     fn open(dirs: &Dirs) -> Result<Self, HostError> {
-        runtime::private_dir(&dirs.runtime)?;
+        private_dir(&dirs.runtime)?;
         let path = dirs.runtime.join(SOCKET);
         let failed = |cause| HostError::File { doing: "Listening on", path: path.clone(), cause };
         let _ = fs::remove_file(&path);
@@ -280,7 +280,7 @@ pub(crate) fn main() -> ExitCode {
 fn own_log(dirs: &Dirs) -> Result<(), HostError> {
     let path = dirs.state.join("agent.log");
     let failed = |cause| HostError::File { doing: "Creating", path: path.clone(), cause };
-    fs::create_dir_all(&dirs.state).map_err(failed)?;
+    private_dir(&dirs.state)?;
     let log = File::create(&path).map_err(failed)?;
     nix::unistd::dup2_stderr(log).map_err(|e| failed(e.into()))
 }

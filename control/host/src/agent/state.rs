@@ -12,12 +12,13 @@ use super::api::{AppSpec, ExitNote};
 use crate::admission;
 use crate::config::{Dirs, name_is_valid};
 use crate::error::HostError;
+use crate::private_dir::private_dir;
 use crate::record::Record;
 use caution_measure::{Measurements, Sha256Digest};
 use serde::{Deserialize, Serialize};
-use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 /// The version of `app.json`.
@@ -126,7 +127,7 @@ impl Store {
     /// Opens it for this user alone.
     pub(super) fn open(dirs: &Dirs) -> Result<Self, HostError> {
         let root = dirs.state.join("apps");
-        make_private(&root)?;
+        private_dir(&root)?;
         Ok(Self { root })
     }
 
@@ -186,13 +187,9 @@ impl Store {
     /// Copies an image for a generation of an app; returns where it is.
     pub(super) fn take_in(&self, name: &str, generation: u64, original: &Path) -> Result<PathBuf, HostError> {
         let folder = self.folder(name);
-        make_private(&folder)?;
-        let failed = |doing, path: &Path| {
-            let path = path.to_owned();
-            move |cause| HostError::File { doing, path, cause }
-        };
-        let from = File::open(original).map_err(failed("Opening", original))?;
-        let length = from.metadata().map_err(failed("Reading", original))?.len();
+        private_dir(&folder)?;
+        let from = File::open(original).map_err(HostError::file("Opening", original))?;
+        let length = from.metadata().map_err(HostError::file("Reading", original))?.len();
         admission::disk(&folder, length)?;
         let path = folder.join(format!("{generation}.eif"));
         let mut options = OpenOptions::new();
@@ -206,7 +203,7 @@ impl Store {
                 // Nobody has a reason to write to it.
                 to.set_permissions(Permissions::from_mode(0o400))
             })
-            .map_err(failed("Copying the image to", &path))?;
+            .map_err(HostError::file("Copying the image to", &path))?;
         Ok(path)
     }
 
@@ -243,7 +240,7 @@ pub(crate) fn is_wanted(dirs: &Dirs, name: &str) -> bool {
 
 /// Takes the lock of the agent; `None` when another one lives.
 pub(super) fn lock_agent(dirs: &Dirs) -> Result<Option<File>, HostError> {
-    make_private(&dirs.state)?;
+    private_dir(&dirs.state)?;
     try_lock(&dirs.state.join("agent.lock"))
 }
 
@@ -256,14 +253,6 @@ fn try_lock(path: &Path) -> Result<Option<File>, HostError> {
         Err(fs::TryLockError::WouldBlock) => Ok(None),
         Err(fs::TryLockError::Error(cause)) => Err(failed(cause)),
     }
-}
-
-fn make_private(path: &Path) -> Result<(), HostError> {
-    DirBuilder::new().mode(0o700).recursive(true).create(path).map_err(|cause| HostError::File {
-        doing: "Creating",
-        path: path.to_owned(),
-        cause,
-    })
 }
 
 fn entries(folder: &Path) -> Vec<PathBuf> {

@@ -61,9 +61,9 @@ impl Ways {
         }
         let outcome = inner.tell(settings, &routes);
         inner.told = Some(routes);
-        let before = inner.failed.take().map(|error| error.to_string());
+        let before = inner.failed.take().map(|error| error.with_causes());
         inner.failed = outcome.err().inspect(|error| {
-            let text = error.to_string();
+            let text = error.with_causes();
             if before.as_ref() != Some(&text) {
                 say(&format!("apps are not reached by HTTPS: {text}"));
             }
@@ -83,7 +83,7 @@ impl Ways {
         for (other, taken) in running.chain(booting).filter(|(other, _)| *other != name) {
             if let Some(host) = names.iter().find(|host| taken.contains(host)) {
                 let (host, first, second) = (host.clone(), other.clone(), name.clone());
-                return Err(HostError::HostTaken(IngressError::HostTwice { host, first, second }));
+                return Err(HostError::HostTwice { host, first, second });
             }
         }
         Ok(names)
@@ -93,7 +93,7 @@ impl Ways {
     pub(super) fn reached(&self) -> Reached {
         let inner = self.lock();
         match (&inner.ingress, &inner.failed) {
-            (_, Some(error)) => Reached::Not { message: error.to_string(), fix: error.fix() },
+            (_, Some(error)) => Reached::Not { message: error.with_causes(), fix: error.fix() },
             (Some(ingress), None) => Reached::By(ingress.state()),
             (None, None) if self.settings.is_none() => Reached::SwitchedOff,
             (None, None) => Reached::Not { message: "No app is to run.".to_owned(), fix: None },

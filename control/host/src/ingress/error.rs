@@ -1,7 +1,7 @@
 //! Why nothing is reachable, each with what to do about it.
 
-use std::io;
-use std::path::{Path, PathBuf};
+use crate::error::{HostError, in_one_line};
+use std::path::PathBuf;
 
 /// Why the ingress does not run, or does not take routes.
 #[derive(Debug, thiserror::Error)]
@@ -36,48 +36,15 @@ pub enum IngressError {
         /// What it answered.
         answer: String,
     },
-    /// Two apps have one host name.
-    #[error("`{host}` is the name of two apps: `{first}` and `{second}`.")]
-    HostTwice {
-        /// The name.
-        host: String,
-        /// One of them.
-        first: String,
-        /// The other.
-        second: String,
-    },
     /// The path of the folder leaves no room for socket names, or has no form in JSON.
     #[error("The path of the folder {path} is too long for sockets, or not UTF-8.", path = .0.display())]
     Folder(PathBuf),
-    /// A file or folder cannot be used.
-    #[error("{doing} {path} failed.", path = .path.display())]
-    File {
-        /// What was done: `Reading`, `Creating` …
-        doing: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        cause: io::Error,
-    },
-    /// The system refused something that has no file.
-    #[error("{doing} failed.")]
-    System {
-        /// What was done.
-        doing: &'static str,
-        /// Why.
-        #[source]
-        cause: io::Error,
-    },
+    /// A file or folder, or something else of the system, cannot be used.
+    #[error(transparent)]
+    Host(#[from] HostError),
 }
 
 impl IngressError {
-    /// What a failure at this file becomes.
-    pub(crate) fn file(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self + use<> {
-        let path = path.to_owned();
-        move |cause| Self::File { doing, path, cause }
-    }
-
     /// What to do about it, as a command or a sentence.
     pub fn fix(&self) -> Option<String> {
         let text = match self {
@@ -90,10 +57,15 @@ impl IngressError {
             Self::AddressRefused { .. } => {
                 "configure another address or a port from 1024 for the ingress, or run the agent as root"
             }
-            Self::HostTwice { .. } => "give one of them another `domain`, or another name",
             Self::Folder(_) => "set XDG_RUNTIME_DIR to a short path",
+            Self::Host(error) => return error.fix(),
             _ => return None,
         };
         Some(text.to_owned())
+    }
+
+    /// The message with its causes, outermost first, as one line.
+    pub(crate) fn with_causes(&self) -> String {
+        in_one_line(self)
     }
 }

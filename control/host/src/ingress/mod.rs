@@ -28,14 +28,14 @@ pub use rules::{Rule, admitted};
 pub(crate) use settings::of_user;
 pub use settings::{Acme, Overrides, Settings};
 
+use crate::error::HostError;
+use crate::private_dir::private_dir;
 use crate::process::pause;
 use process::Caddy;
 use serde::{Deserialize, Serialize};
 use slots::Slots;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs::DirBuilder;
-use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -152,10 +152,7 @@ impl Ingress {
         }
         let slots = Slots::new(settings.folder.join("up"));
         for folder in [&settings.folder, slots.folder(), &settings.state, &settings.storage()] {
-            let made = DirBuilder::new().mode(0o700).recursive(true).create(folder);
-            made.map_err(IngressError::file("Creating", folder))?;
-            let private = std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700));
-            private.map_err(IngressError::file("Protecting", folder))?;
+            private_dir(folder)?;
         }
         let (caddy, new) = Caddy::find_or_start(&settings)?;
         let pid = caddy.pid();
@@ -195,7 +192,8 @@ impl Ingress {
         state.routes = routes.clone();
         drop(state);
         shared.changed.notify_all();
-        shared.slots.keep_only(&routes.apps)
+        shared.slots.keep_only(&routes.apps)?;
+        Ok(())
     }
 
     /// What is reachable at the moment.
@@ -267,7 +265,7 @@ impl Shared {
                 Err(error) => {
                     ended = Some(how);
                     if first {
-                        (self.tell)(IngressEvent::Down { reason: error.to_string() });
+                        (self.tell)(IngressEvent::Down { reason: error.with_causes() });
                     }
                     // It may have come up and refused its routes: the next attempt begins anew.
                     if process::stop(&self.settings).is_err() {
@@ -321,13 +319,13 @@ impl Shared {
     }
 }
 
-fn spawn(name: &str, shared: &Arc<Shared>, job: fn(&Shared)) -> Result<(), IngressError> {
+fn spawn(name: &str, shared: &Arc<Shared>, job: fn(&Shared)) -> Result<(), HostError> {
     let shared = Arc::clone(shared);
     std::thread::Builder::new()
         .name(name.to_owned())
         .spawn(move || job(&shared))
         .map(drop)
-        .map_err(|cause| IngressError::System { doing: "Starting a thread", cause })
+        .map_err(|cause| HostError::System { doing: "Starting a thread", cause })
 }
 
 /// Between two looks at DNS.

@@ -9,6 +9,7 @@ use super::Settings;
 use super::admin;
 use super::config;
 use super::error::IngressError;
+use crate::error::HostError;
 use crate::process::{ProcessId, pause};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read as _, Seek as _, SeekFrom};
@@ -44,7 +45,7 @@ impl Caddy {
                 let pid = crate::process::carrying(MARKER, &settings.folder).first().map(|id| id.pid);
                 Ok((Self { child: None, pid }, false))
             }
-            Err(TryLockError::Error(cause)) => Err(lock_failed(settings, cause)),
+            Err(TryLockError::Error(cause)) => Err(lock_failed(settings, cause).into()),
         }
     }
 
@@ -66,7 +67,7 @@ pub(crate) fn runs(settings: &Settings) -> bool {
 
 /// Waits until the Caddy of this folder ended. The lock comes back with it, so that nobody else
 /// starts one.
-pub(crate) fn wait_for_end(settings: &Settings) -> Result<File, IngressError> {
+pub(crate) fn wait_for_end(settings: &Settings) -> Result<File, HostError> {
     let lock = open_lock(settings)?;
     lock.lock().map_err(|cause| lock_failed(settings, cause))?;
     Ok(lock)
@@ -87,10 +88,9 @@ pub(crate) fn how_it_ended(caddy: &mut Caddy) -> String {
 
 /// Starts Caddy with its admin socket and nothing else; `lock` is held.
 pub(crate) fn start(settings: &Settings, lock: File) -> Result<Caddy, IngressError> {
-    let system = |doing| move |cause| IngressError::System { doing, cause };
+    let system = |doing| move |cause| HostError::System { doing, cause };
     let bare = settings.folder.join("bare.json");
-    std::fs::write(&bare, config::bare(settings).to_string())
-        .map_err(IngressError::file("Writing", &bare))?;
+    std::fs::write(&bare, config::bare(settings).to_string()).map_err(HostError::file("Writing", &bare))?;
     // A Caddy that was killed leaves its socket, on which another could not listen.
     let _ = std::fs::remove_file(settings.admin());
     let mut errors = OpenOptions::new()
@@ -100,7 +100,7 @@ pub(crate) fn start(settings: &Settings, lock: File) -> Result<Caddy, IngressErr
         .truncate(true)
         .mode(0o600)
         .open(settings.stderr())
-        .map_err(IngressError::file("Creating", &settings.stderr()))?;
+        .map_err(HostError::file("Creating", &settings.stderr()))?;
     let child = Command::new("setsid")
         .args(["caddy", "run", "--config"])
         .arg(&bare)
@@ -142,7 +142,8 @@ pub(crate) fn stop(settings: &Settings) -> Result<(), IngressError> {
     if admin::stop(&settings.admin()).is_err() {
         crate::process::carrying(MARKER, &settings.folder).into_iter().for_each(ProcessId::kill);
     }
-    wait_for_end(settings).map(drop)
+    wait_for_end(settings)?;
+    Ok(())
 }
 
 /// Waits until the admin socket answers, or `failed` says why it never will.
@@ -164,15 +165,15 @@ fn wait_for_answer(
     Ok(())
 }
 
-fn open_lock(settings: &Settings) -> Result<File, IngressError> {
+fn open_lock(settings: &Settings) -> Result<File, HostError> {
     let path = settings.folder.join("caddy.lock");
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false).mode(0o600);
-    options.open(&path).map_err(IngressError::file("Creating", &path))
+    options.open(&path).map_err(HostError::file("Creating", &path))
 }
 
-fn lock_failed(settings: &Settings, cause: std::io::Error) -> IngressError {
-    IngressError::file("Locking", &settings.folder.join("caddy.lock"))(cause)
+fn lock_failed(settings: &Settings, cause: std::io::Error) -> HostError {
+    HostError::file("Locking", &settings.folder.join("caddy.lock"))(cause)
 }
 
 /// The last line a program wrote, bounded and printable.

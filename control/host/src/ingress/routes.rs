@@ -1,7 +1,7 @@
 //! What is reachable: apps, their names, their sockets.
 
-use super::error::IngressError;
 use super::rules::Rule;
+use crate::error::HostError;
 use caution_measure::Sha256Digest;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -95,12 +95,12 @@ impl App {
 
 impl Routes {
     /// Refuses two apps of one host name.
-    pub(crate) fn check(&self) -> Result<(), IngressError> {
+    pub(crate) fn check(&self) -> Result<(), HostError> {
         let mut owners = BTreeMap::new();
         for app in &self.apps {
             for host in app.hosts() {
                 if let Some(first) = owners.insert(host.clone(), app.name.clone()) {
-                    return Err(IngressError::HostTwice { host, first, second: app.name.clone() });
+                    return Err(HostError::HostTwice { host, first, second: app.name.clone() });
                 }
             }
         }

@@ -10,8 +10,8 @@
 //! count, and then the slots change places: Caddy keeps connections by slot, so that requests that
 //! come afterwards never meet a connection to the old enclave, and those under way end where they are.
 
-use super::error::IngressError;
 use super::routes::App;
+use crate::error::HostError;
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs;
@@ -44,7 +44,7 @@ impl Slots {
     }
 
     /// Lets an app's slots lead to where its enclave is now.
-    pub(crate) fn set(&self, app: &App) -> Result<(), IngressError> {
+    pub(crate) fn set(&self, app: &App) -> Result<(), HostError> {
         match &app.attestation {
             Some(socket) => link(&self.path(app, "ev"), socket)?,
             None => remove(&self.path(app, "ev"))?,
@@ -62,15 +62,15 @@ impl Slots {
             }
             Some(socket) => {
                 link(&self.path(app, "1"), socket)?;
-                fs::write(&switch, b"").map_err(IngressError::file("Creating", &switch))
+                fs::write(&switch, b"").map_err(HostError::file("Creating", &switch))
             }
         }
     }
 
     /// Removes what belongs to none of these apps.
-    pub(crate) fn keep_only(&self, apps: &[App]) -> Result<(), IngressError> {
+    pub(crate) fn keep_only(&self, apps: &[App]) -> Result<(), HostError> {
         let keys: BTreeSet<OsString> = apps.iter().map(|app| app.key().into()).collect();
-        let entries = fs::read_dir(&self.folder).map_err(IngressError::file("Reading", &self.folder))?;
+        let entries = fs::read_dir(&self.folder).map_err(HostError::file("Reading", &self.folder))?;
         for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
             if path.file_stem().is_none_or(|stem| !keys.contains(stem)) {
                 remove(&path)?;
@@ -90,17 +90,17 @@ pub(crate) fn switch(app: &App) -> String {
 }
 
 /// Makes or replaces a link in one step.
-fn link(path: &Path, target: &Path) -> Result<(), IngressError> {
+fn link(path: &Path, target: &Path) -> Result<(), HostError> {
     let next = path.with_extension("next");
     remove(&next)?;
-    std::os::unix::fs::symlink(target, &next).map_err(IngressError::file("Creating", &next))?;
-    fs::rename(&next, path).map_err(IngressError::file("Creating", path))
+    std::os::unix::fs::symlink(target, &next).map_err(HostError::file("Creating", &next))?;
+    fs::rename(&next, path).map_err(HostError::file("Creating", path))
 }
 
-fn remove(path: &Path) -> Result<(), IngressError> {
+fn remove(path: &Path) -> Result<(), HostError> {
     match fs::remove_file(path) {
         Err(cause) if cause.kind() != io::ErrorKind::NotFound => {
-            Err(IngressError::file("Removing", path)(cause))
+            Err(HostError::file("Removing", path)(cause))
         }
         _ => Ok(()),
     }

@@ -1,6 +1,7 @@
 //! Which request goes where, through everything that happens to enclaves, agent and Caddy.
 
 use crate::support::{Place, Upstream, free_port};
+use caution_host::HostError;
 use caution_host::ingress::{IngressError, IngressEvent, Routes};
 use std::net::{Ipv4Addr, TcpListener};
 use std::time::Duration;
@@ -191,7 +192,7 @@ fn a_taken_port_is_named_and_what_was_reachable_stays_so() {
     assert_eq!(place.curl("hello", "/", &[]).status, Some(200));
     // Two apps of one name are refused before Caddy hears of them.
     let twice = Routes { apps: [routes.apps.clone(), routes.apps.clone()].concat() };
-    assert!(matches!(place.ingress().apply(&twice), Err(IngressError::HostTwice { .. })));
+    assert!(matches!(place.ingress().apply(&twice), Err(IngressError::Host(HostError::HostTwice { .. }))));
     assert_eq!(place.curl("hello", "/", &[]).status, Some(200));
 }
 
