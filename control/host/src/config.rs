@@ -1,7 +1,11 @@
 //! What to run, and where the host agent keeps its files.
 
+use crate::error::HostError;
 use crate::ingress::IngressSpec;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 /// The folders of one user's host agent.
@@ -140,3 +144,21 @@ impl Agent {
         &self.exe
     }
 }
+
+/// Reads a file of settings, TOML; nothing where there is none.
+pub fn read_settings<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, HostError> {
+    let failed = |why: String| HostError::Settings { path: path.to_owned(), why };
+    let mut text = String::new();
+    let read = File::open(path).and_then(|file| file.take(MAX_SETTINGS + 1).read_to_string(&mut text));
+    match read {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(failed(e.to_string())),
+        Ok(length) if length as u64 > MAX_SETTINGS => {
+            Err(failed(format!("it has more than {MAX_SETTINGS} bytes")))
+        }
+        Ok(_) => toml::from_str(&text).map(Some).map_err(|e| failed(e.to_string())),
+    }
+}
+
+/// The longest file of settings, in bytes.
+const MAX_SETTINGS: u64 = 64 * 1024;

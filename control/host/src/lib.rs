@@ -26,7 +26,7 @@ mod runtime;
 mod services;
 mod watcher;
 
-pub use config::{Agent, Dirs, PublishedPort, RunConfig};
+pub use config::{Agent, Dirs, PublishedPort, RunConfig, read_settings};
 pub use deployed::deployed_image;
 pub use detached::run_detached;
 pub use error::HostError;

@@ -4,11 +4,11 @@
 
 use caution_host::agent::{AgentClient, Limits, ServeOptions, serve};
 use caution_host::ingress::{Overrides, Settings};
-use caution_host::{Dirs, HostError};
+use caution_host::{Dirs, HostError, read_settings};
 use serde::Deserialize;
+use std::error::Error as _;
 use std::ffi::{OsStr, OsString};
-use std::fs::File;
-use std::io::Read as _;
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -18,18 +18,7 @@ fn main() -> ExitCode {
     let args: Vec<OsString> = std::env::args_os().skip(1).collect();
     let words: Vec<&OsStr> = args.iter().map(OsString::as_os_str).collect();
     let outcome = match words.as_slice() {
-        [command, rest @ ..] if *command == "internal" => {
-            let rest: Vec<OsString> = rest.iter().map(OsString::from).collect();
-            return caution_host::internal(&rest);
-        }
-        [command] if *command == "serve" => run(&Config::default()),
-        [command, flag, file] if *command == "serve" && *flag == "--config" => {
-            Config::read(Path::new(file)).and_then(|config| run(&config))
-        }
-        [command] if *command == "drain" => drain(&Config::default()),
-        [command, flag, file] if *command == "drain" && *flag == "--config" => {
-            Config::read(Path::new(file)).and_then(|config| drain(&config))
-        }
+        [command, ..] if *command == "internal" => return caution_host::internal(&args[1..]),
         [help] if *help == "--help" || *help == "-h" => {
             println!(
                 "{USAGE}\n\nserve    looks after enclaves until SIGTERM; they go on without it\n\
@@ -37,17 +26,32 @@ fn main() -> ExitCode {
             );
             return ExitCode::SUCCESS;
         }
-        _ => {
-            eprintln!("error: {USAGE}");
-            return ExitCode::from(2);
-        }
+        [command, rest @ ..] if *command == "serve" => configured(rest, run),
+        [command, rest @ ..] if *command == "drain" => configured(rest, drain),
+        _ => None,
     };
     match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(message) => {
+        Some(Ok(())) => ExitCode::SUCCESS,
+        Some(Err(message)) => {
             eprintln!("error: {message}");
             ExitCode::FAILURE
         }
+        None => {
+            eprintln!("error: {USAGE}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Does something with the configuration that the arguments name; nothing where they are no such arguments.
+fn configured(args: &[&OsStr], work: fn(&Config) -> Result<(), String>) -> Option<Result<(), String>> {
+    match args {
+        [] => Some(work(&Config::default())),
+        [flag, file] if *flag == "--config" => {
+            let config = Config::read(Path::new(file)).map_err(|error| sentence(&error));
+            Some(config.and_then(|config| work(&config)))
+        }
+        _ => None,
     }
 }
 
@@ -68,9 +72,16 @@ fn drain(config: &Config) -> Result<(), String> {
     Ok(())
 }
 
+/// As `caution` writes its errors: causes and advice on lines of their own.
 fn sentence(error: &HostError) -> String {
-    let fix = error.fix().map_or_else(String::new, |fix| format!("\n  fix: {fix}"));
-    format!("{error}{fix}")
+    let mut text = error.to_string();
+    for cause in std::iter::successors(error.source(), |cause| (*cause).source()) {
+        let _ = write!(text, "\n  because: {cause}");
+    }
+    if let Some(fix) = error.fix() {
+        let _ = write!(text, "\n  fix: {fix}");
+    }
+    text
 }
 
 /// The file of `--config`.
@@ -92,15 +103,9 @@ struct Config {
 }
 
 impl Config {
-    fn read(path: &Path) -> Result<Self, String> {
-        let failed = |why: String| format!("{} cannot be used: {why}", path.display());
-        let mut text = String::new();
-        let file = File::open(path).map_err(|e| failed(e.to_string()))?;
-        file.take(MAX_CONFIG + 1).read_to_string(&mut text).map_err(|e| failed(e.to_string()))?;
-        if text.len() as u64 > MAX_CONFIG {
-            return Err(failed(format!("it has more than {MAX_CONFIG} bytes")));
-        }
-        let config: Self = toml::from_str(&text).map_err(|e| failed(e.to_string()))?;
+    fn read(path: &Path) -> Result<Self, HostError> {
+        let failed = |why: String| HostError::Settings { path: path.to_owned(), why };
+        let config: Self = read_settings(path)?.ok_or_else(|| failed("there is no such file".to_owned()))?;
         let folders = [&config.state, &config.runtime, &config.cache].into_iter().flatten();
         for folder in folders {
             if !folder.is_absolute() {
@@ -137,14 +142,11 @@ fn variable(name: &str) -> Option<PathBuf> {
     std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute())
 }
 
-/// The longest configuration, in bytes.
-const MAX_CONFIG: u64 = 64 * 1024;
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> Result<Config, String> {
+    fn read(text: &str) -> Result<Config, HostError> {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         std::io::Write::write_all(&mut file, text.as_bytes()).unwrap();
         Config::read(file.path())
@@ -163,8 +165,21 @@ mod tests {
             ("[limits]\nmemory_mib = -1", "memory_mib = -1"),
             (&"#".repeat(70_000), "more than 65536 bytes"),
         ] {
-            let refused = read(text).unwrap_err();
+            let refused = read(text).unwrap_err().to_string();
             assert!(refused.contains(why), "{refused}");
         }
+    }
+    #[test]
+    fn an_error_has_its_causes_and_what_to_do_about_it_below() {
+        let cause = std::io::Error::from(std::io::ErrorKind::StorageFull);
+        let error = HostError::File { doing: "Writing", path: "/s/app.json".into(), cause };
+        let lines = [
+            "Writing /s/app.json failed.",
+            "  because: no storage space",
+            "  fix: make room on the file system of /s/app.json",
+        ];
+        assert_eq!(sentence(&error), lines.join("\n"));
+        let missing = Config::read(Path::new("/nonexistent.toml")).unwrap_err();
+        assert_eq!(sentence(&missing), "/nonexistent.toml cannot be used: there is no such file");
     }
 }

@@ -10,10 +10,11 @@ use super::rules::networks;
 use super::settings::{Acme, Settings};
 use super::slots::{self, Slots};
 use caution_abi::network::Ipv4Network;
+use caution_abi::{evidence, health};
 use serde_json::{Value, json};
 
 /// Paths that EnclaveOS answers, whatever the app does.
-const PLATFORM_PATHS: [&str; 2] = ["/attestation", "/.well-known/caution/health"];
+const PLATFORM_PATHS: [&str; 2] = [evidence::PATH, health::PATH];
 /// A question to attestd is a nonce in a little JSON.
 const MAX_QUESTION: u32 = 64 * 1024;
 /// Request line and headers together; Go adds 4 KiB.

@@ -1,11 +1,9 @@
 //! Where and how one machine, or one user of it, is reached.
 
 use super::routes::App;
-use crate::config::Dirs;
+use crate::config::{Dirs, read_settings};
 use crate::error::HostError;
 use serde::{Deserialize, Serialize};
-use std::fs::File;
-use std::io::{self, Read as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::num::NonZeroU16;
 use std::path::PathBuf;
@@ -177,24 +175,9 @@ pub(crate) fn of_user(dirs: &Dirs) -> Result<Option<Settings>, HostError> {
     struct UserFile {
         ingress: Overrides,
     }
-    let path = dirs.state.join("host.toml");
-    let failed = |why: String| HostError::Settings { path: path.clone(), why };
-    let mut text = String::new();
-    let file = match File::open(&path) {
-        Ok(file) => file.take(MAX_FILE + 1).read_to_string(&mut text).map(drop),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(e) => Err(e),
-    };
-    file.map_err(|e| failed(e.to_string()))?;
-    if text.len() as u64 > MAX_FILE {
-        return Err(failed(format!("it has more than {MAX_FILE} bytes")));
-    }
-    let file: UserFile = toml::from_str(&text).map_err(|e| failed(e.to_string()))?;
+    let file = read_settings::<UserFile>(&dirs.state.join("host.toml"))?.unwrap_or_default();
     Ok(file.ingress.over(Settings::for_user(dirs.runtime.join(".ingress"), dirs.state.join("ingress"))))
 }
-
-/// The longest configuration, in bytes.
-const MAX_FILE: u64 = 64 * 1024;
 
 #[cfg(test)]
 mod tests {
