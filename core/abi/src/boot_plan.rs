@@ -8,6 +8,7 @@ use crate::ports::AppPort;
 use caution_measure::Sha256Digest;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// Where the plan lies in ramdisk 1.
 pub const PATH: &str = "boot.json";
@@ -87,6 +88,36 @@ pub struct Restart {
     pub backoff_max_ms: u32,
 }
 
+/// What follows an ending.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AfterEnding {
+    /// Another start, after this pause.
+    Again(Duration),
+    /// Nothing: the policy says that this was the end.
+    Final,
+    /// Nothing: there were as many starts in a row as are allowed.
+    GivenUp,
+}
+
+impl Restart {
+    /// What follows an ending after `in_a_row` restarts. EnclaveOS asks this of the app, and the host agent of the enclave.
+    pub fn after(&self, succeeded: bool, in_a_row: u32) -> AfterEnding {
+        let again = match self.policy {
+            RestartPolicy::Never => false,
+            RestartPolicy::OnFailure => !succeeded,
+            RestartPolicy::Always => true,
+        };
+        if !again {
+            return AfterEnding::Final;
+        }
+        if in_a_row >= self.max_restarts {
+            return AfterEnding::GivenUp;
+        }
+        let doubled = u64::from(self.backoff_ms).saturating_mul(1 << in_a_row.min(32));
+        AfterEnding::Again(Duration::from_millis(doubled.min(self.backoff_max_ms.into())))
+    }
+}
+
 /// Which endings start the app again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -97,6 +128,16 @@ pub enum RestartPolicy {
     OnFailure,
     /// Every ending.
     Always,
+}
+
+impl std::fmt::Display for RestartPolicy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Never => "never",
+            Self::OnFailure => "on_failure",
+            Self::Always => "always",
+        })
+    }
 }
 
 /// Why bytes are not a boot plan.
@@ -195,5 +236,40 @@ impl BootPlan {
             return wrong("with egress, port 53 is the resolver's");
         }
         self.egress.iter().try_for_each(EgressRule::check).map_err(BootPlanError::Egress)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rules(policy: RestartPolicy) -> Restart {
+        Restart { policy, max_restarts: 6, backoff_ms: 100, backoff_max_ms: 1000 }
+    }
+
+    #[test]
+    fn the_policy_decides_which_endings_are_final() {
+        for (policy, [success, failure]) in [
+            (RestartPolicy::Never, [false, false]),
+            (RestartPolicy::OnFailure, [false, true]),
+            (RestartPolicy::Always, [true, true]),
+        ] {
+            let again = |succeeded| rules(policy).after(succeeded, 0) != AfterEnding::Final;
+            assert_eq!([again(true), again(false)], [success, failure], "{policy}");
+            assert_eq!(serde_json::to_value(policy).unwrap(), policy.to_string());
+        }
+    }
+
+    #[test]
+    fn pauses_double_up_to_their_limit_and_restarts_end() {
+        let rules = rules(RestartPolicy::Always);
+        let again = |ms| AfterEnding::Again(Duration::from_millis(ms));
+        for (in_a_row, pause) in (0..).zip([100, 200, 400, 800, 1000, 1000]) {
+            assert_eq!(rules.after(false, in_a_row), again(pause));
+        }
+        assert_eq!(rules.after(false, 6), AfterEnding::GivenUp);
+        let extreme =
+            Restart { max_restarts: u32::MAX, backoff_ms: u32::MAX, backoff_max_ms: u32::MAX, ..rules };
+        assert_eq!(extreme.after(false, 90), again(u32::MAX.into()));
     }
 }

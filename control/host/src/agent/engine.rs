@@ -12,7 +12,7 @@
 use super::api::{AppState, AppStatus, ExitNote};
 use super::bell::{Bell, say};
 use super::budget::{Budget, Need};
-use super::policy::{self, End, Next};
+use super::policy::{self, End};
 use super::replace::DRAIN;
 use super::state::{App, MAX_ENDED, Store};
 use super::ways::Ways;
@@ -23,6 +23,7 @@ use crate::event::{Ending, HostEvent};
 use crate::eventlog::{self, now_since_epoch};
 use crate::ingress::Settings;
 use crate::record::{self, Record};
+use caution_abi::boot_plan::AfterEnding;
 use caution_abi::control::Phase;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use std::collections::BTreeMap;
@@ -281,21 +282,21 @@ impl Engine {
 
     /// Applies the boot plan's policy to an end, and writes it down.
     pub(super) fn decide(&self, slot: &mut Slot, end: End, reason: String) {
-        let next = policy::next(&slot.app.spec.restart, slot.app.restarts, end);
+        let next = slot.app.spec.restart.after(end.succeeded(), slot.app.restarts);
         let then = match next {
-            Next::Again(pause) => {
+            AfterEnding::Again(pause) => {
                 slot.app.restarts += 1;
                 slot.app.due = true;
                 slot.now = Now::BackingOff { until: Instant::now() + pause };
                 format!("started again after {:.1} s", pause.as_secs_f64())
             }
-            Next::Final => "not started again, by the boot plan's restart policy".to_owned(),
-            Next::GivenUp => {
+            AfterEnding::Final => "not started again, by the boot plan's restart policy".to_owned(),
+            AfterEnding::GivenUp => {
                 format!("given up after {} restarts in a row", slot.app.restarts)
             }
         };
         let text = format!("{reason} ({then})");
-        if !matches!(next, Next::Again(_)) {
+        if !matches!(next, AfterEnding::Again(_)) {
             self.close(slot);
         }
         slot.app.note(ExitNote { unix_s: now_since_epoch().as_secs(), reason, then });
