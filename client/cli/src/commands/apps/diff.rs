@@ -4,7 +4,7 @@ mod diffoscope;
 
 use super::build::{LimitArgs, clean_head, release};
 use crate::Context;
-use crate::commands::apps::logs::pick;
+use crate::commands::apps::pick::pick;
 use crate::error::{CliError, Exit};
 use crate::scratch::Scratch;
 use crate::verify::rebuild::Reproduction;

@@ -3,7 +3,7 @@
 mod part;
 
 use crate::Context;
-use crate::commands::apps::logs::pick;
+use crate::commands::apps::pick::pick;
 use crate::deployed::{Claim, DeployedImage, LocalImage};
 use crate::error::{CliError, Exit};
 use crate::terminal::Terminal;

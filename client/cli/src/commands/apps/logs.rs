@@ -1,14 +1,12 @@
 //! `caution apps logs`: what happened to an enclave and what its app wrote, live or ended.
 
 use crate::Context;
-use crate::commands::apps::default_name;
-use crate::commands::apps::run::{printable_line, show};
-use crate::error::{CliError, Exit};
+use crate::commands::apps::events::{printable_line, show};
+use crate::commands::apps::pick::{checkout_name, pick};
+use crate::error::CliError;
 use crate::terminal::Terminal;
 use caution_abi::control::{Event, LogStream};
-use caution_build::git::Repository;
-use caution_host::{Dirs, HostEvent, LogEntry, Record};
-use std::path::Path;
+use caution_host::{HostEvent, LogEntry};
 
 /// Arguments of `caution apps logs`.
 #[derive(Debug, clap::Args)]
@@ -67,31 +65,6 @@ fn tell(terminal: Terminal, entry: &LogEntry) -> bool {
 fn at(unix_ms: u64) -> String {
     let time = i64::try_from(unix_ms).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
     time.map_or_else(|| format!("{unix_ms} ms"), |time| format!("{time:.3}"))
-}
-
-/// The running enclave of this name or id, or the one of this checkout.
-pub(crate) fn pick(dirs: &Dirs, app: Option<&str>) -> Result<Record, CliError> {
-    if let Some(app) = app {
-        return Ok(caution_host::find(dirs, app)?);
-    }
-    let root = Repository::discover(Path::new(".")).ok().map(|repo| repo.root().to_path_buf());
-    let mut mine: Vec<Record> = caution_host::list(dirs)?
-        .into_iter()
-        .filter(|record| root.is_some() && record.checkout == root)
-        .collect();
-    match (mine.pop(), mine.is_empty()) {
-        (Some(record), true) => Ok(record),
-        (Some(_), false) => Err(CliError::new(Exit::Usage, "Several enclaves of this checkout run.")
-            .hint("caution apps ps      (then name one)")),
-        (None, _) => Err(CliError::new(Exit::Other, "No enclave of this checkout runs on this machine.")
-            .hint("caution apps ps")),
-    }
-}
-
-/// What the enclave of this checkout was called.
-fn checkout_name() -> Option<String> {
-    let repo = Repository::discover(Path::new(".")).ok()?;
-    repo.root().file_name().map(default_name)
 }
 
 #[cfg(test)]

@@ -1,13 +1,12 @@
 //! `caution apps run`: boot an enclave image on this machine.
 
 use crate::Context;
+use crate::commands::apps::events::show;
 use crate::commands::apps::way::{self, Way};
 use crate::commands::apps::{build, default_name};
 use crate::error::{CliError, Exit};
 use crate::files::read_limited;
-use crate::terminal::Terminal;
 use caution_abi::boot_plan::BootPlan;
-use caution_abi::control::{ClockAction, Event, Phase};
 use caution_abi::manifest::MAX_BYTES as MANIFEST_MAX;
 use caution_build::git::Repository;
 use caution_host::agent::{AgentClient, AppSpec};
@@ -16,7 +15,6 @@ use caution_host::{Accelerator, Ending, HostError, HostEvent, PublishedPort, Rec
 use caution_measure::Measurements;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 /// Arguments of `caution apps run`.
 #[derive(Debug, clap::Args)]
@@ -223,12 +221,16 @@ fn measure(eif: &Path) -> Result<Measurements, CliError> {
     image.map(|image| image.measurements).map_err(|e| CliError::from_error(Exit::Other, &e))
 }
 
-/// The running enclave goes on, whatever the reason is.
+/// The running enclave goes on when the agent says no. An agent that vanished said nothing: the next one finishes what this
+/// one began, or undoes it.
 fn refused(error: HostError) -> CliError {
     let exit = match error {
         HostError::NotAsExpected(_) => Exit::MeasurementMismatch,
         _ => Exit::Other,
     };
+    if let HostError::AgentVanished { .. } = error {
+        return CliError::from(error).hint("caution apps ps      (shows which enclave serves)");
+    }
     let mut error = CliError::from(error).with_exit(exit);
     error.causes.push("nothing was replaced: what ran before goes on".to_owned());
     error
@@ -265,77 +267,6 @@ fn foreground(context: &Context, config: &RunConfig) -> Result<u8, CliError> {
     }
 }
 
-/// One event on the terminal, or as a JSON line.
-pub(crate) fn show(terminal: Terminal, event: &HostEvent) {
-    if terminal.json {
-        if let Ok(line) = serde_json::to_string(event) {
-            terminal.result(&format!("{line}\n"));
-        }
-        return;
-    }
-    match event {
-        HostEvent::Accelerator(Accelerator::Tcg { why }) => {
-            terminal.note(&format!("  emulating the CPU in software: {why}"));
-        }
-        HostEvent::Published { enclave, host } => {
-            terminal.note(&format!("  port {enclave:<6} 127.0.0.1:{host}"));
-        }
-        HostEvent::Enclave(event) => show_enclave(terminal, event),
-        HostEvent::Egress(line) => terminal.warning(&printable_line(line), None),
-        HostEvent::Console(line) => terminal.note(&format!("  console | {}", printable_line(line))),
-        HostEvent::Ready { uptime_ms, wall_ms } => {
-            terminal.step(
-                "boot",
-                &format!("ready ({:.1} s since its kernel started); Ctrl-C stops it", seconds(*uptime_ms)),
-                Duration::from_millis(*wall_ms),
-            );
-        }
-        HostEvent::Ended(ending) => terminal.note(&format!("  {ending}")),
-        _ => {}
-    }
-}
-
-fn show_enclave(terminal: Terminal, event: &Event) {
-    match event {
-        Event::Hello { debug: true, .. } => {
-            terminal.warning("debug mode: console and logs are open, and nothing can verify", None);
-        }
-        Event::AppExit { exit, restarts } => {
-            terminal.note(&format!("  the app {exit} (restarts so far: {restarts})"));
-        }
-        Event::Log { line, .. } => terminal.note(&format!("  app | {}", printable_line(line))),
-        // A step of less is what software emulation needs now and then.
-        Event::Clock { offset_ms, action, .. }
-            if offset_ms.unsigned_abs() >= 2000 && *action != ClockAction::Set =>
-        {
-            terminal.note(&clock_note(*offset_ms));
-        }
-        Event::LogDropped { lines } => terminal.note(&format!("  app | ({lines} lines dropped)")),
-        Event::Phase { phase: Phase::BackingOff, .. } => terminal.note("  restarting the app after a pause"),
-        Event::Stopping { reason } => terminal.note(&format!("  {}", printable_line(reason))),
-        _ => {}
-    }
-}
-
-fn clock_note(offset_ms: i64) -> String {
-    let by = seconds(offset_ms.unsigned_abs());
-    if offset_ms > 0 {
-        format!("  the enclave's clock was {by:.1} s behind and has been set")
-    } else {
-        format!("  the enclave's clock is {by:.1} s ahead; it is not set back, it runs slower")
-    }
-}
-
-/// A line from inside the enclave, which must not steer the terminal.
-pub(crate) fn printable_line(line: &str) -> String {
-    caution_appspec::printable(&line.replace('\t', "    "))
-}
-
-#[expect(clippy::cast_precision_loss, reason = "one decimal is shown")]
-fn seconds(millis: u64) -> f64 {
-    millis as f64 / 1000.0
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -358,12 +289,6 @@ mod tests {
         for wrong in [&[port(1, 1)][..], &[port(8080, 1), port(8080, 2)]] {
             assert_eq!(ports(&plan, wrong).unwrap_err().exit, Exit::Usage);
         }
-    }
-
-    #[test]
-    fn a_clock_that_was_wrong_is_told_with_what_was_done() {
-        assert_eq!(clock_note(3140), "  the enclave's clock was 3.1 s behind and has been set");
-        assert!(clock_note(-3140).ends_with("is 3.1 s ahead; it is not set back, it runs slower"));
     }
 
     #[test]

@@ -1,10 +1,10 @@
 //! `caution apps stop`: end an enclave on this machine.
 
 use crate::Context;
-use crate::commands::apps::logs::pick;
+use crate::commands::apps::pick::{checkout_name, pick};
 use crate::error::CliError;
 use caution_host::Dirs;
-use caution_host::agent::{AgentClient, AppState};
+use caution_host::agent::{AgentClient, AppState, AppStatus};
 
 /// Arguments of `caution apps stop`.
 #[derive(Debug, clap::Args)]
@@ -38,10 +38,13 @@ fn stop(dirs: &Dirs, app: Option<&str>) -> Result<(Option<String>, String), CliE
             Ok((Some(record.id), record.name))
         }
         Err(error) => {
-            let apps = agent.list()?;
-            let waits = apps.iter().any(|known| Some(&*known.name) == app && known.state != AppState::Ended);
-            let Some(app) = app.filter(|_| waits) else { return Err(error) };
-            let (name, id) = agent.stop(app)?;
+            let name = app.map(str::to_owned).or_else(checkout_name);
+            // One whose enclave runs was asked for in a way that fits several.
+            let waits = |known: &AppStatus| {
+                Some(&known.name) == name.as_ref() && known.state != AppState::Ended && known.id.is_none()
+            };
+            let Some(app) = agent.list()?.into_iter().find(waits) else { return Err(error) };
+            let (name, id) = agent.stop(&app.name)?;
             Ok((id, name))
         }
     }
