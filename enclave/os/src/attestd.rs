@@ -3,6 +3,7 @@
 //! The caller chooses the nonce and nothing else (attestation-oracle rule): `user_data` is EnclaveOS'
 //! own map and `public_key` is absent.
 
+use crate::chain;
 use crate::control::Control;
 use crate::health;
 use crate::http::{self, Request, Response};
@@ -101,11 +102,6 @@ fn json(status: u16, body: &impl serde::Serialize) -> Response {
     let body =
         serde_json::to_vec(body).expect("plain structs of strings and numbers always have a JSON form");
     Response::json(status, body)
-}
-
-/// An error and its causes, outermost first.
-pub(crate) fn chain(error: &dyn std::error::Error) -> Vec<String> {
-    std::iter::successors(Some(error), |e| e.source()).map(ToString::to_string).collect()
 }
 
 /// A connection that ends when its time is over, however slowly its peer sends.

@@ -3,11 +3,13 @@
 //! Publishing never waits: each reader has a bounded queue, and one that leaves too many events in it
 //! is dropped. Log lines without room are dropped themselves.
 
+mod queue;
+
 use crate::phase::{self, Input};
-use crate::queue::{self, Line, Queue};
 use caution_abi::control::{ClockSource, Event, Exit, LogStream, MAX_LINE, Phase};
 use caution_enclave_sys::clock;
 use caution_enclave_sys::process::uptime_ms;
+use queue::{Line, Queue};
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -114,7 +116,7 @@ impl Control {
         if let Event::AppExit { exit, .. } = event {
             state.last_exit = Some(exit.clone());
         }
-        state.send(&encode(event));
+        state.send(&clipped(event));
     }
 
     /// Remembers how right the clock is now.
@@ -135,7 +137,7 @@ impl Control {
         self.advance(Input::End);
         let mut state = self.lock();
         if state.stopping.is_none() {
-            let line = encode(&Event::Stopping { reason: clip(reason).to_owned() });
+            let line = clipped(&Event::Stopping { reason: reason.to_owned() });
             state.send(&line);
             state.stopping = Some(line);
             state.hello.get_or_insert_with(|| hello(false));
@@ -219,16 +221,16 @@ fn deliver(stream: &mut TcpStream, queue: &Queue) -> std::io::Result<()> {
 }
 
 fn hello(debug: bool) -> Line {
-    encode(&Event::Hello { enclaveos: env!("CARGO_PKG_VERSION").to_owned(), debug })
+    queue::encode(&Event::Hello { enclaveos: env!("CARGO_PKG_VERSION").to_owned(), debug })
 }
 
 fn phase_line(phase: Phase) -> Line {
-    encode(&Event::Phase { phase, uptime_ms: uptime_ms() })
+    queue::encode(&Event::Phase { phase, uptime_ms: uptime_ms() })
 }
 
 /// One line of at most [`MAX_LINE`] bytes: texts are clipped so far that even a form in which every
 /// byte is escaped fits.
-fn encode(event: &Event) -> Line {
+fn clipped(event: &Event) -> Line {
     let clipped = match event {
         Event::Stopping { reason } => Some(Event::Stopping { reason: clip(reason).to_owned() }),
         Event::AppExit { exit: Exit::NotStarted { reason }, restarts } => Some(Event::AppExit {
@@ -375,7 +377,7 @@ mod tests {
             Event::Stopping { reason: reason.clone() },
             Event::AppExit { exit: Exit::NotStarted { reason }, restarts: u32::MAX },
         ] {
-            let line = encode(&event);
+            let line = clipped(&event);
             assert!(line.len() <= MAX_LINE);
             assert!(serde_json::from_slice::<Event>(&line).is_ok());
         }

@@ -18,7 +18,6 @@ mod http;
 mod logs;
 mod manifest;
 mod phase;
-mod queue;
 mod seal;
 mod serve;
 mod supervise;
@@ -37,7 +36,7 @@ fn main() -> ExitCode {
     let control = Arc::new(Control::new());
     let reason = match boot::boot(&control) {
         Ok(supervisor) => supervisor.run().to_string(),
-        Err(e) => format!("The enclave could not boot: {}.", attestd::chain(&e).join(": ")),
+        Err(e) => format!("The enclave could not boot: {}.", chain(&e).join(": ")),
     };
     end(&control, &reason)
 }
@@ -47,6 +46,11 @@ fn end(control: &Control, reason: &str) -> ! {
     say(reason);
     control.stop(reason, LAST_WORDS);
     caution_enclave_sys::power::end()
+}
+
+/// An error and its causes, outermost first.
+fn chain(error: &dyn std::error::Error) -> Vec<String> {
+    std::iter::successors(Some(error), |e| e.source()).map(ToString::to_string).collect()
 }
 
 /// Writes a sentence of EnclaveOS' own to the console; a production enclave has none.

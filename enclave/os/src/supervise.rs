@@ -1,7 +1,7 @@
 //! Supervising the app: readiness, restarts, and the reason for the end.
 
 use crate::app::App;
-use crate::attestd::chain;
+use crate::chain;
 use crate::control::Control;
 use crate::logs::{Relays, Sink};
 use crate::phase::Input;
