@@ -1,38 +1,32 @@
 //! Host agent: boots an EIF under QEMU, bridges vsock, publishes ports, keeps state.
+//!
+//! | room | what |
+//! |---|---|
+//! | [`agent`] | keeps apps running: one for a machine or a user |
+//! | `run` | one enclave from its image to its end, in a supervisor process of its own |
+//! | `driver` | what runs it: QEMU with a vsock device |
+//! | `published` | its ports on this machine |
+//! | `files` | what of it lies on the disk |
+//! | [`ingress`] | the way in over HTTPS: Caddy |
 
-mod admission;
 pub mod agent;
-mod boot;
-mod clients;
 mod config;
-mod control;
-mod deployed;
-mod detached;
 mod driver;
-mod egress;
 mod error;
 mod event;
-mod eventlog;
-mod handover;
-mod image;
+mod files;
 pub mod ingress;
-mod janitor;
-mod private_dir;
 mod process;
-mod publish;
-mod record;
+mod published;
 mod run;
-mod runtime;
-mod services;
-mod watcher;
 
 pub use config::{Agent, Dirs, PublishedPort, RunConfig, read_settings};
-pub use deployed::deployed_image;
-pub use detached::run_detached;
 pub use error::HostError;
 pub use event::{Accelerator, Ending, HostEvent, LogEntry, Progress};
-pub use eventlog::{Logs, logs};
-pub use record::{Record, find, list, stop};
+pub use files::deployed::deployed_image;
+pub use files::eventlog::{Logs, logs};
+pub use files::record::{Record, find, list, stop};
+pub use run::detached::run_detached;
 pub use run::{Options, StopHandle, dev_root_der, run, run_with};
 
 use std::ffi::OsString;
@@ -45,8 +39,8 @@ use std::process::ExitCode;
 pub fn internal(args: &[OsString]) -> ExitCode {
     match args {
         [command] if command == "agent" => agent::main(),
-        [command] if command == "supervise" => detached::main(),
-        [command, run] if command == "janitor" => janitor::main(Path::new(run)),
+        [command] if command == "supervise" => run::detached::main(),
+        [command, run] if command == "janitor" => run::janitor::main(Path::new(run)),
         _ => ExitCode::from(2),
     }
 }

@@ -4,7 +4,7 @@
 use crate::config::RunConfig;
 use crate::error::HostError;
 use crate::event::{HostEvent, LogEntry};
-use crate::record::Record;
+use crate::files::record::Record;
 use caution_abi::boot_plan::Restart;
 use caution_abi::control::Phase;
 use caution_measure::{Measurements, Sha256Digest};

@@ -1,9 +1,9 @@
 //! What a new enclave attests, asked on its own socket before anybody else reaches it.
 
 use crate::error::HostError;
-use crate::eventlog::unix_ms;
-use crate::record::Record;
-use crate::runtime;
+use crate::files::eventlog::unix_ms;
+use crate::files::record::Record;
+use crate::files::runtime;
 use caution_abi::evidence::{self, MAX_RESPONSE, Request};
 use caution_attest::{Blame, DebugPolicy, Evidence, Expected, Live, Roots, UnixMillis};
 use caution_measure::{ImagePcrs, Measurements, Nonce};

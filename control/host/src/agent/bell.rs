@@ -2,7 +2,7 @@
 
 use super::api::Change;
 use super::engine::Slot;
-use crate::eventlog::unix_ms;
+use crate::files::eventlog::unix_ms;
 use std::io::Write as _;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Mutex, PoisonError};

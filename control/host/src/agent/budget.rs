@@ -39,7 +39,7 @@ impl Budget {
     /// The budget of this machine; without `/proc/meminfo` memory is not counted.
     pub(super) fn of_this_machine(limits: Limits) -> Self {
         let meminfo = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-        Self::new(limits, crate::admission::field_mib(&meminfo, "MemTotal:").unwrap_or(u64::MAX))
+        Self::new(limits, crate::run::admission::field_mib(&meminfo, "MemTotal:").unwrap_or(u64::MAX))
     }
 
     /// Whether an enclave fits beside those that have their share.

@@ -5,7 +5,7 @@ use super::{Reached, SOCKET, Start};
 use crate::config::{Agent, Dirs};
 use crate::error::HostError;
 use crate::event::HostEvent;
-use crate::record::Record;
+use crate::files::record::Record;
 use caution_measure::{Measurements, Sha256Digest};
 use std::io::{self, BufRead as _, BufReader, Read, Write as _};
 use std::os::unix::net::UnixStream;

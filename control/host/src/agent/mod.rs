@@ -32,10 +32,10 @@ pub use ways::Reached;
 
 use crate::config::{Agent, Dirs};
 use crate::error::HostError;
+use crate::files::private_dir::private_dir;
+use crate::files::record;
 use crate::ingress;
-use crate::private_dir::private_dir;
-use crate::record;
-use crate::watcher::Signals;
+use crate::run::watcher::Signals;
 use bell::say;
 use budget::Budget;
 use engine::{Engine, Now, Slot};

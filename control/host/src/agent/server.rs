@@ -3,11 +3,11 @@
 use super::api::{Done, ErrorKind, Hello, MAX_REQUEST, PROTOCOL, Reply, Request};
 use super::engine::{Engine, thread};
 use super::replace::{DRAIN, Replacement};
-use crate::deployed::deployed_image;
-use crate::detached::Cancel;
 use crate::error::HostError;
-use crate::eventlog;
-use crate::record;
+use crate::files::deployed::deployed_image;
+use crate::files::eventlog;
+use crate::files::record;
+use crate::run::detached::Cancel;
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};

@@ -9,11 +9,11 @@
 //! ```
 
 use super::api::{AppSpec, ExitNote};
-use crate::admission;
 use crate::config::{Dirs, name_is_valid};
 use crate::error::HostError;
-use crate::private_dir::private_dir;
-use crate::record::Record;
+use crate::files::private_dir::private_dir;
+use crate::files::record::Record;
+use crate::run::admission;
 use caution_measure::{Measurements, Sha256Digest};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File, OpenOptions, Permissions};

@@ -5,8 +5,8 @@ use super::bell::say;
 use super::engine::{self, Engine, Now};
 use crate::config::RunConfig;
 use crate::error::HostError;
+use crate::files::record;
 use crate::ingress::{App, Ingress, IngressError, Routes, Settings, State};
-use crate::record;
 use serde::{Deserialize, Serialize};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

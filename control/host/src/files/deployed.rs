@@ -8,11 +8,11 @@
 //! It is a copy, which shares its blocks with the original where the file system can (`copy_file_range`), and
 //! never a hard link: a file that somebody writes into would change what was deployed along with it.
 
-use crate::admission;
 use crate::config::Dirs;
 use crate::error::HostError;
-use crate::private_dir::private_dir;
-use crate::record::Record;
+use crate::files::private_dir::private_dir;
+use crate::files::record::Record;
+use crate::run::admission;
 use caution_measure::Sha256Digest;
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Read as _, Seek as _};
@@ -128,8 +128,8 @@ const LINK: &str = "deployed";
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::tests::sample;
-    use crate::runtime::{self, RunDir};
+    use crate::files::record::tests::sample;
+    use crate::files::runtime::{self, RunDir};
     use std::io::Write as _;
 
     fn dirs(root: &Path) -> Dirs {

@@ -3,7 +3,7 @@
 use crate::config::Dirs;
 use crate::error::HostError;
 use crate::event::{HostEvent, LogEntry};
-use crate::private_dir::private_dir;
+use crate::files::private_dir::private_dir;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;

@@ -3,8 +3,8 @@
 use crate::config::Dirs;
 use crate::error::HostError;
 use crate::event::{Accelerator, Ending};
+use crate::files::runtime;
 use crate::process::ProcessId;
-use crate::runtime;
 use caution_abi::control::Phase;
 use caution_measure::{Measurements, Sha256Digest};
 use serde::{Deserialize, Serialize};
@@ -147,7 +147,7 @@ fn ask_to_stop(socket: &Path) -> io::Result<Option<Ending>> {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::runtime::RunDir;
+    use crate::files::runtime::RunDir;
     use caution_measure::Pcr;
 
     pub(crate) fn sample(id: &str, name: &str) -> Record {

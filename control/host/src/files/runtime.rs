@@ -14,11 +14,11 @@
 //! ```
 
 use crate::config::Dirs;
-use crate::deployed::{self, Shelf};
 use crate::error::HostError;
-use crate::private_dir::private_dir;
+use crate::files::deployed::{self, Shelf};
+use crate::files::private_dir::private_dir;
 use crate::process;
-use crate::publish::ATTESTATION_SOCKET;
+use crate::published::publish::ATTESTATION_SOCKET;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};

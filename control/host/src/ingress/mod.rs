@@ -29,7 +29,7 @@ pub(crate) use settings::of_user;
 pub use settings::{Acme, Overrides, Settings};
 
 use crate::error::HostError;
-use crate::private_dir::private_dir;
+use crate::files::private_dir::private_dir;
 use crate::process::pause;
 use process::Caddy;
 use serde::{Deserialize, Serialize};

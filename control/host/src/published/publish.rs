@@ -13,8 +13,8 @@
 use crate::config::{PublishedPort, RunConfig};
 use crate::driver::{Connector, HostStream};
 use crate::error::HostError;
-use crate::handover::Handed;
 use crate::ingress::{IngressSpec, admitted, proxy_header};
+use crate::published::handover::Handed;
 use caution_abi::ports::{ATTESTATION, RESERVED};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, listen, socket};

@@ -5,15 +5,15 @@
 //!    └──────── limit ────────┴───────── limit ──────┘         the boot plan's own limits
 //! ```
 
-use crate::clients;
 use crate::config::RunConfig;
-use crate::control;
 use crate::driver::Machine;
 use crate::error::HostError;
 use crate::event::{Ending, HostEvent, Progress};
-use crate::handover::{Answer, Asked, Command, Handed};
-use crate::publish::{Listeners, Published};
-use crate::record::Record;
+use crate::files::record::Record;
+use crate::published::clients;
+use crate::published::handover::{Answer, Asked, Command, Handed};
+use crate::published::publish::{Listeners, Published};
+use crate::run::control;
 use crate::run::{self, Message, StopHandle};
 use caution_abi::control::{Event, Exit, Phase};
 use caution_abi::ports::ATTESTATION;

@@ -11,7 +11,7 @@ use crate::agent;
 use crate::config::{Agent, Dirs, RunConfig};
 use crate::error::HostError;
 use crate::event::{Ending, HostEvent};
-use crate::record::{self, Record};
+use crate::files::record::{self, Record};
 use crate::run::{Options, StopHandle, check, run_with};
 use serde::{Deserialize, Serialize};
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};

@@ -4,10 +4,10 @@
 //! measured, and QEMU is given those; replacing or changing the file in between changes nothing.
 //! Unnamed files vanish with this process, whatever happens to it.
 
-use crate::admission::{self, ImageSize, UnpackedSize};
 use crate::config::Dirs;
-use crate::deployed::Shelf;
 use crate::error::HostError;
+use crate::files::deployed::Shelf;
+use crate::run::admission::{self, ImageSize, UnpackedSize};
 use caution_eif::{Limits, SectionInfo, SectionKind};
 use caution_measure::{ImagePcrs, Sha256Digest};
 use std::fs::File;
@@ -132,13 +132,13 @@ impl Parts {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::runtime::RunDir;
+    use crate::files::runtime::RunDir;
     use caution_eif::{HeaderOptions, Metadata, SignatureError, Signer, Writer};
 
     fn signed() -> (Vec<u8>, Signer) {
         let signer = Signer::from_pem(
-            include_bytes!("../../../core/eif/tests/signer/key.pem"),
-            include_bytes!("../../../core/eif/tests/signer/certificate.v3.pem"),
+            include_bytes!("../../../../core/eif/tests/signer/key.pem"),
+            include_bytes!("../../../../core/eif/tests/signer/certificate.v3.pem"),
         )
         .unwrap();
         let mut writer = Writer::new(io::Cursor::new(Vec::new()), HeaderOptions::default()).unwrap();

@@ -5,7 +5,7 @@
 
 use crate::config::Agent;
 use crate::error::HostError;
-use crate::runtime;
+use crate::files::runtime;
 use std::io::Read as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;

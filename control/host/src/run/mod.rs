@@ -1,28 +1,36 @@
 //! Running one enclave from image to ending.
 
-use crate::admission;
-use crate::boot::Boot;
+pub(crate) mod admission;
+mod boot;
+mod control;
+pub(crate) mod detached;
+mod egress;
+pub(crate) mod image;
+pub(crate) mod janitor;
+pub(crate) mod services;
+pub(crate) mod watcher;
+
 use crate::config::{Agent, Dirs, RunConfig};
 use crate::driver::qemu::{self, Emulator};
 use crate::driver::{Driver as _, Order};
-use crate::egress::{self, Network};
 use crate::error::HostError;
 use crate::event::{Ending, HostEvent};
-use crate::eventlog::{EventLog, now_since_epoch};
-use crate::handover::{self, Reception};
-use crate::image::BootImage;
-use crate::janitor::Janitor;
+use crate::files::eventlog::{EventLog, now_since_epoch};
+use crate::files::record::Record;
+use crate::files::runtime::RunDir;
 use crate::process::ProcessId;
-use crate::publish::Listeners;
-use crate::record::Record;
-use crate::runtime::RunDir;
-use crate::services;
-use crate::watcher::{Signals, Watcher};
+use crate::published::handover::{self, Reception};
+use crate::published::publish::Listeners;
+use boot::Boot;
 use caution_abi::control::Event;
+use egress::Network;
+use image::BootImage;
+use janitor::Janitor;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+use watcher::{Signals, Watcher};
 
 /// How a run is run, where the defaults do not serve.
 #[derive(Debug, Clone)]

@@ -1,9 +1,9 @@
 //! What every enclave finds on its parent: the manifest, and the network where it declares one.
 
 use crate::driver::{MAX_WAITING, Services};
-use crate::egress::{self, Network};
 use crate::error::HostError;
 use crate::run::Message;
+use crate::run::egress::{self, Network};
 use caution_abi::ports::{PARENT_EGRESS, PARENT_MANIFEST};
 use std::io::Write as _;
 use std::os::unix::net::UnixStream;

@@ -11,10 +11,10 @@ pub(crate) mod vsock;
 pub(crate) use parent::dev_root;
 
 use super::{Connector, Driver, Machine, Order, Services};
-use crate::admission;
 use crate::config::RunConfig;
 use crate::error::HostError;
 use crate::event::{Accelerator, Progress};
+use crate::run::admission;
 use process::{Hardware, PROGRAM, Qemu};
 use std::path::PathBuf;
 use vsock::Vsock;

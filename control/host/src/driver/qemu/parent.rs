@@ -3,9 +3,9 @@
 use crate::config::Dirs;
 use crate::driver::{Order, Services};
 use crate::error::HostError;
-use crate::eventlog::now_since_epoch;
+use crate::files::eventlog::now_since_epoch;
 use crate::run::Message;
-use crate::services;
+use crate::run::services;
 use caution_abi::nsm::MAX_REQUEST;
 use caution_abi::ports::{HEARTBEAT_BYTE, PARENT_HEARTBEAT, PARENT_NSM};
 use caution_devnsm::{DevNsm, DevRoot};

@@ -5,9 +5,9 @@
 
 use crate::error::HostError;
 use crate::event::Accelerator;
-use crate::image::BootImage;
 use crate::process::{ProcessId, bound_to_parent, spawn_bound, tail};
 use crate::run::Message;
+use crate::run::image::BootImage;
 use std::ffi::OsString;
 use std::io::{BufRead as _, BufReader, Read};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};

@@ -5,7 +5,7 @@ use crate::agent;
 use crate::config::Dirs;
 use crate::error::HostError;
 use crate::event::{HostEvent, LogEntry};
-use crate::record;
+use crate::files::record;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use std::fs::{self, File};
