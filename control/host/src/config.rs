@@ -122,13 +122,13 @@ impl PublishedPort {
     }
 }
 
-/// How a binary that embeds the agent starts itself for the hidden sub-commands.
+/// The binary that is started again for the hidden sub-commands: as an agent, a supervisor, a janitor.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Agent {
+pub struct Program {
     exe: PathBuf,
 }
 
-impl Agent {
+impl Program {
     /// A binary whose `internal` sub-command is [`crate::internal`].
     pub fn new(exe: &Path) -> Self {
         Self { exe: exe.to_owned() }

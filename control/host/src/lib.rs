@@ -20,7 +20,7 @@ mod process;
 mod published;
 mod run;
 
-pub use config::{Agent, Dirs, PublishedPort, RunConfig, read_settings};
+pub use config::{Dirs, Program, PublishedPort, RunConfig, read_settings};
 pub use error::HostError;
 pub use event::{Accelerator, Ending, HostEvent, LogEntry, Progress};
 pub use files::deployed::deployed_image;

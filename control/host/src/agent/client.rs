@@ -2,7 +2,7 @@
 
 use super::api::{AppSpec, AppStatus, Done, ErrorKind, MAX_REPLY, PROTOCOL, Reply, Request};
 use super::{Reached, SOCKET, Start};
-use crate::config::{Agent, Dirs};
+use crate::config::{Dirs, Program};
 use crate::error::HostError;
 use crate::event::HostEvent;
 use crate::files::record::Record;
@@ -20,18 +20,18 @@ const PATIENCE: Duration = Duration::from_secs(20);
 #[derive(Debug, Clone)]
 pub struct AgentClient {
     dirs: Dirs,
-    exe: Agent,
+    exe: Program,
 }
 
 impl AgentClient {
     /// The agent of these folders. Where none runs, this very binary is started as one.
     pub fn new(dirs: &Dirs) -> Self {
-        Self { dirs: dirs.clone(), exe: Agent::this_binary() }
+        Self { dirs: dirs.clone(), exe: Program::this_binary() }
     }
 
     /// The same, but another binary is started, which must answer `internal` with [`crate::internal`].
     #[must_use]
-    pub fn starting(self, exe: &Agent) -> Self {
+    pub fn starting(self, exe: &Program) -> Self {
         Self { exe: exe.clone(), ..self }
     }
 

@@ -16,7 +16,7 @@ use super::policy::{self, End};
 use super::replace::DRAIN;
 use super::state::{App, MAX_ENDED, Store};
 use super::ways::Ways;
-use crate::config::{Agent, Dirs};
+use crate::config::{Dirs, Program};
 use crate::error::HostError;
 use crate::event::{Ending, HostEvent};
 use crate::files::eventlog::{self, now_since_epoch};
@@ -35,7 +35,7 @@ use std::time::{Duration, Instant};
 #[derive(Debug)]
 pub(super) struct Engine {
     pub(super) dirs: Dirs,
-    pub(super) exe: Agent,
+    pub(super) exe: Program,
     pub(super) budget: Budget,
     pub(super) store: Store,
     pub(super) ways: Ways,
@@ -139,7 +139,7 @@ impl Engine {
     /// Reads what is to run; [`Engine::reconcile`] then sees what does.
     pub(super) fn new(
         dirs: Dirs,
-        exe: Agent,
+        exe: Program,
         budget: Budget,
         ingress: Option<Settings>,
     ) -> Result<Arc<Self>, HostError> {

@@ -30,7 +30,7 @@ pub use client::{AgentClient, Replies};
 pub(crate) use state::{is_wanted, lock_generation};
 pub use ways::Reached;
 
-use crate::config::{Agent, Dirs};
+use crate::config::{Dirs, Program};
 use crate::error::HostError;
 use crate::files::private_dir::private_dir;
 use crate::files::record;
@@ -65,7 +65,7 @@ const LOOK: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone)]
 pub struct ServeOptions {
     /// The binary that supervises enclaves; it answers `internal` with [`crate::internal`].
-    pub exe: Agent,
+    pub exe: Program,
     /// What enclaves may have together.
     pub limits: Limits,
     /// Whether it ends by itself when nothing is to be looked after.
@@ -76,7 +76,7 @@ pub struct ServeOptions {
 
 impl Default for ServeOptions {
     fn default() -> Self {
-        Self { exe: Agent::this_binary(), limits: Limits::default(), ends_when_idle: false, ingress: None }
+        Self { exe: Program::this_binary(), limits: Limits::default(), ends_when_idle: false, ingress: None }
     }
 }
 

@@ -169,10 +169,10 @@ mod tests {
     }
 
     #[test]
-    fn what_dead_agents_and_lost_runs_kept_is_removed() {
+    fn what_dead_supervisors_and_lost_runs_kept_is_removed() {
         let root = tempfile::tempdir().unwrap();
         let dirs = dirs(root.path());
-        // An agent that died: its lock is free, its folders are there.
+        // A supervisor that died: its lock is free, its folders are there.
         let (dead, _) = run_of(&dirs, b"image");
         let dead = std::mem::ManuallyDrop::new(dead);
         assert_eq!(left(&dirs), 2);

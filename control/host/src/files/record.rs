@@ -15,12 +15,14 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+/// The socket in a run's folder on which a connection asks the supervisor to stop.
+pub(crate) const STOP_SOCKET: &str = "stop";
 /// The longest record read, in bytes.
 const MAX_RECORD: u64 = 256 * 1024;
-/// How long an agent may take to stop its enclave before it is killed.
+/// How long a supervisor may take to stop its enclave before it is killed.
 const STOP_PATIENCE: Duration = Duration::from_secs(20);
 
-/// A running enclave, as its agent last wrote it down.
+/// A running enclave, as its supervisor last wrote it down.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
     /// 8 hex digits, unique among running enclaves.
@@ -47,9 +49,9 @@ pub struct Record {
     pub attestation_socket: PathBuf,
     /// The first published port as a URL, where there is one.
     pub app_url: Option<String>,
-    /// The agent's process.
+    /// The supervisor's process.
     pub pid: i32,
-    /// Start of the agent's process, in clock ticks since boot.
+    /// Start of that process, in clock ticks since boot.
     pub(crate) pid_start: u64,
     /// How far the enclave is; `None` before it said anything.
     pub phase: Option<Phase>,
@@ -87,14 +89,14 @@ impl Record {
     }
 }
 
-/// All running enclaves that can be reached, oldest first. Removes what dead agents left behind.
+/// All running enclaves that can be reached, oldest first. Removes what dead supervisors left behind.
 pub fn list(dirs: &Dirs) -> Result<Vec<Record>, HostError> {
     Ok(all(dirs)?.into_iter().filter(|record| record.serving).collect())
 }
 
 /// Those, too, that wait for the ports of another.
 pub(crate) fn all(dirs: &Dirs) -> Result<Vec<Record>, HostError> {
-    // An agent that has not written its record yet is still preparing.
+    // A supervisor that has not written its record yet is still preparing.
     let mut records: Vec<Record> = runtime::live(dirs)?.iter().filter_map(|run| Record::load(run)).collect();
     records.sort_by(|a, b| (a.started_at_unix, &a.id).cmp(&(b.started_at_unix, &b.id)));
     Ok(records)
@@ -116,17 +118,17 @@ pub fn find(dirs: &Dirs, name_or_id: &str) -> Result<Record, HostError> {
 
 /// Stops a running enclave and waits until nothing of it is left.
 ///
-/// An agent that does not answer within 20 s is killed, and what it leaves is removed.
+/// A supervisor that does not answer within 20 s is killed, and what it leaves is removed.
 pub fn stop(dirs: &Dirs, id: &str) -> Result<Ending, HostError> {
     let record = find(dirs, id)?;
     let run = dirs.enclave(&record.id);
-    let asked = ask_to_stop(&run.join("agent"));
+    let asked = ask_to_stop(&run.join(STOP_SOCKET));
     if asked.is_err() && !run.exists() {
         return Ok(Ending::Stopped);
     }
-    let agent = ProcessId { pid: record.pid, start: record.pid_start };
-    if asked.is_err() && agent.is_alive() {
-        agent.kill();
+    let supervisor = ProcessId { pid: record.pid, start: record.pid_start };
+    if asked.is_err() && supervisor.is_alive() {
+        supervisor.kill();
     }
     while run.exists() && !runtime::sweep(&dirs.runtime, &run) {
         crate::process::pause(Duration::from_millis(10));
@@ -134,13 +136,13 @@ pub fn stop(dirs: &Dirs, id: &str) -> Result<Ending, HostError> {
     Ok(asked.ok().flatten().unwrap_or(Ending::Stopped))
 }
 
-/// Connects to the agent; the connection is the request, the answer is the ending as JSON.
+/// Connects to the supervisor; the connection is the request, the answer is the ending as JSON.
 fn ask_to_stop(socket: &Path) -> io::Result<Option<Ending>> {
-    let agent = UnixStream::connect(socket)?;
-    agent.set_read_timeout(Some(STOP_PATIENCE))?;
-    agent.shutdown(Shutdown::Write)?;
+    let supervisor = UnixStream::connect(socket)?;
+    supervisor.set_read_timeout(Some(STOP_PATIENCE))?;
+    supervisor.shutdown(Shutdown::Write)?;
     let mut answer = Vec::new();
-    agent.take(64 * 1024).read_to_end(&mut answer)?;
+    supervisor.take(64 * 1024).read_to_end(&mut answer)?;
     Ok(serde_json::from_slice(&answer).ok())
 }
 

@@ -3,9 +3,9 @@
 //! ```text
 //! <runtime>/.agent         Unix socket of the host agent
 //! <runtime>/.lock          held for moments: a folder is made or swept
-//! <runtime>/<id>/lock      held by the agent as long as it lives
+//! <runtime>/<id>/lock      held by the supervisor as long as it lives
 //! <runtime>/<id>/record    what `list` shows, JSON
-//! <runtime>/<id>/agent     Unix socket: a connection is a request to stop
+//! <runtime>/<id>/stop      Unix socket: a connection is a request to stop
 //! <runtime>/<id>/vsock     Unix socket between QEMU and the vsock device
 //! <runtime>/<id>/http      Unix socket that leads to the plan's HTTP port, where it has one
 //! <runtime>/<id>/attestation  Unix socket that leads to attestd
@@ -33,7 +33,7 @@ pub(crate) struct RunDir {
     id: String,
     path: PathBuf,
     shelf: Shelf,
-    /// Held until the end; the kernel lets go of it when the agent dies in any way.
+    /// Held until the end; the kernel lets go of it when the supervisor dies in any way.
     _lock: File,
     root: PathBuf,
 }
@@ -96,7 +96,7 @@ fn remove(run: &Path) -> bool {
     fs::remove_dir_all(run).is_ok()
 }
 
-/// The folders of living agents, after everything nobody owns any more was removed.
+/// The folders of living supervisors, after everything nobody owns any more was removed.
 pub(crate) fn live(dirs: &Dirs) -> Result<Vec<PathBuf>, HostError> {
     let entries = match fs::read_dir(&dirs.runtime) {
         Ok(entries) => entries,
@@ -112,7 +112,7 @@ pub(crate) fn live(dirs: &Dirs) -> Result<Vec<PathBuf>, HostError> {
     Ok(living)
 }
 
-/// Removes one folder and its processes if no agent owns it. Returns whether it did.
+/// Removes one folder and its processes if no supervisor owns it. Returns whether it did.
 pub(crate) fn sweep(root: &Path, run: &Path) -> bool {
     let _guard = lock_root(root);
     sweep_locked(run)
@@ -120,7 +120,7 @@ pub(crate) fn sweep(root: &Path, run: &Path) -> bool {
 
 /// Waits for the owner's end, then removes what it left.
 ///
-/// For the janitor, which learns of the agent's end by a pipe: the kernel closes a dying process's
+/// For the janitor, which learns of the supervisor's end by a pipe: the kernel closes a dying process's
 /// files one after another, so the lock may be held for a moment longer than the pipe.
 pub(crate) fn sweep_after(run: &Path) {
     if let Ok(lock) = OpenOptions::new().read(true).write(true).open(run.join("lock")) {

@@ -1,6 +1,5 @@
 //! Where and how one machine, or one user of it, is reached.
 
-use super::routes::App;
 use crate::config::{Dirs, read_settings};
 use crate::error::HostError;
 use serde::{Deserialize, Serialize};
@@ -86,11 +85,6 @@ impl Settings {
     /// an app has been routed, and stays.
     pub fn local_root(&self) -> PathBuf {
         self.storage().join("pki/authorities/local/root.crt")
-    }
-
-    /// The address of an app on this machine.
-    pub fn local_url(&self, app: &App) -> String {
-        self.url(&app.local_name())
     }
 
     pub(super) fn url(&self, host: &str) -> String {

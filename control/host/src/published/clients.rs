@@ -70,12 +70,12 @@ mod tests {
         let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = tcp.local_addr().unwrap().port();
         let http = UnixListener::bind(run.path().join("http")).unwrap();
-        let other = UnixListener::bind(run.path().join("agent")).unwrap();
+        let other = UnixListener::bind(run.path().join("stop")).unwrap();
         let count = || connected(&[port], run.path());
         assert_eq!(count(), 0);
         let _client = TcpStream::connect(("127.0.0.1", port)).unwrap();
         let _proxy = UnixStream::connect(run.path().join("http")).unwrap();
-        let _stopper = UnixStream::connect(run.path().join("agent")).unwrap();
+        let _stopper = UnixStream::connect(run.path().join("stop")).unwrap();
         assert_eq!(count(), 0, "what waits in the queue was not taken");
         let held = (tcp.accept().unwrap(), http.accept().unwrap(), other.accept().unwrap());
         assert_eq!(count(), 2);

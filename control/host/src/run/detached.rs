@@ -8,7 +8,7 @@
 //! leaves nothing behind.
 
 use crate::agent;
-use crate::config::{Agent, Dirs, RunConfig};
+use crate::config::{Dirs, Program, RunConfig};
 use crate::error::HostError;
 use crate::event::{Ending, HostEvent};
 use crate::files::record::{self, Record};
@@ -46,7 +46,7 @@ pub fn run_detached(
 ) -> Result<Record, HostError> {
     check(dirs, config)?;
     let order = Order { dirs: dirs.clone(), config: config.clone(), generation: None, beside: false };
-    let supervised = Supervised::boot(order, &Agent::new(exe), &Cancel::default(), on_event)?;
+    let supervised = Supervised::boot(order, &Program::new(exe), &Cancel::default(), on_event)?;
     Ok(supervised.let_go()?.0)
 }
 
@@ -96,7 +96,7 @@ impl Supervised {
     /// Starts a supervisor and waits until its enclave is ready.
     pub(crate) fn boot(
         order: Order,
-        exe: &Agent,
+        exe: &Program,
         cancel: &Cancel,
         on_event: &mut dyn FnMut(HostEvent),
     ) -> Result<Self, HostError> {
@@ -211,8 +211,13 @@ pub(crate) fn main() -> ExitCode {
     };
     let Order { dirs, config, generation, beside } = order;
     let stop = StopHandle::default();
-    let options =
-        Options { agent: Agent::this_binary(), stop: stop.clone(), generation, beside, ..Options::default() };
+    let options = Options {
+        program: Program::this_binary(),
+        stop: stop.clone(),
+        generation,
+        beside,
+        ..Options::default()
+    };
     let mut starter = Some(stop);
     let mut tell = |event: HostEvent| {
         // Once the starter has its answer, writing fails and nobody minds; the log has everything.

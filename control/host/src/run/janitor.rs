@@ -1,9 +1,9 @@
-//! Clean-up that survives `kill -9` of the agent.
+//! Clean-up that survives `kill -9` of the supervisor.
 //!
 //! The janitor is this binary again, in a process group of its own, doing nothing but read a pipe
-//! that only the agent can write to. End of file means the agent is gone, however it went.
+//! that only the supervisor can write to. End of file means that it is gone, however it went.
 
-use crate::config::Agent;
+use crate::config::Program;
 use crate::error::HostError;
 use crate::files::runtime;
 use std::io::Read as _;
@@ -11,7 +11,7 @@ use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, ExitCode, Stdio};
 
-/// The agent's end; dropping it lets the janitor look once and end.
+/// The supervisor's end; dropping it lets the janitor look once and end.
 #[derive(Debug)]
 pub(crate) struct Janitor {
     child: Child,
@@ -20,8 +20,8 @@ pub(crate) struct Janitor {
 
 impl Janitor {
     /// Starts the janitor of the folder `run`.
-    pub(crate) fn start(agent: &Agent, run: &Path) -> Result<Self, HostError> {
-        let mut child = Command::new(agent.exe())
+    pub(crate) fn start(program: &Program, run: &Path) -> Result<Self, HostError> {
+        let mut child = Command::new(program.exe())
             .args(["internal", "janitor"])
             .arg(run)
             .stdin(Stdio::piped())
@@ -43,13 +43,13 @@ impl Drop for Janitor {
     }
 }
 
-/// `internal janitor RUN`: waits for the agent's end, then removes what it left.
+/// `internal janitor RUN`: waits for the supervisor's end, then removes what it left.
 pub(crate) fn main(run: &Path) -> ExitCode {
     ignore_signals();
     let mut byte = [0u8; 1];
-    let mut agent = std::io::stdin().lock();
-    // The agent never writes: anything but an interruption is its end.
-    while let Err(e) = agent.read(&mut byte) {
+    let mut supervisor = std::io::stdin().lock();
+    // It never writes: anything but an interruption is its end.
+    while let Err(e) = supervisor.read(&mut byte) {
         if e.kind() != std::io::ErrorKind::Interrupted {
             break;
         }
@@ -58,7 +58,7 @@ pub(crate) fn main(run: &Path) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// A terminal that closes, or a shutdown's SIGTERM, must not end the janitor before the agent.
+/// A terminal that closes, or a shutdown's SIGTERM, must not end the janitor before the supervisor.
 fn ignore_signals() {
     use nix::sys::signal::{SigSet, Signal};
     let mut set = SigSet::empty();

@@ -10,13 +10,13 @@ pub(crate) mod janitor;
 pub(crate) mod services;
 pub(crate) mod watcher;
 
-use crate::config::{Agent, Dirs, RunConfig};
+use crate::config::{Dirs, Program, RunConfig};
 use crate::driver::qemu::{self, Emulator};
 use crate::driver::{Driver as _, Order};
 use crate::error::HostError;
 use crate::event::{Ending, HostEvent};
 use crate::files::eventlog::{EventLog, now_since_epoch};
-use crate::files::record::Record;
+use crate::files::record::{Record, STOP_SOCKET};
 use crate::files::runtime::RunDir;
 use crate::process::ProcessId;
 use crate::published::handover::{self, Reception};
@@ -36,7 +36,7 @@ use watcher::{Signals, Watcher};
 #[derive(Debug, Clone)]
 pub struct Options {
     /// The binary that runs the janitor.
-    pub agent: Agent,
+    pub program: Program,
     /// Ends the run from another thread.
     pub stop: StopHandle,
     /// How long the enclave may take from power-on to its heartbeat; 120 s, because a large image
@@ -53,7 +53,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            agent: Agent::this_binary(),
+            program: Program::this_binary(),
             stop: StopHandle::default(),
             heartbeat_limit: Duration::from_mins(2),
             generation: None,
@@ -187,8 +187,8 @@ impl Home {
         let mut signals = Signals::block()?;
         options.stop.attach(messages);
         let dir = RunDir::create(dirs)?;
-        let janitor = Janitor::start(&options.agent, dir.path())?;
-        let watcher = Watcher::start(&dir.path().join("agent"), &mut signals, options.stop.clone())?;
+        let janitor = Janitor::start(&options.program, dir.path())?;
+        let watcher = Watcher::start(&dir.path().join(STOP_SOCKET), &mut signals, options.stop.clone())?;
         Ok(Self { watcher, dir, _janitor: janitor, _signals: signals })
     }
 }

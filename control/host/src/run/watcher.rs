@@ -1,4 +1,4 @@
-//! Requests to stop: signals, and connections to the agent's socket.
+//! Requests to stop: signals, and connections to the supervisor's socket.
 
 use crate::error::HostError;
 use crate::event::Ending;

@@ -1,6 +1,6 @@
 //! The host agent as a process: apps that are kept running, whatever is killed.
 
-use crate::agent as exe;
+use crate::program;
 use crate::support::{Place, config, eventually, image, release};
 use caution_abi::boot_plan::{Restart, RestartPolicy};
 use caution_host::agent::{AgentClient, AppSpec, AppState, AppStatus, Done, Reply, Request};
@@ -55,7 +55,7 @@ impl Drop for Daemon {
 }
 
 pub(crate) fn client(place: &Place) -> AgentClient {
-    AgentClient::new(&place.dirs).starting(&exe())
+    AgentClient::new(&place.dirs).starting(&program())
 }
 
 pub(crate) fn app(config: RunConfig, policy: RestartPolicy) -> AppSpec {

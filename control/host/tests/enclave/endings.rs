@@ -3,7 +3,7 @@
 use crate::support::{
     Place, archive, config, eventually, image, release, write_image, write_parts, write_ramdisks,
 };
-use crate::{Running, agent};
+use crate::{Running, program};
 use caution_abi::control::Exit;
 use caution_abi::seal::{self, Seal};
 use caution_host::{
@@ -163,7 +163,7 @@ fn a_silent_guest_is_given_up() {
     write_ramdisks(&eif, &release, &[&archive(&[("init", 0o755, Some(&app))])]);
     let heartbeat_limit = Duration::from_millis(300);
     let options =
-        Options { agent: agent(), stop: StopHandle::default(), heartbeat_limit, ..Options::default() };
+        Options { program: program(), stop: StopHandle::default(), heartbeat_limit, ..Options::default() };
     let error = run_with(&place.dirs, &config(&eif), &options, &mut |_| {}).unwrap_err();
     assert!(matches!(error, HostError::BootTimeout { progress: Progress::Powered, .. }), "{error}");
     place.assert_clean();

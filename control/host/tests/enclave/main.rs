@@ -14,7 +14,7 @@ mod ways;
 
 use caution_abi::control::{Event, Phase};
 use caution_abi::evidence;
-use caution_host::{Agent, Dirs, Ending, HostError, HostEvent, Options, RunConfig, StopHandle, run_with};
+use caution_host::{Dirs, Ending, HostError, HostEvent, Options, Program, RunConfig, StopHandle, run_with};
 use caution_measure::{Measurements, Nonce};
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -55,7 +55,7 @@ impl Running {
         let (sender, events) = channel();
         let stop = StopHandle::default();
         let heartbeat_limit = Duration::from_mins(1);
-        let options = Options { agent: agent(), stop: stop.clone(), heartbeat_limit, ..options };
+        let options = Options { program: program(), stop: stop.clone(), heartbeat_limit, ..options };
         let (dirs, config) = (dirs.clone(), config.clone());
         let thread = std::thread::spawn(move || {
             run_with(&dirs, &config, &options, &mut |event| {
@@ -117,8 +117,8 @@ impl Running {
     }
 }
 
-fn agent() -> Agent {
-    Agent::new(Path::new(env!("CARGO_BIN_EXE_caution-host")))
+fn program() -> Program {
+    Program::new(Path::new(env!("CARGO_BIN_EXE_caution-host")))
 }
 
 /// `POST /attestation`, by hand: status and body.

@@ -3,7 +3,7 @@
 use crate::config::Dirs;
 use crate::driver::{Order, Services};
 use crate::error::HostError;
-use crate::files::eventlog::now_since_epoch;
+use crate::files::eventlog::unix_ms;
 use crate::run::Message;
 use crate::run::services;
 use caution_abi::nsm::MAX_REQUEST;
@@ -24,9 +24,8 @@ pub(super) fn start(order: &Order<'_>, services: &mut Services) -> Result<(), Ho
 }
 
 fn security_module(order: &Order<'_>) -> Result<DevNsm, HostError> {
-    let now_ms = || u64::try_from(now_since_epoch().as_millis()).unwrap_or(u64::MAX);
     let module = format!("i-{0}-enc{0}", order.dir.id());
-    DevNsm::new(&dev_root(order.dirs)?, order.image.pcrs, order.config.debug, module, now_ms)
+    DevNsm::new(&dev_root(order.dirs)?, order.image.pcrs, order.config.debug, module, unix_ms)
         .map_err(|cause| HostError::DevRoot { path: order.dirs.dev_root(), cause })
 }
 
