@@ -1,10 +1,12 @@
 //! The app's process, from the boot plan and its own root.
 
-use crate::env_file::{self, EnvFileError};
+mod env_file;
+
 use crate::logs::Sink;
 use caution_abi::boot_plan::BootPlan;
 use caution_enclave_sys::children::ChildId;
 use caution_enclave_sys::launch::{Launch, LaunchError, Step, Streams, launch};
+use env_file::EnvFileError;
 use std::collections::BTreeMap;
 use std::ffi::{CStr, CString, NulError};
 use std::fs::File;

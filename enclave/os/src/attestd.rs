@@ -3,16 +3,18 @@
 //! The caller chooses the nonce and nothing else (attestation-oracle rule): `user_data` is EnclaveOS'
 //! own map and `public_key` is absent.
 
+mod health;
+mod http;
+
 use crate::chain;
 use crate::control::Control;
-use crate::health;
-use crate::http::{self, Request, Response};
 use crate::manifest::Manifest;
 use crate::serve::Slot;
 use caution_abi::evidence;
 use caution_abi::health::PATH as HEALTH;
 use caution_enclave_sys::nsm::Nsm;
 use data_encoding::BASE64;
+use http::{Request, Response};
 use std::io::{self, Read, Write as _};
 use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;

@@ -1,14 +1,15 @@
 //! The boot sequence: each line one step, the first failure the end. `specs/boot.md` is its text.
 
+mod cmdline;
+mod seal;
+
 use crate::app::{App, AppError};
 use crate::attestd::{self, Attestd};
 use crate::clock;
-use crate::cmdline::{self, CmdlineError};
 use crate::control::Control;
 use crate::egress::{self, EgressError};
 use crate::forward::{self, Forwarder};
 use crate::manifest::{self, Manifest, ManifestError};
-use crate::seal::{self, UnpackError};
 use crate::supervise::Supervisor;
 use crate::{end, heartbeat, serve};
 use caution_abi::boot_plan::{self, BootPlan, BootPlanError};
@@ -19,6 +20,8 @@ use caution_enclave_sys::mount::{ENCLAVE, MountError, mount_all};
 use caution_enclave_sys::nsm::{self, Nsm, NsmError};
 use caution_enclave_sys::vsock::Listener;
 use caution_enclave_sys::{entropy, network, process};
+use cmdline::CmdlineError;
+use seal::UnpackError;
 use std::ffi::CStr;
 use std::fs::File;
 use std::io::{self, Read as _};

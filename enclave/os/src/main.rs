@@ -7,18 +7,13 @@ mod app;
 mod attestd;
 mod boot;
 mod clock;
-mod cmdline;
 mod control;
 mod egress;
-mod env_file;
 mod forward;
-mod health;
 mod heartbeat;
-mod http;
 mod logs;
 mod manifest;
 mod phase;
-mod seal;
 mod serve;
 mod supervise;
 
