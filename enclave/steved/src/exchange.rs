@@ -1,0 +1,220 @@
+//! An exchange: a request to the app, and what comes of it.
+
+use crate::begin::Started;
+use crate::body::{Pipe, Sink, beside, next_frame};
+use crate::inbound::{Broken, Early, Inbound};
+use crate::outbound::{Gone, Outbound};
+use crate::request;
+use crate::server::Shared;
+use crate::upstream;
+use bytes::Bytes;
+use caution_steve::http::{Part, ResponseHead};
+use caution_steve::{SealedCode, SealedError};
+use hyper::body::{Frame, Incoming};
+use hyper::{HeaderMap, Response};
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::sync::{Arc, OnceLock};
+use std::task::Poll;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+/// Why there is no response, or no more of it.
+#[derive(Debug, Clone, Copy)]
+enum Failure {
+    /// To be said inside, and whether the app may have acted.
+    Say(SealedCode, bool),
+    /// There is nobody to say it to.
+    Gone,
+}
+
+impl From<Gone> for Failure {
+    fn from(_: Gone) -> Self {
+        Self::Gone
+    }
+}
+
+/// The work of one exchange, from its first record to its last.
+pub(crate) async fn run(shared: Arc<Shared>, started: Started, sink: Sink) {
+    let Started { begun, body, turn } = started;
+    let mut outbound = Outbound::new(begun.sealer, sink);
+    let Some(_turn) = turn else {
+        let busy = SealedError { code: SealedCode::Busy, executed: false, retry_after_s: Some(1) };
+        return outbound.fail(&busy).await;
+    };
+    let inbound = Inbound::new(body, &begun.first, begun.opener);
+    let exchange = exchange(&shared, inbound, &mut outbound);
+    let outcome = timeout(shared.settings.limits.exchange, Box::pin(exchange)).await;
+    match outcome.unwrap_or(Err(Failure::Say(SealedCode::UpstreamTimeout, true))) {
+        Ok(trailers) => drop(outbound.end(&request::to_fields(&trailers)).await),
+        Err(Failure::Say(code, executed)) => {
+            outbound.fail(&SealedError { code, executed, retry_after_s: None }).await;
+        }
+        Err(Failure::Gone) => {}
+    }
+}
+
+/// The response up to its trailers.
+async fn exchange(
+    shared: &Shared,
+    inbound: Result<Inbound, Broken>,
+    outbound: &mut Outbound,
+) -> Result<HeaderMap, Failure> {
+    let settings = &shared.settings;
+    let unsent = |broken| match broken {
+        Broken::Cut => Failure::Say(SealedCode::Reset, false),
+        Broken::Invalid => Failure::Say(SealedCode::HeadInvalid, false),
+    };
+    let mut inbound = inbound.map_err(unsent)?;
+    let invalid = Failure::Say(SealedCode::HeadInvalid, false);
+    let head =
+        timeout(settings.limits.patience, inbound.head()).await.map_err(|_| invalid)?.map_err(unsent)?;
+    let early = inbound.early(&head.method).await.map_err(unsent)?;
+    let (mut content, pipe) = match early {
+        Early::Ended => (None, Pipe::empty()),
+        Early::Part(part) => with_pipe(Some(part)),
+        Early::No => with_pipe(None),
+    };
+    let mut request = request::to_app(&head, pipe, settings.protocol, settings.suite).ok_or(invalid)?;
+    let connection = upstream::connect(settings.app, settings.protocol, settings.limits.patience)
+        .await
+        .ok_or(Failure::Say(SealedCode::UpstreamUnavailable, false))?;
+    let (said, mut informational) = mpsc::channel(INFORMATIONAL);
+    hyper::ext::on_informational(&mut request, move |response| {
+        // Nobody has to have them, so those that come faster than they can pass do not.
+        let _ = said.try_send(request::from_app(response.status(), response.headers()));
+    });
+    let (work, response) = connection.send(request);
+    // When the request breaks off, so does the app's, and this is why.
+    let broken = OnceLock::new();
+    let upload = async {
+        if let Some((sink, first)) = content.take()
+            && let Err(why) = pass_on(&mut inbound, sink, first).await
+        {
+            broken.get_or_init(|| match why {
+                Broken::Cut => Failure::Say(SealedCode::Reset, true),
+                Broken::Invalid => Failure::Say(SealedCode::HeadInvalid, true),
+            });
+        }
+    };
+    let download = async {
+        let response = head_of(response, &mut informational, outbound, settings.limits.silence).await?;
+        content_of(response, outbound, settings.limits.silence).await
+    };
+    let outcome = beside(work, beside(upload, download)).await;
+    match (outcome, broken.get()) {
+        (Err(Failure::Say(..)), Some(why)) => Err(*why),
+        (outcome, _) => outcome,
+    }
+}
+
+type Content = Option<(Sink, Option<Part>)>;
+
+fn with_pipe(first: Option<Part>) -> (Content, Pipe) {
+    let (sink, pipe) = Pipe::new();
+    (Some((sink, first)), pipe)
+}
+
+/// Passes the request's content on to the app. Without an end, where it breaks, so that nobody takes it for whole.
+async fn pass_on(inbound: &mut Inbound, sink: Sink, first: Option<Part>) -> Result<(), Broken> {
+    let mut next = first;
+    loop {
+        let part = match next.take() {
+            Some(part) => part,
+            None => inbound.next().await?.ok_or(Broken::Cut)?,
+        };
+        match part {
+            // An app that reads no further answers, or breaks off: its response says so.
+            Part::Content(bytes) => {
+                if !sink.data(bytes.into()).await {
+                    return Ok(());
+                }
+            }
+            Part::End(trailers) => {
+                sink.end(request::to_map(&trailers).ok_or(Broken::Invalid)?).await;
+                return Ok(());
+            }
+            Part::Request(_) | Part::Response(_) => return Err(Broken::Invalid),
+        }
+    }
+}
+
+/// Passes informational heads on, then the one they precede.
+async fn head_of(
+    response: impl Future<Output = hyper::Result<Response<Incoming>>>,
+    informational: &mut mpsc::Receiver<ResponseHead>,
+    outbound: &mut Outbound,
+    silence: Duration,
+) -> Result<Incoming, Failure> {
+    const BROKEN: Failure = Failure::Say(SealedCode::UpstreamTruncated, true);
+    let mut response = pin!(response);
+    loop {
+        let next = poll_fn(|context| match informational.poll_recv(context) {
+            Poll::Ready(Some(head)) => Poll::Ready(Ok(head)),
+            Poll::Ready(None) | Poll::Pending => response.as_mut().poll(context).map(Err),
+        });
+        match timeout(silence, next).await {
+            Err(_) => outbound.pad().await?,
+            Ok(Ok(head)) => {
+                outbound.head(&head).map_err(|_| BROKEN)?;
+                outbound.flush().await?;
+            }
+            Ok(Err(response)) => {
+                let (head, content) = response.map_err(|_| BROKEN)?.into_parts();
+                // A switch of protocols that nobody asked for.
+                if head.status.is_informational() {
+                    return Err(BROKEN);
+                }
+                outbound.head(&request::from_app(head.status, &head.headers)).map_err(|_| BROKEN)?;
+                return Ok(content);
+            }
+        }
+    }
+}
+
+/// Passes content on as it comes; gives the trailers.
+async fn content_of(
+    mut content: Incoming,
+    outbound: &mut Outbound,
+    silence: Duration,
+) -> Result<HeaderMap, Failure> {
+    let mut trailers = HeaderMap::new();
+    loop {
+        let frame = if let Some(frame) = at_once(&mut content).await {
+            frame
+        } else {
+            outbound.flush().await?;
+            let Ok(frame) = timeout(silence, next_frame(&mut content)).await else {
+                outbound.pad().await?;
+                continue;
+            };
+            frame
+        };
+        let Some(frame) = frame else { return Ok(trailers) };
+        let frame = frame.map_err(|_| Failure::Say(SealedCode::UpstreamTruncated, true))?;
+        match frame.into_data() {
+            Ok(data) => outbound.content(&data).await?,
+            Err(frame) => trailers = frame.into_trailers().unwrap_or_default(),
+        }
+    }
+}
+
+type NextFrame = Option<hyper::Result<Frame<Bytes>>>;
+
+/// The next frame, where it takes no waiting: so a short response is one record.
+async fn at_once(content: &mut Incoming) -> Option<NextFrame> {
+    for _ in 0..2 {
+        let mut next = pin!(next_frame(content));
+        let polled = poll_fn(|context| Poll::Ready(next.as_mut().poll(context))).await;
+        if let Poll::Ready(frame) = polled {
+            return Some(frame);
+        }
+        // The connection, which is polled beside this, learns that somebody wants to read.
+        tokio::task::yield_now().await;
+    }
+    None
+}
+
+/// Informational heads that wait to pass.
+const INFORMATIONAL: usize = 16;

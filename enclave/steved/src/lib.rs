@@ -1,0 +1,109 @@
+//! steved: STEVE over HTTP in front of an app, inside its enclave. `specs/steve.md` §9 is its text.
+//!
+//! ```text
+//! connection ─▶ server ─▶ evidence, session ─▶ keys, sessions
+//!                    ├──▶ x ─▶ exchange: records ─▶ request ─▶ upstream ─▶ app
+//!                    └──▶ without encryption: refused, but for what a page begins with
+//! ```
+//!
+//! Nothing here runs by itself: the work of an exchange is polled by the body of its response, so that it
+//! ends with the client that wants it. Time of day, random bytes and evidence come from [`Enclave`].
+
+mod begin;
+mod body;
+mod exchange;
+mod hello;
+mod inbound;
+mod keys;
+mod outbound;
+mod outer;
+mod plain;
+mod request;
+mod server;
+mod sessions;
+mod upstream;
+
+pub use keys::Epoch;
+pub use server::Steved;
+pub use upstream::Protocol;
+
+use caution_steve::Suite;
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// What steved needs of the enclave it runs in.
+pub trait Enclave: Send + Sync + 'static {
+    /// An attestation document that vouches for an epoch's keys, with a caller's nonce where there is one.
+    /// May block.
+    fn attest(&self, epoch: &Epoch, nonce: Option<&[u8; 32]>) -> io::Result<Vec<u8>>;
+    /// Milliseconds since 1970.
+    fn now_ms(&self) -> u64;
+    /// Fills a buffer with random bytes.
+    fn random(&self, buffer: &mut [u8]);
+}
+
+/// What a deployment decides, and EnclaveOS measures.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The one suite.
+    pub suite: Suite,
+    /// Which running enclave this is; evidence names it, too.
+    pub instance: [u8; 16],
+    /// Where the app listens.
+    pub app: SocketAddr,
+    /// What it speaks.
+    pub protocol: Protocol,
+    /// Where EnclaveOS answers `/attestation` and health.
+    pub platform: SocketAddr,
+    /// Origins of pages that may ask, exactly as browsers write them.
+    pub origins: Vec<String>,
+    /// Requests that are not encrypted reach the app, too.
+    pub plaintext_fallback: bool,
+    /// Limits of time and number.
+    pub limits: Limits,
+}
+
+/// Limits of time and number.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// How long a key is the newest; it is accepted for as long again.
+    pub epoch: Duration,
+    /// How old the document in the bundle may become.
+    pub evidence: Duration,
+    /// How long exchanges of a session may begin.
+    pub lifetime: Duration,
+    /// After how long without one it ends.
+    pub idle: Duration,
+    /// How long the last used session must have been idle to give way to a new one.
+    pub give_way: Duration,
+    /// Sessions at a time.
+    pub sessions: usize,
+    /// Exchanges of a session at a time.
+    pub concurrency: u32,
+    /// Connections at a time.
+    pub connections: usize,
+    /// How long a hello, a first record, a head or a connection to the app may take, each.
+    pub patience: Duration,
+    /// How long an exchange may last.
+    pub exchange: Duration,
+    /// After how long without a word a record without content is sent.
+    pub silence: Duration,
+}
+
+impl Limits {
+    /// Those of `specs/steve.md` §9.
+    pub const DEFAULT: Self = Self {
+        epoch: Duration::from_mins(10),
+        evidence: Duration::from_mins(5),
+        lifetime: Duration::from_mins(30),
+        idle: Duration::from_mins(10),
+        give_way: Duration::from_mins(1),
+        sessions: 65_536,
+        concurrency: 256,
+        connections: 4096,
+        patience: Duration::from_secs(10),
+        exchange: Duration::from_hours(1),
+        silence: Duration::from_secs(15),
+    };
+}

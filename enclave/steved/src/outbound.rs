@@ -1,0 +1,101 @@
+//! A response on its way into the tunnel.
+
+use crate::body::Sink;
+use bytes::Bytes;
+use caution_steve::http::{Encoder, Fields, MessageError, ResponseHead};
+use caution_steve::{Kind, SealedError, Sealer};
+use hyper::HeaderMap;
+
+/// Writes a message, and the records it is in.
+pub(crate) struct Outbound {
+    sink: Sink,
+    sealer: Sealer,
+    encoder: Encoder,
+    /// What is written and not yet sealed.
+    waiting: Vec<u8>,
+}
+
+/// Nobody reads the response any more.
+#[derive(Debug)]
+pub(crate) struct Gone;
+
+impl Outbound {
+    pub(crate) fn new(sealer: Sealer, sink: Sink) -> Self {
+        Self { sink, sealer, encoder: Encoder::new(), waiting: Vec::new() }
+    }
+
+    /// A head; nothing of it is sent before [`Outbound::flush`].
+    pub(crate) fn head(&mut self, head: &ResponseHead) -> Result<(), MessageError> {
+        if hides_lengths(&head.fields) {
+            self.sealer.pad_to(BUCKET);
+        }
+        self.encoder.response(head, &mut self.waiting)
+    }
+
+    /// Content. Of much of it, whole records are sent.
+    pub(crate) async fn content(&mut self, bytes: &[u8]) -> Result<(), Gone> {
+        self.encoder.content(bytes, &mut self.waiting);
+        if self.waiting.len() >= self.sealer.max_content() { self.flush().await } else { Ok(()) }
+    }
+
+    /// The end.
+    pub(crate) async fn end(mut self, trailers: &Fields) -> Result<(), Gone> {
+        if self.encoder.end(trailers, &mut self.waiting).is_err() {
+            // What may not pass is left out; the content is whole.
+            let none = Fields::new();
+            self.encoder.end(&none, &mut self.waiting).map_err(|_| Gone)?;
+        }
+        self.seal(true).await?;
+        self.sink.end(HeaderMap::new()).await;
+        Ok(())
+    }
+
+    /// Sends what waits.
+    pub(crate) async fn flush(&mut self) -> Result<(), Gone> {
+        if self.waiting.is_empty() { Ok(()) } else { self.seal(false).await }
+    }
+
+    /// Sends a record that says nothing.
+    pub(crate) async fn pad(&mut self) -> Result<(), Gone> {
+        let mut sealed = Vec::new();
+        self.sealer.seal(Kind::Pad, b"", false, &mut sealed);
+        self.send(sealed).await
+    }
+
+    /// Says why there is no response, or no more of it.
+    pub(crate) async fn fail(mut self, error: &SealedError) {
+        let mut sealed = Vec::new();
+        self.sealer.seal(Kind::Error, &error.to_bytes(), true, &mut sealed);
+        if self.send(sealed).await.is_ok() {
+            self.sink.end(HeaderMap::new()).await;
+        }
+    }
+
+    async fn seal(&mut self, last: bool) -> Result<(), Gone> {
+        let most = self.sealer.max_content();
+        let mut sealed = Vec::with_capacity(self.waiting.len() + 64);
+        let mut rest = &self.waiting[..];
+        while rest.len() > most {
+            let (chunk, others) = rest.split_at(most);
+            self.sealer.seal(Kind::Data, chunk, false, &mut sealed);
+            rest = others;
+        }
+        self.sealer.seal(Kind::Data, rest, last, &mut sealed);
+        self.waiting.clear();
+        self.send(sealed).await
+    }
+
+    async fn send(&mut self, sealed: Vec<u8>) -> Result<(), Gone> {
+        if self.sink.data(Bytes::from(sealed)).await { Ok(()) } else { Err(Gone) }
+    }
+}
+
+/// Types whose pieces say much by their lengths: tokens of a language model, one by one.
+fn hides_lengths(fields: &Fields) -> bool {
+    fields.iter().filter(|(name, _)| name == "content-type").any(|(_, value)| {
+        let value = value.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
+        [&b"text/event-stream"[..], b"application/x-ndjson"].iter().any(|it| value.eq_ignore_ascii_case(it))
+    })
+}
+
+const BUCKET: usize = 256;

@@ -1,0 +1,219 @@
+//! Connections, paths, and what has to be done from time to time.
+
+use crate::body::Reply;
+use crate::hello::{HELLO, HELLOS, Rate};
+use crate::keys::{Due, Keys};
+use crate::outer::{Origins, Problem, empty, not_allowed};
+use crate::sessions::Sessions;
+use crate::{Enclave, Settings, begin, exchange, hello, plain};
+use hyper::body::Incoming;
+use hyper::header::{ACCESS_CONTROL_REQUEST_METHOD, ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, ORIGIN};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use std::convert::Infallible;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+
+/// STEVE in front of one app.
+#[derive(Clone)]
+pub struct Steved(Arc<Shared>);
+
+/// What all connections share.
+pub(crate) struct Shared {
+    pub(crate) settings: Settings,
+    pub(crate) enclave: Arc<dyn Enclave>,
+    pub(crate) keys: Keys,
+    pub(crate) sessions: Sessions,
+    pub(crate) hellos: Semaphore,
+    pub(crate) fresh: Rate,
+    connections: Semaphore,
+    origins: Origins,
+}
+
+impl Steved {
+    /// For these settings; nothing is answered but `starting` before [`Steved::maintain`] has made a key.
+    pub fn new(settings: Settings, enclave: Arc<dyn Enclave>) -> Self {
+        Self(Arc::new(Shared {
+            enclave,
+            keys: Keys::new(),
+            sessions: Sessions::default(),
+            hellos: Semaphore::new(HELLOS),
+            fresh: Rate::new(),
+            connections: Semaphore::new(settings.limits.connections),
+            origins: Origins::new(&settings.origins),
+            settings,
+        }))
+    }
+
+    /// Makes the first key. What follows is [`Steved::maintain`]'s.
+    pub async fn start(&self) -> io::Result<()> {
+        self.0.blocking(|shared| shared.keys.rotate(&shared.settings, shared.enclave.as_ref())).await
+    }
+
+    /// Keys and evidence for ever, and an end to sessions that are over. An error is the enclave's: it gives
+    /// no evidence.
+    pub async fn maintain(&self) -> io::Error {
+        loop {
+            self.0.sessions.sweep(&self.0.settings.limits);
+            let done = match self.0.keys.due(&self.0.settings) {
+                Due::Key => self.start().await,
+                Due::Document => {
+                    self.0.blocking(|shared| shared.keys.attest_again(shared.enclave.as_ref())).await
+                }
+                Due::Nothing(until) => {
+                    self.0.keys.wait(until.min(Instant::now() + SWEEP)).await;
+                    Ok(())
+                }
+            };
+            if let Err(error) = done {
+                return error;
+            }
+        }
+    }
+
+    /// Answers the connections of a listener for ever; returns only when it is broken.
+    pub async fn listen(&self, listener: TcpListener) -> io::Error {
+        loop {
+            match listener.accept().await {
+                Ok((stream, _)) => {
+                    let steved = self.clone();
+                    tokio::spawn(async move { steved.serve(stream).await });
+                }
+                // The connection's own end; anything else is not over by itself.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+                Err(error) => return error,
+            }
+        }
+    }
+
+    /// Answers a connection. What goes wrong on it is its peer's matter.
+    pub async fn serve(&self, stream: TcpStream) {
+        let Ok(_permit) = self.0.connections.acquire().await else { return };
+        // A record that waits for another is a token that comes late.
+        let _ = stream.set_nodelay(true);
+        let service = service_fn(|request| async { Ok::<_, Infallible>(answer(&self.0, request).await) });
+        let _ = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(IDLE)
+            .max_buf_size(MAX_BUFFER)
+            .serve_connection(TokioIo::new(stream), service)
+            .await;
+    }
+}
+
+impl Shared {
+    /// Does what blocks where blocking is no harm.
+    async fn blocking<T, F>(self: &Arc<Self>, work: F) -> io::Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Self) -> io::Result<T> + Send + 'static,
+    {
+        let shared = Arc::clone(self);
+        tokio::task::spawn_blocking(move || work(&shared)).await.map_err(io::Error::other)?
+    }
+}
+
+/// A path of STEVE's own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Path {
+    Evidence,
+    Session,
+    Exchange,
+    Unknown,
+}
+
+impl Path {
+    /// Nothing where the path is not below STEVE's own.
+    fn of(uri: &hyper::Uri) -> Option<Self> {
+        let path = uri.path_and_query().map_or("", |path| path.as_str());
+        Some(match path.strip_prefix("/.well-known/steve/")? {
+            "evidence" => Self::Evidence,
+            "session" => Self::Session,
+            "x" => Self::Exchange,
+            _ => Self::Unknown,
+        })
+    }
+
+    fn methods(self) -> &'static str {
+        match self {
+            Self::Evidence => "GET, HEAD, POST, OPTIONS",
+            _ => "POST, OPTIONS",
+        }
+    }
+}
+
+async fn answer(shared: &Arc<Shared>, request: Request<Incoming>) -> Response<Reply> {
+    let Some(path) = Path::of(request.uri()) else { return plain::answer(shared, request).await };
+    let origin = request.headers().get(ORIGIN).cloned();
+    let asks = request.headers().contains_key(ACCESS_CONTROL_REQUEST_METHOD);
+    let method = request.method().clone();
+    let mut response = if path == Path::Unknown {
+        Problem::NotFound.response()
+    } else if method == Method::OPTIONS && asks {
+        shared.origins.preflight(origin.as_ref())
+    } else {
+        own(shared, path, &method, request).await
+    };
+    shared.origins.mark(origin.as_ref(), &mut response);
+    response
+}
+
+/// What STEVE's own paths answer.
+async fn own(
+    shared: &Arc<Shared>,
+    path: Path,
+    method: &Method,
+    request: Request<Incoming>,
+) -> Response<Reply> {
+    let typed = |expected| content_type(&request).is_some_and(|found| found.eq_ignore_ascii_case(expected));
+    let answer = match (path, method) {
+        (_, &Method::OPTIONS) => {
+            let mut response = empty(204);
+            response.headers_mut().insert(ALLOW, HeaderValue::from_static(path.methods()));
+            Ok(response)
+        }
+        (Path::Evidence, &Method::GET | &Method::HEAD) => Ok(hello::bundle(shared)),
+        (Path::Evidence, &Method::POST) if typed(b"application/octet-stream") => {
+            hello::fresh(shared, request.into_body()).await
+        }
+        (Path::Session, &Method::POST) if typed(HELLO.as_bytes()) => {
+            hello::session(shared, request.into_body()).await
+        }
+        (Path::Exchange, &Method::POST) if typed(b"application/steve-req") => {
+            begin_exchange(shared, request.into_body()).await
+        }
+        (_, &Method::POST) => Err(Problem::Malformed),
+        _ => Ok(not_allowed(path.methods())),
+    };
+    answer.unwrap_or_else(Problem::response)
+}
+
+async fn begin_exchange(shared: &Arc<Shared>, body: Incoming) -> Result<Response<Reply>, Problem> {
+    let started = begin::begin(shared, body).await?;
+    let inside = Arc::clone(shared);
+    let mut response = Response::new(Reply::driven(|sink| exchange::run(inside, started, sink)));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/steve-res"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store, no-transform"));
+    headers.insert("incremental", HeaderValue::from_static("?1"));
+    Ok(response)
+}
+
+/// The content type without its parameters.
+fn content_type(request: &Request<Incoming>) -> Option<&[u8]> {
+    let value = request.headers().get(CONTENT_TYPE)?.as_bytes();
+    value.split(|byte| *byte == b';').next().map(<[u8]>::trim_ascii)
+}
+
+/// How long a connection may be without a request: longer than proxies keep theirs.
+const IDLE: Duration = Duration::from_mins(3);
+/// Heads of requests, and what is read ahead.
+const MAX_BUFFER: usize = 64 * 1024;
+/// How often sessions that are over are forgotten.
+const SWEEP: Duration = Duration::from_secs(30);

@@ -1,0 +1,10 @@
+//! steved on loopback: real sockets, a real app, and clients that are `core/steve`.
+#![expect(clippy::unwrap_used, reason = "helpers of tests stop at what they did not expect, as tests do")]
+
+mod app;
+mod client;
+mod evidence;
+mod exchanges;
+mod plain;
+mod sessions;
+mod support;

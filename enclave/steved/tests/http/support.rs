@@ -1,0 +1,87 @@
+//! steved with settings of a test, and an enclave whose documents are their own claims.
+
+use caution_steve::{EpochClaims, Flags, Suite};
+use caution_steved::{Enclave, Epoch, Limits, Protocol, Settings, Steved};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use tokio::net::TcpListener;
+
+pub(crate) const INSTANCE: [u8; 16] = [0x11; 16];
+
+/// What a test's attestation document says: the claims, and then the nonce. Nobody signs it.
+pub(crate) struct TestEnclave {
+    counter: AtomicU64,
+    pub(crate) documents: AtomicU64,
+}
+
+impl Enclave for TestEnclave {
+    fn attest(&self, epoch: &Epoch, nonce: Option<&[u8; 32]>) -> io::Result<Vec<u8>> {
+        self.documents.fetch_add(1, Ordering::Relaxed);
+        let claims = EpochClaims {
+            key_configs_hash: epoch.key_configs_hash,
+            instance: INSTANCE,
+            not_before_ms: epoch.not_before_ms,
+            not_after_ms: epoch.not_after_ms,
+            manifest_hash: [3; 32],
+            tls_key_hash: None,
+            flags: Flags { plaintext_fallback: false, public_assets: true },
+        };
+        let mut document = claims.to_bytes();
+        document.extend_from_slice(nonce.map_or(&[], |nonce| &nonce[..]));
+        Ok(document)
+    }
+
+    fn now_ms(&self) -> u64 {
+        1_700_000_000_000
+    }
+
+    /// No two are the same, which is all that tests need.
+    fn random(&self, buffer: &mut [u8]) {
+        for piece in buffer.chunks_mut(8) {
+            let next = self.counter.fetch_add(1, Ordering::Relaxed).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            piece.copy_from_slice(&next.to_be_bytes()[..piece.len()]);
+        }
+    }
+}
+
+/// A running steved.
+pub(crate) struct Running {
+    pub(crate) address: SocketAddr,
+    pub(crate) enclave: Arc<TestEnclave>,
+    tasks: Vec<tokio::task::JoinHandle<io::Error>>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(tokio::task::JoinHandle::abort);
+    }
+}
+
+pub(crate) fn settings(app: SocketAddr) -> Settings {
+    Settings {
+        suite: Suite::X25519,
+        instance: INSTANCE,
+        app,
+        protocol: Protocol::Http1,
+        platform: app,
+        origins: vec!["https://page.example".to_owned()],
+        plaintext_fallback: false,
+        limits: Limits::DEFAULT,
+    }
+}
+
+pub(crate) async fn run(settings: Settings) -> Running {
+    let enclave = Arc::new(TestEnclave { counter: AtomicU64::new(1), documents: AtomicU64::new(0) });
+    let steved = Steved::new(settings, Arc::clone(&enclave) as Arc<dyn Enclave>);
+    steved.start().await.unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let other = steved.clone();
+    let tasks = vec![
+        tokio::spawn(async move { steved.listen(listener).await }),
+        tokio::spawn(async move { other.maintain().await }),
+    ];
+    Running { address, enclave, tasks }
+}
