@@ -2,11 +2,13 @@
 
 import assert from "node:assert/strict";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import type { IncomingMessage, ServerResponse } from "node:http";
 import { mock, test } from "node:test";
 import { pathToFileURL } from "node:url";
 import { xwing } from "../src/steve/xwing.js";
 import { chromiumPath, withPage } from "./chromium.js";
-import { answerTo, NOON, PCRS, serving } from "./enclave.js";
+import { Host } from "./client/host.js";
+import { answerTo, NOON, PCRS } from "./enclave.js";
 import { base64, hex, inCheckout, inPackage, vector } from "./files.js";
 import { steveVector } from "./steve/vector.js";
 
@@ -38,20 +40,17 @@ async function printed(): Promise<string> {
   const before = process.cwd();
   process.chdir(folder);
   const clock = mock.method(Date, "now", () => NOON);
+  const host = await Host.start({ kem: xwing, page: attestation });
   try {
-    await serving(
-      (_, response, body) => response.end(answerTo(body)),
-      async (url) => {
-        const root = `Roots.devRoot(Buffer.from("${vector("ok-live").root}", "base64"))`;
-        for (const [index, block] of PAGES.flatMap((page) => blocks(page, "js")).entries()) {
-          const file = `${folder}/block-${index}.mjs`;
-          writeFileSync(file, block.replaceAll("https://app.example.com", url).replaceAll("Roots.aws()", root));
-          await import(pathToFileURL(file).href);
-        }
-      },
-    );
+    const root = `Roots.devRoot(Buffer.from("${vector("ok-live").root}", "base64"))`;
+    for (const [index, block] of PAGES.flatMap((page) => blocks(page, "js")).entries()) {
+      const file = `${folder}/block-${index}.mjs`;
+      writeFileSync(file, block.replaceAll("https://app.example.com", host.url).replaceAll("Roots.aws()", root));
+      await import(pathToFileURL(file).href);
+    }
     return log.mock.calls.map((call) => call.arguments.map((one) => JSON.stringify(one)).join(" ")).join("\n");
   } finally {
+    host.stop();
     log.mock.restore();
     clock.mock.restore();
     process.chdir(before);
@@ -59,12 +58,22 @@ async function printed(): Promise<string> {
   }
 }
 
+/** The path that every app has. */
+async function attestation(request: IncomingMessage, response: ServerResponse): Promise<void> {
+  let body = "";
+  for await (const piece of request) body += String(piece);
+  response.end(answerTo(body));
+}
+
 test("the blocks of the pages do what they say", async () => {
   const said = await printed();
   assert.match(said, /runs \/app, signed at 2026-01-15T12:00:00.000Z/);
   assert.match(said, /\{"call":"archived","at":1768478400000\} \{"pcr0":"a0a0/);
   assert.match(said, /"2441 bytes to send"/);
-  assert.equal(said.split("\n").length, 4, said);
+  assert.match(said, /^200 "secret"$/m);
+  assert.match(said, /"exchange 1, trusted as pinned"/);
+  assert.match(said, /"PCR_POLICY_MISMATCH" "nothing was sent"/);
+  assert.equal(said.split("\n").length, 7, said);
 });
 
 const path = chromiumPath();

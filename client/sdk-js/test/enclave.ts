@@ -23,8 +23,13 @@ export function answerTo(body: string): string {
   const { nonce } = JSON.parse(body) as { nonce: string };
   const digest = createHash("sha256").update(MANIFEST).digest();
   const userData = Buffer.concat([MANIFEST_MAP, Buffer.of(0x58, 32), digest]);
-  const document = signed(payload(Buffer.from(nonce, "base64"), userData)).toString("base64");
+  const document = documentOf(userData, Buffer.from(nonce, "base64")).toString("base64");
   return `{"document":"${document}", "manifest": ${MANIFEST} }`;
+}
+
+/** A document of its security module, signed at noon. */
+export function documentOf(userData: Uint8Array, nonce: Uint8Array | null, pcrs: readonly string[] = PCRS): Buffer {
+  return signed(payload(nonce, userData, pcrs));
 }
 
 export type Answer = (request: IncomingMessage, response: ServerResponse, body: string) => void;
@@ -45,14 +50,14 @@ export async function serving(answer: Answer, visit: (url: string) => Promise<vo
   }
 }
 
-function payload(nonce: Buffer, userData: Buffer): Buffer {
+function payload(nonce: Uint8Array | null, userData: Uint8Array, pcrs: readonly string[]): Buffer {
   const entries: readonly (readonly [string, Buffer])[] = [
     ["module_id", item(3, Buffer.from(fields.moduleId))],
     ["digest", item(3, Buffer.from(fields.digest))],
     ["timestamp", Buffer.concat([Buffer.of(0x1b), bigEndian(fields.timestamp)])],
     [
       "pcrs",
-      Buffer.concat([Buffer.of(0xa3), ...PCRS.flatMap((pcr, n) => [Buffer.of(n), item(2, Buffer.from(pcr, "hex"))])]),
+      Buffer.concat([Buffer.of(0xa3), ...pcrs.flatMap((pcr, n) => [Buffer.of(n), item(2, Buffer.from(pcr, "hex"))])]),
     ],
     ["certificate", item(2, fields.certificate)],
     [
@@ -60,7 +65,7 @@ function payload(nonce: Buffer, userData: Buffer): Buffer {
       Buffer.concat([Buffer.of(0x80 | fields.cabundle.length), ...fields.cabundle.map((der) => item(2, der))]),
     ],
     ["user_data", item(2, userData)],
-    ["nonce", item(2, nonce)],
+    ["nonce", nonce === null ? Buffer.of(0xf6) : item(2, nonce)],
   ];
   return Buffer.concat([
     Buffer.of(0xa0 | entries.length),

@@ -239,4 +239,4 @@ export const SERVER_INNER: Shape<ServerInner> = {
 };
 
 /** The longest message of the handshake that is read, in bytes. */
-const MAX_HANDSHAKE = 8192;
+export const MAX_HANDSHAKE = 8192;

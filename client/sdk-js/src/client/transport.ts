@@ -1,0 +1,121 @@
+/** HTTP to whoever stands in front of the enclave. Nothing that comes back is believed. */
+
+import { type Bytes, concat, utf8 } from "../bytes.js";
+import type { Address } from "./address.js";
+
+/** What came instead of an answer. It does not leave this package but as a cause. */
+export class TransportError extends Error {
+  override readonly name = "TransportError";
+  /** The HTTP status, where that is what was wrong. */
+  readonly status: number | null;
+  /** The name after `urn:steve:`, where it has one. */
+  readonly code: string | null;
+
+  constructor(message: string, status: number | null = null, code: string | null = null, options?: ErrorOptions) {
+    super(message, options);
+    this.status = status;
+    this.code = code;
+  }
+}
+
+/** A question to one of STEVE's paths. */
+export interface Ask {
+  readonly path: "evidence" | "session" | "x";
+  readonly method: "GET" | "POST";
+  readonly contentType?: string;
+  readonly body?: BodyInit;
+  /** The content type of the answer. */
+  readonly expects: string;
+  readonly signal: AbortSignal;
+}
+
+/** The head of an answer whose status and type are STEVE's. Rejects with a `TransportError`, or as the signal says. */
+export async function ask({ origin }: Address, what: Ask): Promise<Response> {
+  const answer = await send(`${origin}/.well-known/steve/${what.path}`, what);
+  const found = answer.headers.get("content-type") ?? "";
+  if (answer.status !== 200) {
+    const code = problem(await whole(answer, MAX_PROBLEM).catch(() => new Uint8Array()));
+    throw new TransportError(`it answered HTTP ${answer.status}`, answer.status, code);
+  }
+  if (found.split(";")[0]?.trim().toLowerCase() !== what.expects) {
+    await answer.body?.cancel();
+    throw new TransportError(`it answered with the type \`${found.slice(0, 100)}\`, not \`${what.expects}\``, 200);
+  }
+  return answer;
+}
+
+async function send(url: string, { method, contentType, body, signal }: Ask): Promise<Response> {
+  const init: RequestInit & { duplex?: "half" } = {
+    method,
+    redirect: "error",
+    credentials: "omit",
+    cache: "no-store",
+    referrerPolicy: "no-referrer",
+    signal,
+  };
+  if (contentType !== undefined) init.headers = { "Content-Type": contentType };
+  if (body !== undefined) init.body = body;
+  if (body instanceof ReadableStream) init.duplex = "half";
+  try {
+    return await fetch(url, init);
+  } catch (cause) {
+    if (signal.aborted) throw signal.reason;
+    throw new TransportError("the connection failed", null, null, { cause });
+  }
+}
+
+/** A whole short answer, within a time. */
+export async function askShort(
+  address: Address,
+  what: Omit<Ask, "signal">,
+  limit: number,
+  timeoutMs: number,
+): Promise<Bytes> {
+  const stop = new AbortController();
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  // Not the signal alone: Node 20 forgets it while it reads a body.
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new TransportError(`nothing came within ${timeoutMs} ms`)), timeoutMs);
+  });
+  const answered = ask(address, { ...what, signal: stop.signal }).then((answer) => whole(answer, limit));
+  try {
+    return await Promise.race([answered, late]);
+  } catch (error) {
+    answered.catch(() => undefined);
+    stop.abort();
+    throw error;
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+async function whole(answer: Response, limit: number): Promise<Bytes> {
+  const parts: Uint8Array[] = [];
+  let length = 0;
+  const reader = answer.body?.getReader();
+  for (;;) {
+    const chunk = await reader?.read().catch((cause) => {
+      throw new TransportError("its answer broke off", null, null, { cause });
+    });
+    if (chunk?.value === undefined) return concat(...parts);
+    length += chunk.value.length;
+    if (length > limit) {
+      await reader?.cancel();
+      throw new TransportError(`its answer is longer than ${limit} bytes`);
+    }
+    parts.push(chunk.value);
+  }
+}
+
+/** `{"type": "urn:steve:<code>"}`: a word of ours, or nothing. */
+function problem(body: Bytes): string | null {
+  try {
+    const { type } = JSON.parse(utf8(body) ?? "") as { type?: unknown };
+    return typeof type === "string" ? (/^urn:steve:([a-z_]{1,40})$/.exec(type)?.[1] ?? null) : null;
+  } catch {
+    return null;
+  }
+}
+
+/** The longest explanation of a refusal that is read, in bytes. */
+const MAX_PROBLEM = 4096;
