@@ -44,15 +44,20 @@ pub(crate) async fn run(shared: Arc<Shared>, started: Started, sink: Sink) {
         return outbound.fail(&busy).await;
     };
     let inbound = Inbound::new(body, &begun.first, begun.opener);
+    let limits = &shared.settings.limits;
     let exchange = exchange(&shared, inbound, &mut outbound);
-    let outcome = timeout(shared.settings.limits.exchange, Box::pin(exchange)).await;
-    match outcome.unwrap_or(Err(Failure::Say(SealedCode::UpstreamTimeout, true))) {
-        Ok(trailers) => drop(outbound.end(&request::to_fields(&trailers)).await),
-        Err(Failure::Say(code, executed)) => {
-            outbound.fail(&SealedError { code, executed, retry_after_s: None }).await;
+    let outcome = timeout(limits.exchange, Box::pin(exchange)).await;
+    let last = async {
+        match outcome.unwrap_or(Err(Failure::Say(SealedCode::UpstreamTimeout, true))) {
+            Ok(trailers) => drop(outbound.end(&request::to_fields(&trailers)).await),
+            Err(Failure::Say(code, executed)) => {
+                outbound.fail(&SealedError { code, executed, retry_after_s: None }).await;
+            }
+            Err(Failure::Gone) => {}
         }
-        Err(Failure::Gone) => {}
-    }
+    };
+    // Who does not take even that has no end.
+    let _ = timeout(limits.patience, last).await;
 }
 
 /// The response up to its trailers.

@@ -17,6 +17,7 @@ mod inbound;
 mod keys;
 mod outbound;
 mod outer;
+mod patient;
 mod plain;
 mod request;
 mod server;

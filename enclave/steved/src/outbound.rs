@@ -2,7 +2,7 @@
 
 use crate::body::Sink;
 use bytes::Bytes;
-use caution_steve::http::{Encoder, Fields, MessageError, ResponseHead};
+use caution_steve::http::{Encoder, Fields, MAX_HEAD, MessageError, ResponseHead};
 use caution_steve::{Kind, SealedError, Sealer};
 use hyper::HeaderMap;
 
@@ -40,11 +40,10 @@ impl Outbound {
 
     /// The end.
     pub(crate) async fn end(mut self, trailers: &Fields) -> Result<(), Gone> {
-        if self.encoder.end(trailers, &mut self.waiting).is_err() {
-            // What may not pass is left out; the content is whole.
-            let none = Fields::new();
-            self.encoder.end(&none, &mut self.waiting).map_err(|_| Gone)?;
-        }
+        // What may not pass is left out: the content is whole without it.
+        let none = Fields::new();
+        let trailers = if may_pass(trailers) { trailers } else { &none };
+        self.encoder.end(trailers, &mut self.waiting).map_err(|_| Gone)?;
         self.seal(true).await?;
         self.sink.end(HeaderMap::new()).await;
         Ok(())
@@ -90,6 +89,13 @@ impl Outbound {
     }
 }
 
+/// Whether these fields can end a message.
+fn may_pass(trailers: &Fields) -> bool {
+    // A length in front of each name and value has four bytes at most.
+    let length: usize = trailers.iter().map(|(name, value)| name.len() + value.len() + 8).sum();
+    length < MAX_HEAD && ResponseHead { status: 200, fields: trailers.clone() }.check().is_ok()
+}
+
 /// Types whose pieces say much by their lengths: tokens of a language model, one by one.
 fn hides_lengths(fields: &Fields) -> bool {
     fields.iter().filter(|(name, _)| name == "content-type").any(|(_, value)| {
@@ -99,3 +105,19 @@ fn hides_lengths(fields: &Fields) -> bool {
 }
 
 const BUCKET: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn trailers_that_cannot_end_a_message_are_known() {
+        let field = |name: &str, length| (name.to_owned(), vec![b'x'; length]);
+        assert!(may_pass(&vec![]) && may_pass(&vec![field("a", 60_000)]));
+        assert!(!may_pass(&vec![field("a", 65_536)]));
+        assert!(!may_pass(&vec![field("a", 300); 250]));
+        assert!(!may_pass(&vec![field("a", 1); 257]));
+        assert!(!may_pass(&vec![field("connection", 1)]));
+        assert!(!may_pass(&vec![("a".to_owned(), b"b\nc".to_vec())]));
+    }
+}

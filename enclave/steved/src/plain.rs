@@ -1,7 +1,7 @@
 //! Requests that did not come by STEVE.
 
 use crate::body::{Pipe, Reply, Sink, beside, next_frame};
-use crate::outer::{Problem, refused};
+use crate::outer::{Problem, empty, refused};
 use crate::request;
 use crate::server::Shared;
 use crate::upstream::{self, Connection, Protocol};
@@ -14,6 +14,7 @@ use hyper::header::{
 };
 use hyper::{HeaderMap, Method, Request, Response, Uri};
 use std::net::SocketAddr;
+use tokio::time::{Instant, timeout_at};
 
 /// Who answers a request without encryption.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,7 +56,25 @@ pub(crate) async fn answer(shared: &Shared, request: Request<Incoming>) -> Respo
         Way::Fallback => pass(shared, without_ours(request), app, protocol).await,
         Way::Page => pass(shared, for_a_page(&request), app, protocol).await,
     };
-    passed.unwrap_or_else(|| Problem::Busy.response())
+    passed.unwrap_or_else(Failure::response)
+}
+
+/// Why there is no response.
+#[derive(Debug, Clone, Copy)]
+enum Failure {
+    /// Nothing was sent.
+    Unsent,
+    /// Nobody knows whether it was carried out.
+    Unknown,
+}
+
+impl Failure {
+    fn response(self) -> Response<Reply> {
+        match self {
+            Self::Unsent => Problem::Busy.response(),
+            Self::Unknown => empty(502),
+        }
+    }
 }
 
 /// Nothing only the platform may say.
@@ -87,7 +106,7 @@ async fn pass<B>(
     mut request: Request<B>,
     to: SocketAddr,
     protocol: Protocol,
-) -> Option<Response<Reply>>
+) -> Result<Response<Reply>, Failure>
 where
     B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -98,24 +117,29 @@ where
     *request.version_mut() = hyper::Version::HTTP_11;
     match protocol {
         Protocol::Http1 => {
-            *request.uri_mut() = path.parse().ok()?;
+            *request.uri_mut() = path.parse().map_err(|_| Failure::Unsent)?;
             request.headers_mut().insert(HOST, host);
         }
         Protocol::H2c => {
             request.headers_mut().remove(HOST);
-            let uri = Uri::builder().scheme("http").authority(host.to_str().ok()?);
-            *request.uri_mut() = uri.path_and_query(path).build().ok()?;
+            let uri = Uri::builder().scheme("http").authority(host.as_bytes());
+            *request.uri_mut() = uri.path_and_query(path).build().map_err(|_| Failure::Unsent)?;
         }
     }
-    let connection: Connection<B> = upstream::connect(to, protocol, shared.settings.limits.patience).await?;
+    let limits = &shared.settings.limits;
+    let connection: Connection<B> =
+        upstream::connect(to, protocol, limits.patience).await.ok_or(Failure::Unsent)?;
     let (mut work, response) = connection.send(request);
-    let response = beside(&mut work, response).await.ok()?;
-    let (head, content) = response.into_parts();
-    let mut passed =
-        Response::new(Reply::driven(|sink| async move { beside(work, copy(content, sink)).await }));
+    let until = Instant::now() + limits.exchange;
+    let response = timeout_at(until, beside(&mut work, response)).await;
+    let (head, content) = response.ok().and_then(Result::ok).ok_or(Failure::Unknown)?.into_parts();
+    let mut passed = Response::new(Reply::driven(|sink| async move {
+        // Past that time the sink is gone, and the response without an end.
+        let _ = timeout_at(until, beside(work, copy(content, sink))).await;
+    }));
     *passed.status_mut() = head.status;
     *passed.headers_mut() = passing(&head.headers);
-    Some(passed)
+    Ok(passed)
 }
 
 /// Fields without those of a connection.

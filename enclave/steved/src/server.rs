@@ -4,6 +4,7 @@ use crate::body::Reply;
 use crate::hello::{HELLO, HELLOS, Rate};
 use crate::keys::{Due, Keys};
 use crate::outer::{Origins, Problem, empty, not_allowed};
+use crate::patient::Patient;
 use crate::sessions::Sessions;
 use crate::{Enclave, Settings, begin, exchange, hello, plain};
 use hyper::body::Incoming;
@@ -18,7 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 /// STEVE in front of one app.
 #[derive(Clone)]
@@ -32,7 +33,7 @@ pub(crate) struct Shared {
     pub(crate) sessions: Sessions,
     pub(crate) hellos: Semaphore,
     pub(crate) fresh: Rate,
-    connections: Semaphore,
+    connections: Arc<Semaphore>,
     origins: Origins,
 }
 
@@ -45,7 +46,7 @@ impl Steved {
             sessions: Sessions::default(),
             hellos: Semaphore::new(HELLOS),
             fresh: Rate::new(),
-            connections: Semaphore::new(settings.limits.connections),
+            connections: Arc::new(Semaphore::new(settings.limits.connections)),
             origins: Origins::new(&settings.origins),
             settings,
         }))
@@ -80,23 +81,28 @@ impl Steved {
     /// Answers the connections of a listener for ever; returns only when it is broken.
     pub async fn listen(&self, listener: TcpListener) -> io::Error {
         loop {
+            // Before accepting: who comes when there is no room waits in the listener's queue.
+            let room = Arc::clone(&self.0.connections).acquire_owned().await;
             match listener.accept().await {
                 Ok((stream, _)) => {
                     let steved = self.clone();
-                    tokio::spawn(async move { steved.serve(stream).await });
+                    tokio::spawn(async move {
+                        steved.serve(stream).await;
+                        drop(room);
+                    });
                 }
-                // The connection's own end; anything else is not over by itself.
-                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+                Err(error) if is_of_a_connection(&error) => {}
+                Err(error) if is_exhaustion(&error) => sleep(PAUSE).await,
                 Err(error) => return error,
             }
         }
     }
 
     /// Answers a connection. What goes wrong on it is its peer's matter.
-    pub async fn serve(&self, stream: TcpStream) {
-        let Ok(_permit) = self.0.connections.acquire().await else { return };
+    async fn serve(&self, stream: TcpStream) {
         // A record that waits for another is a token that comes late.
         let _ = stream.set_nodelay(true);
+        let stream = Patient::new(stream, self.0.settings.limits.exchange);
         let service = service_fn(|request| async { Ok::<_, Infallible>(answer(&self.0, request).await) });
         let _ = http1::Builder::new()
             .timer(TokioTimer::new())
@@ -105,6 +111,19 @@ impl Steved {
             .serve_connection(TokioIo::new(stream), service)
             .await;
     }
+}
+
+/// Whether an accept failed for the connection's own sake.
+fn is_of_a_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted)
+}
+
+/// Whether a later accept can succeed: files or memory are exhausted (accept(2)).
+fn is_exhaustion(error: &io::Error) -> bool {
+    const EXHAUSTED: [i32; 4] =
+        [12 /* ENOMEM */, 23 /* ENFILE */, 24 /* EMFILE */, 105 /* ENOBUFS */];
+    error.raw_os_error().is_some_and(|code| EXHAUSTED.contains(&code))
 }
 
 impl Shared {
@@ -217,3 +236,5 @@ const IDLE: Duration = Duration::from_mins(3);
 const MAX_BUFFER: usize = 64 * 1024;
 /// How often sessions that are over are forgotten.
 const SWEEP: Duration = Duration::from_secs(30);
+/// No event tells when files or memory are free again.
+const PAUSE: Duration = Duration::from_millis(20);

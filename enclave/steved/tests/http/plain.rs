@@ -3,6 +3,8 @@
 use crate::app::App;
 use crate::client::{Client, ask, head};
 use crate::support::{run, settings};
+use caution_steved::Limits;
+use std::time::Duration;
 
 const PAGE: &str = "HTTP/1.1 200 OK\r\ncontent-length: 4\r\netag: \"1\"\r\n\r\npage";
 
@@ -68,4 +70,35 @@ async fn with_the_fallback_requests_reach_the_app_and_do_not_pass_for_encrypted_
     let mut client = Client::connect(steved.address).await;
     client.request(&head("GET", "/x", &[]), b"", &Vec::new()).await;
     assert!(heard.recv().await.unwrap().contains("x-enclave-e2e: v=3; suite=x25519\r\n"));
+}
+
+#[tokio::test]
+async fn an_app_that_does_not_answer_a_page_in_time_is_left() {
+    let app = App::new(|mut peer| async move {
+        peer.rest().await;
+    })
+    .await;
+    let limits = Limits { exchange: Duration::from_millis(100), ..Limits::DEFAULT };
+    let steved = run(caution_steved::Settings { limits, ..settings(app.address) }).await;
+    assert_eq!(ask(steved.address, "GET / HTTP/1.1", b"").await.status, 502);
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let steved = run(caution_steved::Settings { app: closed, ..settings(app.address) }).await;
+    assert_eq!(ask(steved.address, "GET / HTTP/1.1", b"").await.problem(), (503, "busy"));
+}
+
+#[tokio::test]
+async fn who_comes_when_there_is_no_room_waits_for_who_is_there() {
+    let (app, _heard) = App::answering(PAGE).await;
+    let limits = Limits { connections: 1, ..Limits::DEFAULT };
+    let steved = run(caution_steved::Settings { limits, ..settings(app.address) }).await;
+    let mut first = tokio::net::TcpStream::connect(steved.address).await.unwrap();
+    // Answered, so that it has the one place, and kept open.
+    tokio::io::AsyncWriteExt::write_all(&mut first, b"GET /x HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+    let mut first = crate::app::Peer::new(first);
+    first.until(b"e2e_required\"}").await;
+    let second = ask(steved.address, "GET /x HTTP/1.1", b"");
+    let mut second = std::pin::pin!(second);
+    assert!(tokio::time::timeout(Duration::from_millis(100), &mut second).await.is_err());
+    drop(first);
+    assert_eq!(second.await.status, 403);
 }
