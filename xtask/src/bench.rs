@@ -6,6 +6,7 @@ mod browser;
 mod caution;
 mod compare;
 mod compression;
+mod connections;
 mod describe;
 mod image;
 mod large;
@@ -87,6 +88,7 @@ pub(crate) fn run(root: &Path) -> Result<(), BenchError> {
     measured.push(rebuild(&caution, &app)?);
     measured.push(boot(&caution, &app, &first)?);
     measured.extend(image::measure(&caution, root, &app)?);
+    measured.extend(connections::measure(&caution, root)?);
 
     let large = Large::make(&caution, root, &app, &first)?;
     measured.extend(describe::measure(&caution, &caution::peer(root), &large)?);
@@ -95,6 +97,12 @@ pub(crate) fn run(root: &Path) -> Result<(), BenchError> {
 
     report::write(&root.join("target/bench.jsonl"), &measured, &compressions)?;
     print!("{}{}", report::table(&measured), compression::table(&compressions));
+    Ok(())
+}
+
+/// Measures connections alone, and prints that.
+pub(crate) fn connections(root: &Path) -> Result<(), BenchError> {
+    print!("{}", report::table(&connections::measure(&Caution::find(root), root)?));
     Ok(())
 }
 

@@ -19,7 +19,7 @@ struct Chore {
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
 
-const CHORES: [Chore; 4] = [
+const CHORES: [Chore; 5] = [
     Chore {
         name: "check-layers",
         argument: None,
@@ -27,6 +27,12 @@ const CHORES: [Chore; 4] = [
         run: check_layers,
     },
     Chore { name: "bench", argument: None, about: "measure the promises of SPECIFICATION.md", run: bench },
+    Chore {
+        name: "bench-connections",
+        argument: None,
+        about: "measure connections alone",
+        run: bench_connections,
+    },
     Chore {
         name: "vectors",
         argument: None,
@@ -84,6 +90,10 @@ fn check_layers(root: &Path, _: &str) -> Outcome {
 
 fn bench(root: &Path, _: &str) -> Outcome {
     Ok(bench::run(root)?)
+}
+
+fn bench_connections(root: &Path, _: &str) -> Outcome {
+    Ok(bench::connections(root)?)
 }
 
 fn vectors(root: &Path, _: &str) -> Outcome {

@@ -30,6 +30,10 @@ pub(crate) enum Goal {
     AtMost(f64),
     /// The value, as a part of the peer's in the same run.
     PartOfPeer(f64),
+    /// The value, as so many times the peer's in the same run or more.
+    PeerTimes(f64),
+    /// None: the value is shown, and nothing promised.
+    Shown,
 }
 
 /// What a value is compared with, measured in the same run.
@@ -55,6 +59,8 @@ impl Measurement {
         let ratio = peer.map(|peer| value / peer.value);
         let (target, holds) = match goal {
             Goal::AtMost(limit) => (format!("≤ {limit} {unit}"), value <= limit),
+            Goal::PeerTimes(times) => (format!("≥ ×{times}"), ratio.is_some_and(|ratio| ratio >= times)),
+            Goal::Shown => ("–".to_owned(), true),
             Goal::PartOfPeer(part) => (format!("≤ ×{part}"), ratio.is_some_and(|ratio| ratio <= part)),
         };
         Self {
