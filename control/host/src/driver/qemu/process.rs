@@ -111,7 +111,8 @@ fn arguments(hardware: Hardware<'_>) -> Vec<OsString> {
     let memory = format!("{}M", hardware.memory_mib);
     let (accelerator, cpu) = match hardware.accelerator {
         Accelerator::Kvm => ("kvm", "host"),
-        Accelerator::Tcg { .. } => ("tcg,thread=multi", "max"),
+        // Without fast string moves (`erms`): the guest's kernel then copies words, where QEMU would emulate each byte.
+        Accelerator::Tcg { .. } => ("tcg,thread=multi", "max,-erms"),
     };
     let mut arguments: Vec<OsString> = [
         "-M",
