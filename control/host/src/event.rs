@@ -35,6 +35,11 @@ pub enum HostEvent {
     },
     /// The enclave's network failed, or works again; a sentence.
     Egress(String),
+    /// Connections to the app were reset because too many were open; told less and less often.
+    Refused {
+        /// Since the enclave was started.
+        so_far: u64,
+    },
     /// A line of the console; only in debug mode.
     Console(String),
     /// It ended as it should, or was asked to.

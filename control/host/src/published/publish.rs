@@ -389,6 +389,11 @@ mod tests {
         Listeners::open(config, run.path()).map(|listeners| (listeners, run))
     }
 
+    /// A device that no guest uses.
+    fn device(run: &Path) -> Vsock {
+        Vsock::start(&run.join("vsock"), Services::new(), std::sync::mpsc::sync_channel(1).0).unwrap()
+    }
+
     #[test]
     fn unix_sockets_refuse_until_there_is_somebody_to_answer() {
         let port = PublishedPort { enclave: 8080, host: Some(0) };
@@ -401,7 +406,7 @@ mod tests {
         for socket in [&http, &attestation] {
             assert_eq!(std::fs::metadata(socket).unwrap().permissions().mode() & 0o777, 0o600);
         }
-        let vsock = Vsock::start(&run.path().join("vsock"), Services::new()).unwrap();
+        let vsock = device(run.path());
         let published = listeners.serve(vsock.connector()).unwrap();
         let refused = |socket: &Path| match UnixStream::connect(socket) {
             Ok(_) => false,
@@ -428,7 +433,7 @@ mod tests {
             let ingress = IngressSpec { rules: vec![rule(from)], ..IngressSpec::default() };
             let (listeners, run) = open(&RunConfig { ingress, ..config(vec![port], Some(0)) }).unwrap();
             let (app, attestation) = (listeners.ports()[0].1, listeners.attestation());
-            let vsock = Vsock::start(&run.path().join("vsock"), Services::new()).unwrap();
+            let vsock = device(run.path());
             let published = listeners.serve(vsock.connector()).unwrap();
             published.admit().unwrap();
             // Connections that were let in wait for a guest that never comes.

@@ -152,6 +152,7 @@ impl Boot<'_> {
             }
             Message::ControlBroken(detail) => return Err(HostError::Control { detail }),
             Message::Egress(line) => tell(HostEvent::Egress(line)),
+            Message::Refused(so_far) => tell(HostEvent::Refused { so_far }),
             Message::Console(line) => tell(HostEvent::Console(line)),
             Message::Handover(asked) => {
                 // Whoever asked and went away does not want to know.

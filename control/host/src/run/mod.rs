@@ -110,6 +110,8 @@ pub(crate) enum Message {
     ControlBroken(String),
     /// The enclave's network failed, or works again.
     Egress(String),
+    /// So many connections to the app were refused so far, because too many were open.
+    Refused(u64),
     /// A line of the console.
     Console(String),
     /// The enclave's machine is gone.

@@ -22,6 +22,10 @@ pub(crate) fn show(terminal: Terminal, event: &HostEvent) {
         }
         HostEvent::Enclave(event) => show_enclave(terminal, event),
         HostEvent::Egress(line) => terminal.warning(&printable_line(line), None),
+        HostEvent::Refused { so_far } => terminal.warning(
+            &format!("Too many connections to the app are open; so far {so_far} more were refused."),
+            None,
+        ),
         HostEvent::Console(line) => terminal.note(&format!("  console | {}", printable_line(line))),
         HostEvent::Ready { uptime_ms, wall_ms } => {
             terminal.step(

@@ -33,7 +33,7 @@ impl Driver for Emulator {
         let accelerator = accelerator::choose(order.dirs, order.image, run)?;
         parent::start(order, &mut services)?;
         let socket = run.join("vsock");
-        let vsock = Vsock::start(&socket, services)?;
+        let vsock = Vsock::start(&socket, services, order.messages.clone())?;
         Ok(Box::new(Emulated { qemu: None, vsock, accelerator, socket, debug: order.config.debug }))
     }
 }

@@ -7,10 +7,11 @@ use super::device::{Device, GUEST_CID};
 use super::memory::{Chain, Slices};
 use super::packet::{HEADER, Header, MAX_PACKET};
 use crate::driver::{Connect, Services};
+use crate::run::Message;
 use nix::sys::epoll::{EpollEvent, EpollFlags};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use std::io;
-use std::sync::mpsc::Receiver;
+use std::sync::mpsc::{Receiver, SyncSender};
 use std::sync::{Arc, Mutex, PoisonError};
 use vhost::vhost_user::message::{VhostUserProtocolFeatures, VhostUserVirtioFeatures};
 use vhost_user_backend::{VhostUserBackendMut, VringMutex, VringState, VringT as _};
@@ -38,16 +39,22 @@ pub(super) struct Backend {
     /// Locked by nobody: the mutex only makes the receiver shareable, as the trait asks.
     commands: Mutex<Receiver<Connect>>,
     wake: Arc<EventFd>,
+    /// Hears of connections that were refused.
+    messages: SyncSender<Message>,
 }
 
 impl Backend {
     /// A backend that takes commands from a channel after its wake event.
-    pub(super) fn new(services: Services, commands: Receiver<Connect>) -> io::Result<Self> {
+    pub(super) fn new(
+        services: Services,
+        commands: Receiver<Connect>,
+        messages: SyncSender<Message>,
+    ) -> io::Result<Self> {
         let device = Device::new(services)?;
         let wake = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
         device.epoll().add(&wake, EpollEvent::new(EpollFlags::EPOLLIN, Device::WAKE))?;
         let commands = Mutex::new(commands);
-        Ok(Self { device, memory: None, commands, wake: Arc::new(wake) })
+        Ok(Self { device, memory: None, commands, wake: Arc::new(wake), messages })
     }
 
     /// Wakes the worker after a command was sent.
@@ -202,6 +209,10 @@ impl VhostUserBackendMut for Backend {
             while let Ok(Connect { port, stream }) = commands.try_recv() {
                 self.device.connect(port, stream);
             }
+            if let Some(refused) = self.device.take_news() {
+                // A run that has so much to say that there is no room hears of a later one.
+                let _ = self.messages.try_send(Message::Refused(refused));
+            }
             self.device.poll_streams();
         }
         // Each may make room for the other: refusals delivered let the guest send again.
@@ -239,7 +250,8 @@ mod tests {
         let guest = GuestMemoryMmap::from_ranges(&[(GuestAddress(0), 0x4000)]).unwrap();
         let memory = GuestMemoryAtomic::new(guest);
         let (_commands, receiver) = std::sync::mpsc::channel();
-        let mut backend = Backend::new(Services::new(), receiver).unwrap();
+        let (messages, _) = std::sync::mpsc::sync_channel(1);
+        let mut backend = Backend::new(Services::new(), receiver, messages).unwrap();
         backend.update_memory(memory.clone()).unwrap();
         let (ours, _theirs) = crate::driver::HostStream::pair().unwrap();
         backend.device.connect(49510, ours);

@@ -2,8 +2,11 @@
 //!
 //! ```text
 //! host stream ──read──▶ Data packets (as far as the guest's credit goes) ──▶ guest
-//! host stream ◀─write── `out` (at most BUFFER bytes, which is the credit we give) ◀── guest
+//! host stream ◀─write── `out` (as far as the credit goes that we give) ◀── guest
 //! ```
+//! The credit is this connection's share of what the device holds for all of them, told in every packet. What was
+//! promised stays promised: a smaller share only means that what the guest uses up is not given again.
+//!
 //! Each direction ends on its own: end of file on the host stream becomes `SHUTDOWN_SEND`, the
 //! guest's `SHUTDOWN_SEND` becomes `shutdown(Write)` once everything before it is written.
 
@@ -16,7 +19,7 @@ use std::num::Wrapping;
 use std::os::fd::{AsFd, BorrowedFd};
 
 const BOTH: u32 = SHUTDOWN_SEND | SHUTDOWN_RECEIVE;
-/// What we hold for a slow host program, and so the credit the guest gets, in bytes.
+/// The most we hold for a slow host program, in bytes.
 pub(super) const BUFFER: u32 = 256 * 1024;
 
 /// A connection.
@@ -39,6 +42,8 @@ pub(super) struct Connection {
     /// Bytes taken from the guest, and what we last said about that.
     taken: Wrapping<u32>,
     announced: Wrapping<u32>,
+    /// The guest may send as far as this, counted from its first byte.
+    promised: Wrapping<u32>,
     credit_asked: bool,
     owed: Owed,
     closed: Closed,
@@ -123,6 +128,7 @@ impl Connection {
             sent: Wrapping(0),
             taken: Wrapping(0),
             announced: Wrapping(0),
+            promised: Wrapping(0),
             credit_asked: false,
             owed,
             closed: Closed::default(),
@@ -135,11 +141,14 @@ impl Connection {
         self.state == State::Asked(asking)
     }
 
-    /// Our count of taken bytes, for a header; remembers that it was told.
-    pub(super) fn announce(&mut self) -> u32 {
+    /// The credit for a header, of which `share` bytes are this connection's: bytes that may wait here, and our
+    /// count of those that were taken. Remembers that it was told.
+    pub(super) fn announce(&mut self, share: u32) -> (u32, u32) {
+        let room = share.max((self.promised - self.taken).0);
+        self.promised = self.taken + Wrapping(room);
         self.announced = self.taken;
         self.owed.credit = false;
-        self.taken.0
+        (room, self.taken.0)
     }
 
     /// The host stream became readable or writable (edge-triggered).
@@ -156,7 +165,7 @@ impl Connection {
         match (header.op, self.state) {
             (Op::Response, State::Asked(_)) if !self.owed.request => self.state = State::Open,
             (Op::Data, State::Open) if !self.closed.guest_done => {
-                if self.out.len() + data.len() > BUFFER as usize {
+                if data.len() > self.promised_room() {
                     return Fate::Reset;
                 }
                 self.take(data);
@@ -258,6 +267,12 @@ impl Connection {
         self.stream.abort();
     }
 
+    /// Bytes from the guest that wait.
+    #[cfg(test)]
+    pub(super) fn buffered(&self) -> usize {
+        self.out.len()
+    }
+
     fn can_read(&self) -> bool {
         self.state == State::Open
             && !self.owed.response
@@ -271,6 +286,11 @@ impl Connection {
         // A guest that claims to have taken more than it got has no room.
         let in_flight = (self.sent - self.guest_taken).0;
         self.guest_alloc.saturating_sub(in_flight) as usize
+    }
+
+    /// Bytes the guest may still send.
+    fn promised_room(&self) -> usize {
+        ((self.promised - self.taken).0 as usize).saturating_sub(self.out.len())
     }
 
     fn credit(&mut self, header: &Header) {
@@ -334,7 +354,8 @@ impl Connection {
 
     fn count(&mut self, bytes: usize) {
         self.taken += u32::try_from(bytes).expect("at most BUFFER bytes wait");
-        if (self.taken - self.announced).0 >= BUFFER / 4 {
+        // A quarter of the credit was used, or more.
+        if (self.taken - self.announced).0 >= (self.promised - self.announced).0 / 4 {
             self.owed.credit = true;
         }
     }

@@ -19,6 +19,10 @@ const MAX_CONNECTIONS: usize = 17 * 1024;
 /// Connections beside those, so that the app's clients keep no verifier out: to EnclaveOS' own ports, and
 /// the guest's to the services.
 const MAX_PLATFORM_CONNECTIONS: usize = 1024;
+/// What is held for slow host programs over all connections is shared out among them as they come, in bytes: of `n`
+/// connections the newest is promised an `n`th. Older ones were promised more, and that is theirs until they
+/// use it, so altogether it is this times 1 + ln(18,432 / 256), 340 MiB, at the very most.
+const ALL_BUFFERS: u32 = 64 * 1024 * 1024;
 /// Refusals that wait for room in the guest's queue; a guest that makes more of them waits too.
 const MAX_REFUSALS: usize = 1024;
 /// Ephemeral ports of the host's side begin here; 2³⁰ keeps clear of every service port.
@@ -49,6 +53,10 @@ pub(super) struct Device {
     from_guest: usize,
     epoll: Epoll,
     pub(super) max_connections: usize,
+    /// Connections refused because there were as many as that.
+    refused: u64,
+    /// How many it were when that was last worth a line.
+    news: Option<u64>,
 }
 
 /// Tokens of lingering streams have this bit; guest ports of connections never do, see [`token`].
@@ -86,6 +94,8 @@ impl Device {
             from_guest: 0,
             epoll,
             max_connections: MAX_CONNECTIONS,
+            refused: 0,
+            news: None,
         })
     }
 
@@ -98,6 +108,11 @@ impl Device {
     pub(super) fn connect(&mut self, port: u32, stream: HostStream) {
         let to_the_app = u16::try_from(port).is_ok_and(|port| !RESERVED.contains(&port));
         if self.held() >= self.limit(to_the_app) {
+            self.refused += 1;
+            // Less and less often, so that a flood of connections is none of lines.
+            if self.refused.is_power_of_two() {
+                self.news = Some(self.refused);
+            }
             return stream.abort();
         }
         let mut host_port = self.next_port;
@@ -112,6 +127,11 @@ impl Device {
         self.asked.ask((key, asking), |(key, asking)| {
             connections.get(key).is_none_or(|connection| !connection.still_asks(*asking))
         });
+    }
+
+    /// How many connections were refused here so far, where that is worth a line; once.
+    pub(super) fn take_news(&mut self) -> Option<u64> {
+        self.news.take()
     }
 
     /// Gives up connections that the guest was asked for and did not answer.
@@ -189,6 +209,7 @@ impl Device {
         if let Some(refusal) = self.refusals.pop_front() {
             return Some((refusal, 0));
         }
+        let share = self.share();
         while let Some(key) = self.ready.pop_front() {
             let Some(connection) = self.connections.get_mut(&key) else { continue };
             connection.queued = false;
@@ -197,11 +218,13 @@ impl Device {
                 self.settle(key, fate);
                 continue;
             };
+            let (buf_alloc, fwd_cnt) = connection.announce(share);
             let header = Header {
                 op: packet.op,
                 flags: packet.flags,
                 len: u32::try_from(packet.len).expect("a packet is shorter than 4 GiB"),
-                fwd_cnt: connection.announce(),
+                buf_alloc,
+                fwd_cnt,
                 ..header_to_guest(key)
             };
             if packet.op == Op::Reset {
@@ -220,6 +243,12 @@ impl Device {
         self.connections.len() + self.lingering.len()
     }
 
+    /// What a connection may be promised now, in bytes.
+    fn share(&self) -> u32 {
+        let held = u32::try_from(self.held()).unwrap_or(u32::MAX).max(1);
+        (ALL_BUFFERS / held).min(BUFFER)
+    }
+
     /// Everything there is a place for; a question that was answered may be remembered until the next.
     #[cfg(test)]
     pub(super) fn remembered(&self) -> usize {
@@ -228,6 +257,12 @@ impl Device {
             + self.refusals.len()
             + self.asked.len().saturating_sub(1)
             + self.from_guest
+    }
+
+    /// Bytes from the guest that wait for host programs.
+    #[cfg(test)]
+    pub(super) fn buffered(&self) -> usize {
+        self.connections.values().map(Connection::buffered).sum()
     }
 
     fn accept(&mut self, key: Key, request: &Header) {
@@ -361,7 +396,7 @@ fn header_to_guest((host_port, guest_port): Key) -> Header {
         socket_type: TYPE_STREAM,
         op: Op::Unknown(0),
         flags: 0,
-        buf_alloc: BUFFER,
+        buf_alloc: 0,
         fwd_cnt: 0,
     }
 }

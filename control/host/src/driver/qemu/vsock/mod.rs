@@ -20,11 +20,12 @@ mod tests;
 
 use crate::driver::{Connector, Services};
 use crate::error::HostError;
+use crate::run::Message;
 use backend::{Backend, STREAMS_EVENT};
 use std::io;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{SyncSender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use vhost::vhost_user::Listener;
@@ -40,11 +41,15 @@ pub(crate) struct Vsock {
 }
 
 impl Vsock {
-    /// Listens on `socket` for one QEMU.
-    pub(crate) fn start(socket: &Path, services: Services) -> Result<Self, HostError> {
+    /// Listens on `socket` for one QEMU, and says which connections were refused.
+    pub(crate) fn start(
+        socket: &Path,
+        services: Services,
+        messages: SyncSender<Message>,
+    ) -> Result<Self, HostError> {
         let failed = |cause| HostError::System { doing: "Starting the vsock device", cause };
         let (commands, receiver) = channel();
-        let backend = Backend::new(services, receiver).map_err(failed)?;
+        let backend = Backend::new(services, receiver, messages).map_err(failed)?;
         let (wake, streams) = (backend.wake(), backend.streams_fd());
         let memory = GuestMemoryAtomic::new(GuestMemoryMmap::new());
         let backend = Arc::new(Mutex::new(backend));

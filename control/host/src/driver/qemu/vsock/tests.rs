@@ -1,5 +1,7 @@
 //! The device against a guest that is played by the test: packets in, packets out.
 
+mod credit;
+
 use super::connection::BUFFER;
 use super::device::{Device, GUEST_CID};
 use super::packet::{HOST_CID, Header, Op, SHUTDOWN_RECEIVE, SHUTDOWN_SEND, TYPE_STREAM};
@@ -375,7 +377,11 @@ fn connections_are_capped_and_the_apps_clients_keep_no_verifier_out() {
         theirs
     };
     let _clients = [connect(&mut guest, 8080), connect(&mut guest, 8081)];
-    assert_eq!(read_all(&connect(&mut guest, 8080)), b"");
+    assert_eq!((read_all(&connect(&mut guest, 8080)), guest.device.take_news()), (Vec::new(), Some(1)));
+    for counted in [Some(2), None, Some(4), None] {
+        drop(connect(&mut guest, 8080));
+        assert_eq!(guest.device.take_news(), counted);
+    }
     let mut asked: Vec<u32> = (0..2).map(|_| guest.expect_op(Op::Request).dst_port).collect();
     let _verifier = connect(&mut guest, u32::from(caution_abi::ports::ATTESTATION));
     asked.push(guest.expect_op(Op::Request).dst_port);
