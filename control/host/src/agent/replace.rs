@@ -62,11 +62,9 @@ impl Engine {
         let image = (record.eif_sha256, record.measurements);
         let app = App::new(claimed.generation, spec, image, Vec::new());
         let (before, new) = self.commit(&old, app, supervised)?;
-        if let Err(error) = self.switch(&old, &new.id) {
-            self.roll_back(before, &old, &new.id);
-            return Err(error);
-        }
-        let record = record::find(&self.dirs, &new.id)?;
+        // The old one has not stopped serving yet, whatever becomes of the new one meanwhile.
+        let taken = self.switch(&old, &new.id).and_then(|()| record::find(&self.dirs, &new.id));
+        let record = taken.inspect_err(|_| self.roll_back(before, &old, &new.id))?;
         self.took_over(&record);
         // Before the old one stops to listen.
         self.ways.follow(self);
