@@ -2,7 +2,7 @@
 
 use super::{log_path, older};
 use crate::agent;
-use crate::config::Dirs;
+use crate::config::{Dirs, name_is_valid};
 use crate::error::HostError;
 use crate::event::{HostEvent, LogEntry};
 use crate::files::record;
@@ -24,13 +24,14 @@ const MAX_LINE: u64 = 256 * 1024;
 pub fn logs(dirs: &Dirs, name_or_id: &str, follow: bool) -> Result<Logs, HostError> {
     let record = record::find(dirs, name_or_id).ok();
     let name = record.map_or_else(|| name_or_id.to_owned(), |record| record.name);
+    // Any other name leads somewhere else.
+    if !name_is_valid(&name) {
+        return Err(HostError::NoLog(name));
+    }
     let path = log_path(dirs, &name);
-    let first = [older(&path), path.clone()].iter().find_map(|path| Part::open(path));
-    match first {
-        Some(part) if !name.contains('/') => {
-            Ok(Logs { dirs: dirs.clone(), name, path, part, follow, over: false })
-        }
-        _ => Err(HostError::NoLog(name)),
+    match [older(&path), path.clone()].iter().find_map(|path| Part::open(path)) {
+        Some(part) => Ok(Logs { dirs: dirs.clone(), name, path, part, follow, over: false }),
+        None => Err(HostError::NoLog(name)),
     }
 }
 
