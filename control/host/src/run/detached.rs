@@ -101,6 +101,10 @@ impl Supervised {
         on_event: &mut dyn FnMut(HostEvent),
     ) -> Result<Self, HostError> {
         let failed = |doing| move |cause| HostError::System { doing, cause };
+        let order = order.absolute()?;
+        let mut line =
+            serde_json::to_vec(&order).map_err(|e| failed("Writing to the supervisor")(e.into()))?;
+        line.push(b'\n');
         let mut child = Command::new(exe.exe())
             .args(["internal", "supervise"])
             .stdin(Stdio::piped())
@@ -112,10 +116,6 @@ impl Supervised {
         let (Some(mut to), Some(from)) = (child.stdin.take(), child.stdout.take()) else {
             return Err(failed("Starting the supervisor")(io::Error::other("it has no pipes")));
         };
-        let order = order.absolute()?;
-        let mut line =
-            serde_json::to_vec(&order).map_err(|e| failed("Writing to the supervisor")(e.into()))?;
-        line.push(b'\n');
         to.write_all(&line).map_err(failed("Writing to the supervisor"))?;
         cancel.attach(to);
         let mut events = BufReader::new(from);
