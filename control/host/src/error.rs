@@ -208,13 +208,13 @@ pub enum HostError {
         #[source]
         cause: io::Error,
     },
-    /// A detached run failed; the text is the supervisor's own error.
+    /// An agent or a supervisor failed; the text is its own error, with its causes.
     #[error("{message}")]
-    Supervisor {
+    Told {
         /// Its error.
         message: String,
-        /// Its advice.
-        advice: Option<String>,
+        /// What it says to do about it.
+        fix: Option<String>,
     },
     /// A detached run ended before it was ready.
     #[error("{0}")]
@@ -356,7 +356,7 @@ impl HostError {
                 format!("caution apps stop {name}      (then run it again: its image is kept while it runs)")
             }
             Self::RuntimePath { .. } => "set XDG_RUNTIME_DIR to a short path".to_owned(),
-            Self::Supervisor { advice, .. } => return advice.clone(),
+            Self::Told { fix, .. } => return fix.clone(),
             Self::NotRunning(_) | Self::Ambiguous { .. } => {
                 "caution apps ps      (then name it, or its id)".to_owned()
             }

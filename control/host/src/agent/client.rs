@@ -192,7 +192,7 @@ impl AgentClient {
         from.take(64 * 1024).read_to_end(&mut answer).map_err(failed)?;
         // Empty: it listens, or another one does by now.
         match serde_json::from_slice(&answer) {
-            Ok(Reply::Error { message, fix, .. }) => Err(HostError::Supervisor { message, advice: fix }),
+            Ok(Reply::Error { message, fix, .. }) => Err(HostError::Told { message, fix }),
             _ => Ok(()),
         }
     }
@@ -223,7 +223,7 @@ impl Replies {
             Ok(Reply::Error { message, kind: ErrorKind::NotAsExpected, .. }) => {
                 Err(HostError::NotAsExpected(message))
             }
-            Ok(Reply::Error { message, fix, .. }) => Err(HostError::Supervisor { message, advice: fix }),
+            Ok(Reply::Error { message, fix, .. }) => Err(HostError::Told { message, fix }),
             Ok(reply) => Ok(reply),
             Err(_) => Err(self.unexpected()),
         }

@@ -176,7 +176,7 @@ fn until_ready(
         match event {
             HostEvent::Ready { .. } => return Ok(true),
             HostEvent::Failed { message, fix } => {
-                return Err(HostError::Supervisor { message, advice: fix });
+                return Err(HostError::Told { message, fix });
             }
             HostEvent::Ended(ending) => return Err(HostError::EndedBeforeReady(ending)),
             _ => {}

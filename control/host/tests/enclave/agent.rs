@@ -115,7 +115,7 @@ fn an_enclave_that_is_killed_is_started_again_and_the_reason_is_kept() {
     let (name, id) = client(&place).stop(&third.id).unwrap();
     assert_eq!((name.as_str(), id), ("test", Some(third.id)));
     assert_eq!((status(&place).state, status(&place).exits.len()), (AppState::Ended, 3));
-    assert!(matches!(client(&place).stop("test"), Err(HostError::Supervisor { .. })));
+    assert!(matches!(client(&place).stop("test"), Err(HostError::Told { .. })));
     let told: Vec<HostEvent> = follower.join().unwrap();
     let ready = told.iter().filter(|event| matches!(event, HostEvent::Ready { .. })).count();
     assert_eq!(ready, 3, "who follows the log goes on with the next run: {told:?}");

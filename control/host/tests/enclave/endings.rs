@@ -269,7 +269,7 @@ fn an_error_of_a_detached_run_reaches_its_starter() {
     let place = Place::new();
     let config = config(&place.file("absent"));
     let error = run_detached(&place.dirs, &config, Path::new(AGENT), &mut |_| {}).unwrap_err();
-    assert!(matches!(&error, HostError::Supervisor { .. }), "{error}");
+    assert!(matches!(&error, HostError::Told { .. }), "{error}");
     assert!(error.to_string().contains("absent"), "{error}");
     place.assert_clean();
 }
