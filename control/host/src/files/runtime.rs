@@ -18,7 +18,7 @@ use crate::error::HostError;
 use crate::files::deployed::{self, Shelf};
 use crate::files::private_dir::private_dir;
 use crate::process;
-use crate::published::publish::ATTESTATION_SOCKET;
+use crate::published::listeners::ATTESTATION_SOCKET;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};

@@ -42,7 +42,8 @@ fn count_unix(table: &str, run: &Path, own: &HashSet<u64>) -> usize {
         let columns: Vec<&str> = line.split_ascii_whitespace().collect();
         let [_, _, _, _, _, state, inode, path] = columns[..] else { return false };
         let inode = inode.parse().is_ok_and(|inode| own.contains(&inode));
-        let served = [crate::published::publish::HTTP_SOCKET, crate::published::publish::ATTESTATION_SOCKET];
+        let served =
+            [crate::published::listeners::HTTP_SOCKET, crate::published::listeners::ATTESTATION_SOCKET];
         let path = Path::new(path);
         let name = path.file_name().and_then(|name| name.to_str());
         state == CONNECTED

@@ -2,4 +2,5 @@
 
 pub(crate) mod clients;
 pub(crate) mod handover;
+pub(crate) mod listeners;
 pub(crate) mod publish;

@@ -1,4 +1,4 @@
-//! The ways in: TCP listeners on 127.0.0.1, and Unix sockets in the run's folder for a reverse proxy.
+//! Serving the ways in: TCP listeners on 127.0.0.1, and Unix sockets in the run's folder for a reverse proxy.
 //!
 //! ```text
 //! 127.0.0.1:<port>      ──▶ the app's port of that name      reset until the app was started
@@ -10,133 +10,23 @@
 //! socket nobody listens on yet refuses a connection before a byte of a request was sent, which is
 //! what lets a proxy say 503 and keep the request.
 
-use crate::config::{PublishedPort, RunConfig};
+use super::handover::Handed;
+use super::listeners::{Door, Listener, Listeners, Opens};
 use crate::driver::{Connector, HostStream};
 use crate::error::HostError;
 use crate::ingress::{IngressSpec, admitted, proxy_header};
-use crate::published::handover::Handed;
-use caution_abi::ports::{ATTESTATION, RESERVED};
+use caution_abi::ports::ATTESTATION;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
-use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, listen, socket};
-use nix::sys::stat::{Mode, fchmod};
+use nix::sys::socket::{Backlog, listen};
 use std::io;
-use std::net::{Ipv4Addr, TcpListener};
-use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
-use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::{Path, PathBuf};
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// The socket of a run's folder that leads to the plan's `http_port`.
-pub(crate) const HTTP_SOCKET: &str = "http";
-/// The socket of a run's folder that leads to attestd.
-pub(crate) const ATTESTATION_SOCKET: &str = "attestation";
-
-/// Open listeners; nobody is let in before [`Listeners::serve`].
-#[derive(Debug)]
-pub(crate) struct Listeners {
-    attestation: u16,
-    ports: Vec<(u16, u16)>,
-    doors: Vec<Door>,
-    http_socket: Option<PathBuf>,
-    attestation_socket: PathBuf,
-    ingress: IngressSpec,
-}
-
-/// A way in.
-#[derive(Debug)]
-struct Door {
-    /// The port inside.
-    enclave: u16,
-    listener: Listener,
-}
-
-#[derive(Debug)]
-enum Listener {
-    Tcp(TcpListener),
-    /// Bound; nobody listens before `opens`.
-    Unix {
-        socket: UnixListener,
-        opens: Opens,
-    },
-}
-
-/// When a Unix socket begins to listen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Opens {
-    Started,
-    Ready,
-}
-
 impl Listeners {
-    /// Opens every port, so that a clash is known before anything boots, and makes the sockets in `run`.
-    pub(crate) fn open(config: &RunConfig, run: &Path) -> Result<Self, HostError> {
-        check(&config.ports)?;
-        let tcp = Tcp::take(config, |enclave, wanted| match (enclave, wanted) {
-            // Another local enclave may have the usual port.
-            (ATTESTATION, None) => bind_tcp(ATTESTATION, ATTESTATION).or_else(|_| bind_tcp(ATTESTATION, 0)),
-            _ => bind_tcp(enclave, wanted.unwrap_or(enclave)),
-        })?;
-        let beside = Self::beside(config, run)?;
-        let doors = tcp.doors.into_iter().chain(beside.doors).collect();
-        Ok(Self { attestation: tcp.attestation, ports: tcp.ports, doors, ..beside })
-    }
-
-    /// Makes the sockets in `run` alone, for an enclave that gets its ports when it is ready.
-    pub(crate) fn beside(config: &RunConfig, run: &Path) -> Result<Self, HostError> {
-        check(&config.ports)?;
-        let mut doors = Vec::new();
-        let attestation_socket = run.join(ATTESTATION_SOCKET);
-        doors.push(Door::unix(ATTESTATION, &attestation_socket, Opens::Started)?);
-        let http_socket = config.http_port.map(|_| run.join(HTTP_SOCKET));
-        if let Some((path, port)) = http_socket.as_deref().zip(config.http_port) {
-            doors.push(Door::unix(port, path, Opens::Ready)?);
-        }
-        let ingress = config.ingress.clone();
-        Ok(Self { attestation: 0, ports: Vec::new(), doors, http_socket, attestation_socket, ingress })
-    }
-
-    /// Takes the ports that another enclave hands over, and opens those that it did not have.
-    pub(crate) fn adopt(config: &RunConfig, handed: Vec<Handed>) -> Result<Self, HostError> {
-        let mut handed: Vec<(u16, u16, TcpListener)> = handed
-            .into_iter()
-            .map(|(enclave, listener)| Ok((enclave, port_of(&listener)?, listener)))
-            .collect::<Result<_, HostError>>()?;
-        let Tcp { attestation, ports, doors } = Tcp::take(config, |enclave, wanted| {
-            let fits = |host: u16| wanted.is_none_or(|wanted| wanted == 0 || wanted == host);
-            let at = handed.iter().position(|(port, host, _)| *port == enclave && fits(*host));
-            match at {
-                Some(at) => Ok(handed.swap_remove(at).2),
-                None => bind_tcp(enclave, wanted.unwrap_or(enclave)),
-            }
-        })?;
-        let ingress = config.ingress.clone();
-        let attestation_socket = PathBuf::new();
-        Ok(Self { attestation, ports, doors, http_socket: None, attestation_socket, ingress })
-    }
-
-    /// Application ports as (enclave, 127.0.0.1).
-    pub(crate) fn ports(&self) -> &[(u16, u16)] {
-        &self.ports
-    }
-
-    /// The port of `/attestation` on 127.0.0.1.
-    pub(crate) fn attestation(&self) -> u16 {
-        self.attestation
-    }
-
-    /// The Unix socket that leads to the plan's `http_port`, where there is one.
-    pub(crate) fn http_socket(&self) -> Option<&Path> {
-        self.http_socket.as_deref()
-    }
-
-    /// The Unix socket that leads to attestd.
-    pub(crate) fn attestation_socket(&self) -> &Path {
-        &self.attestation_socket
-    }
-
     /// Takes connections: refuses them until [`Published::admit`], then hands them to the enclave.
     pub(crate) fn serve(self, connector: Connector) -> Result<Published, HostError> {
         let failed = |cause| HostError::System { doing: "Serving published ports", cause };
@@ -160,34 +50,6 @@ impl Listeners {
             .spawn(move || serving.accept(&ended, &connector))
             .map_err(failed)?;
         Ok(Published { shared, quit: Some(quit), thread: Some(thread) })
-    }
-}
-
-/// The TCP ports that a configuration asks for.
-struct Tcp {
-    attestation: u16,
-    ports: Vec<(u16, u16)>,
-    doors: Vec<Door>,
-}
-
-impl Tcp {
-    /// Asks `take` for a listener of each port inside, with the one on 127.0.0.1 that is wanted for it.
-    fn take(
-        config: &RunConfig,
-        mut take: impl FnMut(u16, Option<u16>) -> Result<TcpListener, HostError>,
-    ) -> Result<Self, HostError> {
-        let (mut doors, mut ports) = (Vec::new(), Vec::new());
-        let mut open = |enclave: u16, wanted: Option<u16>| {
-            let listener = take(enclave, wanted)?;
-            let host = port_of(&listener)?;
-            doors.push(Door { enclave, listener: Listener::Tcp(listener) });
-            Ok(host)
-        };
-        for port in &config.ports {
-            ports.push((port.enclave, open(port.enclave, port.host)?));
-        }
-        let attestation = open(ATTESTATION, config.attestation_port)?;
-        Ok(Self { attestation, ports, doors })
     }
 }
 
@@ -301,21 +163,6 @@ impl Shared {
 }
 
 impl Door {
-    /// A Unix socket at `path` that this user alone may use, and that nobody listens on yet.
-    fn unix(enclave: u16, path: &Path, opens: Opens) -> Result<Self, HostError> {
-        let failed = |cause: nix::Error| HostError::File {
-            doing: "Making the socket",
-            path: path.to_owned(),
-            cause: cause.into(),
-        };
-        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-        let fd: OwnedFd = socket(AddressFamily::Unix, SockType::Stream, flags, None).map_err(failed)?;
-        // A socket file gets the mode of its socket when it is bound (Linux, `unix_bind_bsd`).
-        fchmod(&fd, Mode::S_IRUSR | Mode::S_IWUSR).map_err(failed)?;
-        bind(fd.as_raw_fd(), &UnixAddr::new(path).map_err(failed)?).map_err(failed)?;
-        Ok(Self { enclave, listener: Listener::Unix { socket: fd.into(), opens } })
-    }
-
     /// The next connection, and whether the ingress rules let its client in. Evidence is for whoever asks.
     fn accept(&self, ingress: &IngressSpec) -> io::Result<(HostStream, bool)> {
         let socket = match &self.listener {
@@ -334,38 +181,6 @@ impl Door {
     }
 }
 
-/// Refuses two ports on one, and application ports that belong to the platform.
-fn check(ports: &[PublishedPort]) -> Result<(), HostError> {
-    for (at, port) in ports.iter().enumerate() {
-        let twice = ports[..at].iter().any(|other| {
-            other.enclave == port.enclave || (other.host_port() == port.host_port() && port.host_port() != 0)
-        });
-        if twice || port.enclave == 0 || RESERVED.contains(&port.enclave) {
-            return Err(HostError::PortConflict(port.enclave));
-        }
-    }
-    Ok(())
-}
-
-fn bind_tcp(enclave: u16, host: u16) -> Result<TcpListener, HostError> {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, host))
-        .and_then(|listener| {
-            listener.set_nonblocking(true)?;
-            // A longer queue than std's 128: a burst of clients waits instead of being dropped.
-            listen(&listener, Backlog::MAXCONN)?;
-            Ok(listener)
-        })
-        .map_err(|cause| match cause.kind() {
-            io::ErrorKind::AddrInUse => HostError::PortTaken { enclave, host },
-            _ => HostError::PortDenied { enclave, host, cause },
-        })
-}
-
-fn port_of(listener: &TcpListener) -> Result<u16, HostError> {
-    let address = listener.local_addr();
-    address.map(|a| a.port()).map_err(|cause| HostError::System { doing: "Asking a socket", cause })
-}
-
 /// The token of the end; doors have their numbers.
 const QUIT: u64 = u64::MAX;
 /// Connections taken from one door before the others are looked at.
@@ -374,10 +189,13 @@ const IN_A_ROW: usize = 64;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{PublishedPort, RunConfig};
     use crate::driver::{Services, qemu::vsock::Vsock};
+    use crate::published::listeners::{ATTESTATION_SOCKET, HTTP_SOCKET};
     use std::io::Read as _;
-    use std::net::TcpStream;
+    use std::net::{TcpListener, TcpStream};
     use std::os::unix::fs::PermissionsExt as _;
+    use std::path::Path;
 
     fn config(ports: Vec<PublishedPort>, attestation_port: Option<u16>) -> RunConfig {
         RunConfig { ports, attestation_port, ..RunConfig::sample() }

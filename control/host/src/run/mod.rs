@@ -20,7 +20,7 @@ use crate::files::record::{Record, STOP_SOCKET};
 use crate::files::runtime::RunDir;
 use crate::process::ProcessId;
 use crate::published::handover::{self, Reception};
-use crate::published::publish::Listeners;
+use crate::published::listeners::Listeners;
 use boot::Boot;
 use caution_abi::control::Event;
 use egress::Network;
