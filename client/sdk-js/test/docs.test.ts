@@ -7,7 +7,8 @@ import { mock, test } from "node:test";
 import { pathToFileURL } from "node:url";
 import { xwing } from "../src/steve/xwing.js";
 import { chromiumPath, withPage } from "./chromium.js";
-import { Host } from "./client/host.js";
+import { type App, echo, Host, type SocketApp } from "./client/host.js";
+import { onPage } from "./client/page.js";
 import { answerTo, NOON, PCRS } from "./enclave.js";
 import { base64, hex, inCheckout, inPackage, vector } from "./files.js";
 import { steveVector } from "./steve/vector.js";
@@ -40,7 +41,7 @@ async function printed(): Promise<string> {
   const before = process.cwd();
   process.chdir(folder);
   const clock = mock.method(Date, "now", () => NOON);
-  const host = await Host.start({ kem: xwing, page: attestation });
+  const host = await Host.start({ kem: xwing, app, page: attestation });
   try {
     const root = `Roots.devRoot(Buffer.from("${vector("ok-live").root}", "base64"))`;
     for (const [index, block] of PAGES.flatMap((page) => blocks(page, "js")).entries()) {
@@ -58,6 +59,13 @@ async function printed(): Promise<string> {
   }
 }
 
+const app: App = async (asked, reply) => {
+  if (asked.head.path !== "/events") return echo(asked, reply);
+  await reply.head(200, { "content-type": "text/event-stream" });
+  await reply.content("data: hello\n\n");
+  await reply.end();
+};
+
 /** The path that every app has. */
 async function attestation(request: IncomingMessage, response: ServerResponse): Promise<void> {
   let body = "";
@@ -73,7 +81,8 @@ test("the blocks of the pages do what they say", async () => {
   assert.match(said, /^200 "secret"$/m);
   assert.match(said, /"exchange 1, trusted as pinned"/);
   assert.match(said, /"PCR_POLICY_MISMATCH" "nothing was sent"/);
-  assert.equal(said.split("\n").length, 7, said);
+  assert.match(said, /"an event: hello"/);
+  assert.equal(said.split("\n").length, 8, said);
 });
 
 const path = chromiumPath();
@@ -90,4 +99,30 @@ test("the page of the pages says what it found", { skip: path === undefined, tim
   );
   // The vectors' enclave has its own root, which a page that asks for hardware does not trust.
   assert.equal(said, "Not verified: UnknownRoot");
+});
+
+test("the page of the pages encrypts", { skip: path === undefined, timeout: 60_000 }, async () => {
+  const [html = ""] = blocks("docs/src/encrypting-in-javascript.md", "html");
+  const der = `Uint8Array.from(atob("${vector("ok-live").root}"), (character) => character.charCodeAt(0))`;
+  const socket: SocketApp = async ({ open, hear, say }) => {
+    await open();
+    const heard = await hear();
+    await say("wsText", heard?.content ?? new Uint8Array());
+    await hear();
+  };
+  const visit = async (text: string) => {
+    let said: string | null = null;
+    await onPage(
+      path ?? "",
+      { kem: xwing, socket },
+      async (page) => {
+        await page.waitForFunction(() => document.querySelector("p")?.textContent !== "…");
+        said = await page.textContent("p");
+      },
+      text,
+    );
+    return said;
+  };
+  assert.equal(await visit(html.replace("Roots.aws()", `Roots.devRoot(${der})`)), "The enclave says secret");
+  assert.equal(await visit(html), "Not connected: EVIDENCE_INVALID");
 });

@@ -109,6 +109,11 @@ export class Enclave {
     return receiptOf(await this.#sessions.established());
   }
 
+  /** An exchange that nothing was sent of: for `EnclaveWebSocket` alone. */
+  begin(): Promise<Begun> {
+    return this.#sessions.begin();
+  }
+
   async #exchange(inner: Inner, isRedirected: boolean): Promise<Response> {
     const { exchange, established } = await unlessAborted(this.#sessions.begin(), inner.signal);
     const count: Count = { bytes: 0 };

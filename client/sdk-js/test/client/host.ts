@@ -1,7 +1,7 @@
 /** A host with an enclave behind it that serves STEVE over HTTP, as far as a client meets it: honest unless it is told otherwise. */
 
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
+import type { AddressInfo, Socket } from "node:net";
 import { mock } from "node:test";
 import { type Bytes, concat, copyOf, toHex } from "../../src/bytes.js";
 import { type ConnectOptions, Roots } from "../../src/client/index.js";
@@ -10,14 +10,16 @@ import { type EpochClaims, encodeEpochClaims } from "../../src/steve/claims.js";
 import { encodeSealedError, type SealedError } from "../../src/steve/fault.js";
 import { Decoder } from "../../src/steve/http/decode.js";
 import { Encoder } from "../../src/steve/http/encode.js";
-import type { RequestHead } from "../../src/steve/http/message.js";
+import type { Fields, RequestHead } from "../../src/steve/http/message.js";
 import { sha256 } from "../../src/steve/kdf.js";
+import type { Kind, OpenedRecord } from "../../src/steve/record.js";
 import type { Sealer } from "../../src/steve/sealer.js";
 import type { Kem } from "../../src/steve/suite.js";
 import { x25519 } from "../../src/steve/x25519.js";
 import { documentOf, NOON, PCRS } from "../enclave.js";
 import { base64, vector } from "../files.js";
 import { Enclave, LIMITS, type ServerSession } from "../steve/enclave.js";
+import { OuterSocket } from "./outerSocket.js";
 
 /** What the app inside is asked. */
 export interface Asked {
@@ -68,6 +70,19 @@ export class Reply {
   }
 }
 
+/** A WebSocket as the enclave has it. */
+export interface Tunnel {
+  readonly head: RequestHead;
+  readonly outer: OuterSocket;
+  readonly sealer: Sealer;
+  open(fields?: Fields): Promise<void>;
+  refuse(status: number): Promise<void>;
+  say(kind: Kind, content: Uint8Array, last?: boolean): Promise<void>;
+  hear(): Promise<OpenedRecord | undefined>;
+}
+
+export type SocketApp = (tunnel: Tunnel) => Promise<void>;
+
 export type App = (asked: Asked, reply: Reply) => Promise<void>;
 
 /** What a host makes of the whole answer at one of STEVE's paths. */
@@ -85,6 +100,8 @@ export interface HostOptions {
   readonly pcrs?: readonly string[];
   readonly lifetimeS?: number;
   readonly seed?: number;
+  /** Answers WebSockets: their requests, and what sends and hears records. */
+  readonly socket?: SocketApp;
   /** Answers everything that is not STEVE's. */
   readonly page?: (request: IncomingMessage, response: ServerResponse) => void;
 }
@@ -127,6 +144,9 @@ export class Host {
     const { kem = x25519, seed = 0x22 } = options;
     const instance = new Uint8Array(16).fill(seed);
     const host = new Host(await Enclave.of(kem, 3, instance, new Uint8Array(32).fill(seed)), options);
+    host.#server.on("upgrade", (request, socket) => {
+      host.#tunnel(request, socket as Socket).catch(() => socket.destroy());
+    });
     await new Promise<void>((resolve) => host.#server.listen(0, "127.0.0.1", resolve));
     return host;
   }
@@ -245,6 +265,38 @@ export class Host {
       const body = concat(...sent);
       this.#answer(response, { path: "x", status: 200, type: "application/steve-res", body }, concat(...all));
     }
+  }
+
+  async #tunnel(request: IncomingMessage, socket: Socket): Promise<void> {
+    const outer = new OuterSocket(request, socket, "steve3");
+    const first = (await outer.next()) ?? new Uint8Array();
+    const session = this.#sessions.get(toHex(first.slice(1, 17)));
+    if (session === undefined || request.url !== `${PREFIX}ws`) throw new Error("no session");
+    const { opener, sealer } = await session.exchange(first.slice(0, 25));
+    const records = async (bytes: Bytes | undefined) => {
+      if (bytes === undefined) return undefined;
+      opener.feed(bytes);
+      return bytes[0] === 0 ? opener.end() : opener.next();
+    };
+    const opening = await records(first.slice(25));
+    const decoder = new Decoder("request");
+    decoder.feed(opening?.content ?? new Uint8Array());
+    const part = decoder.next();
+    if (opening?.kind !== "wsOpen" || part?.type !== "request") throw new Error("it opens no WebSocket");
+    this.ran.push(`${part.head.method} ${part.head.path}`);
+    const head = new Encoder();
+    await (this.#options.socket ?? ((tunnel) => tunnel.open()))({
+      head: part.head,
+      outer,
+      sealer,
+      open: async (fields = []) => outer.send(await sealer.seal("data", head.response({ status: 101, fields }))),
+      refuse: async (status) => {
+        outer.send(await sealer.seal("data", concat(head.response({ status, fields: [] }), head.end()), true));
+      },
+      say: async (kind, content, last = false) => outer.send(await sealer.seal(kind, content, last)),
+      hear: async () => records(await outer.next()),
+    });
+    outer.close();
   }
 
   #answer(response: ServerResponse, honest: Parameters<Meddle>[0], request: Bytes): void {

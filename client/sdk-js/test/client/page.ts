@@ -20,8 +20,10 @@ export async function onPage(
   executablePath: string,
   options: HostOptions,
   visit: (page: Page, host: Host, context: BrowserContext) => Promise<void>,
+  html = "<!doctype html><title>client</title>",
 ): Promise<void> {
-  const host = await Host.start({ page: serve, ...options });
+  const page = (request: IncomingMessage, response: ServerResponse) => serve(request, response, html);
+  const host = await Host.start({ page, ...options });
   // Chromium's sandbox does not start as root, and only our own page is visited.
   const browser = await chromium.launch({ executablePath, chromiumSandbox: process.getuid?.() !== 0 });
   try {
@@ -35,10 +37,10 @@ export async function onPage(
   }
 }
 
-function serve(request: IncomingMessage, response: ServerResponse): void {
+function serve(request: IncomingMessage, response: ServerResponse, html: string): void {
   const path = request.url ?? "";
   if (path === "/") {
-    response.setHeader("Content-Type", "text/html; charset=utf-8").end("<!doctype html><title>client</title>");
+    response.setHeader("Content-Type", "text/html; charset=utf-8").end(html);
     return;
   }
   const script = SCRIPTS[path];

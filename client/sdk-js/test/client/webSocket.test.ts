@@ -1,0 +1,148 @@
+/** `EnclaveWebSocket`, in a real Chromium. */
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type * as Client from "../../src/client/index.js";
+import { chromiumPath } from "../chromium.js";
+import { vector } from "../files.js";
+import { PROFILE, type SocketApp, type Tunnel } from "./host.js";
+import { type Given, onPage } from "./page.js";
+
+const path = chromiumPath() ?? "";
+const given: Given = { root: vector("ok-live").root, ...PROFILE };
+const bytes = (text: string) => new TextEncoder().encode(text);
+
+/** Gives back what it hears, and closes when it is told to. */
+async function echoes({ hear, say }: Tunnel): Promise<void> {
+  for (let record = await hear(); record; record = await hear()) {
+    if (record.kind === "wsClose") {
+      await say("wsClose", record.content);
+      await say("pad", new Uint8Array(), true);
+      return;
+    }
+    if (record.kind !== "pad") await say(record.kind, record.content);
+  }
+}
+
+const SOCKETS: Readonly<Record<string, SocketApp>> = {
+  "/echo": async (tunnel) => {
+    await tunnel.open([["sec-websocket-protocol", bytes("two")]]);
+    await echoes(tunnel);
+  },
+  "/ping": async ({ open, say, hear }) => {
+    await open();
+    await say("ping", bytes("payload"));
+    const pong = await hear();
+    await say("wsText", bytes(`${pong?.kind} ${new TextDecoder().decode(pong?.content)}`));
+    await say("wsClose", Uint8Array.of(0x0f, 0xa0, ...bytes("enough")));
+    await say("pad", new Uint8Array(), true);
+  },
+  "/refused": ({ refuse }) => refuse(403),
+  "/strange-protocol": ({ open }) => open([["sec-websocket-protocol", bytes("other")]]),
+  "/cut": async ({ open, say, outer }) => {
+    await open();
+    await say("wsText", bytes("before"));
+    await say("wsTextMore", bytes("half a message"));
+    outer.destroy();
+  },
+  "/ended": async ({ open, say }) => {
+    await open();
+    await say("pad", new Uint8Array(), true);
+  },
+  "/twice": async ({ open, sealer, outer }) => {
+    await open();
+    const chunk = await sealer.seal("wsText", bytes("pay"));
+    outer.send(chunk);
+    outer.send(chunk);
+  },
+  "/dropped": async ({ open, sealer, outer }) => {
+    await open();
+    await sealer.seal("wsText", bytes("do not"));
+    outer.send(await sealer.seal("wsText", bytes("pay")));
+  },
+  "/forged": async ({ outer }) => outer.send(bytes("\x05hello")),
+  "/text": async ({ open, outer }) => {
+    await open();
+    outer.send(bytes("plain"), true);
+  },
+  "/not-utf8": async ({ open, say }) => {
+    await open();
+    await say("wsText", Uint8Array.of(0xff));
+  },
+};
+
+async function visit({ root, ...profile }: Given): Promise<Readonly<Record<string, readonly string[]>>> {
+  const bundle = "/client.min.js";
+  const { connect, EnclaveWebSocket, Roots } = (await import(bundle)) as typeof Client;
+  const roots = Roots.devRoot(Uint8Array.from(atob(root), (character) => character.charCodeAt(0)));
+  const policy = { mode: "pinned", profiles: [profile] } as const;
+  const enclave = await connect(location.origin, { policy, suite: "x25519", roots });
+  const play = (path: string, opened: (socket: Client.EnclaveWebSocket) => void = () => undefined) =>
+    new Promise<readonly string[]>((resolve) => {
+      const said: string[] = [];
+      const socket = new EnclaveWebSocket(enclave, path, ["one", "two"]);
+      socket.binaryType = "arraybuffer";
+      socket.onopen = () => {
+        said.push(`open ${socket.protocol}`);
+        opened(socket);
+      };
+      socket.onmessage = ({ data }) => {
+        const text = typeof data === "string" ? data : `${data.byteLength} bytes`;
+        said.push(text.length > 100 ? `${text.length} characters` : text);
+        if (path === "/echo" && said.length === 6) socket.close(4001, "done");
+      };
+      socket.onerror = ({ error }) => said.push((error as Error).name);
+      socket.onclose = ({ code, reason, wasClean }) => {
+        said.push(`close ${code} ${reason} ${wasClean}`);
+        resolve(said);
+      };
+    });
+  const all: Record<string, readonly string[]> = {};
+  all["/echo"] = await play("/echo", (socket) => {
+    for (const message of ["text", "é".repeat(100_000), new Uint8Array(200_000), new Blob(["blob"]), ""])
+      socket.send(message);
+  });
+  for (const path of [
+    "/ping",
+    "/refused",
+    "/strange-protocol",
+    "/cut",
+    "/ended",
+    "/twice",
+    "/dropped",
+    "/forged",
+    "/text",
+  ]) {
+    all[path] = await play(path);
+  }
+  all["/not-utf8"] = await play("/not-utf8");
+  return all;
+}
+
+test(
+  "a WebSocket carries messages both ways, and nothing cut or changed is a clean end",
+  {
+    skip: path === "",
+    timeout: 180_000,
+  },
+  async () => {
+    const socket: SocketApp = (tunnel) => SOCKETS[tunnel.head.path]?.(tunnel) ?? tunnel.refuse(404);
+    await onPage(path, { socket }, async (page, host) => {
+      const lost = "close 1006  false";
+      assert.deepEqual(await page.evaluate(visit, given), {
+        "/echo": ["open two", "text", "100000 characters", "200000 bytes", "4 bytes", "", "close 4001 done true"],
+        "/ping": ["open ", "pong payload", "close 4000 enough true"],
+        "/refused": ["TypeError", lost],
+        "/strange-protocol": ["TypeError", lost],
+        "/cut": ["open ", "before", "STEVE_TRUNCATED", lost],
+        "/ended": ["open ", "STEVE_TRUNCATED", lost],
+        "/twice": ["open ", "pay", "RESPONSE_INVALID", lost],
+        "/dropped": ["open ", "RESPONSE_INVALID", lost],
+        "/forged": ["RESPONSE_INVALID", lost],
+        "/text": ["open ", "RESPONSE_INVALID", lost],
+        "/not-utf8": ["open ", "TypeError", lost],
+      });
+      assert.equal(host.handshakes, 1);
+    });
+  },
+);
