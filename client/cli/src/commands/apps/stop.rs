@@ -39,13 +39,41 @@ fn stop(dirs: &Dirs, app: Option<&str>) -> Result<(Option<String>, String), CliE
         }
         Err(error) => {
             let name = app.map(str::to_owned).or_else(checkout_name);
-            // One whose enclave runs was asked for in a way that fits several.
-            let waits = |known: &AppStatus| {
-                Some(&known.name) == name.as_ref() && known.state != AppState::Ended && known.id.is_none()
+            let known = agent.list()?;
+            let Some(app) = known.iter().find(|known| waits(known, name.as_deref())) else {
+                return Err(error);
             };
-            let Some(app) = agent.list()?.into_iter().find(waits) else { return Err(error) };
             let (name, id) = agent.stop(&app.name)?;
             Ok((id, name))
         }
+    }
+}
+
+/// Whether the app of this name is to run and does not at the moment. One that runs was asked for in a way that fits
+/// several, or none.
+fn waits(app: &AppStatus, name: Option<&str>) -> bool {
+    Some(&*app.name) == name && app.state != AppState::Ended && app.id.is_none()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_app_without_an_enclave_is_stopped_by_its_name_alone() {
+        let app = |state, id: Option<&str>| AppStatus {
+            name: "hello".to_owned(),
+            state,
+            id: id.map(str::to_owned),
+            phase: None,
+            generation: 1,
+            restarts: 0,
+            exits: Vec::new(),
+        };
+        let waiting = app(AppState::BackingOff, None);
+        assert!(waits(&waiting, Some("hello")) && waits(&app(AppState::Lost, None), Some("hello")));
+        assert!(!waits(&waiting, Some("other")) && !waits(&waiting, None));
+        assert!(!waits(&app(AppState::Running, Some("0123abcd")), Some("hello")));
+        assert!(!waits(&app(AppState::Ended, None), Some("hello")));
     }
 }
