@@ -24,8 +24,8 @@ use std::io::{self, Read as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-/// [`ATTESTATION_SOCKET`] is the longest name of a socket here. `sun_path` has 108 bytes with the final NUL (unix(7)).
-const MAX_SOCKET_PATH: usize = 107;
+/// The longest path of a socket: `sun_path` has 108 bytes with the final NUL (unix(7)).
+pub(crate) const MAX_SOCKET_PATH: usize = 107;
 
 /// The folder of a live enclave; removed when dropped.
 #[derive(Debug)]
@@ -46,6 +46,7 @@ impl RunDir {
         loop {
             let id = fresh_id()?;
             let path = dirs.enclave(&id);
+            // The longest name of a socket here.
             if path.join(ATTESTATION_SOCKET).as_os_str().len() > MAX_SOCKET_PATH {
                 return Err(HostError::RuntimePath { path: dirs.runtime.clone() });
             }

@@ -10,6 +10,7 @@ use super::admin;
 use super::config;
 use super::error::IngressError;
 use crate::error::HostError;
+use crate::files::runtime::MAX_SOCKET_PATH;
 use crate::process::{ProcessId, pause};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read as _, Seek as _, SeekFrom};
@@ -185,8 +186,8 @@ fn tail(errors: &mut File) -> String {
     if read.is_err() { String::new() } else { line.chars().filter(|c| !c.is_control()).take(300).collect() }
 }
 
-/// Whether `path` leaves room for what is made in the folder, and can be said in JSON.
+/// Whether the folder leaves room for what is made in it, and can be said in JSON.
 pub(crate) fn fits(folder: &Path) -> bool {
-    // `sun_path` has 108 bytes with the final NUL (unix(7)).
-    folder.to_str().is_some() && folder.join("up/0123456789abcdef.0").as_os_str().len() <= 107
+    let longest = folder.join("up/0123456789abcdef.0");
+    folder.to_str().is_some() && longest.as_os_str().len() <= MAX_SOCKET_PATH
 }
