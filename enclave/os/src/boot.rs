@@ -87,6 +87,7 @@ pub(crate) enum BootError {
 
 /// Boots; what is left to do is to run the app.
 pub(crate) fn boot(control: &Arc<Control>) -> Result<Supervisor, BootError> {
+    process::drop_fault_handlers().map_err(step("giving up handlers of faults"))?;
     // Before the first thread: all of them must have SIGCHLD blocked.
     let children = Children::listen().map_err(step("listening for ended processes"))?;
     mount_all(Path::new("/"), &ENCLAVE)?;

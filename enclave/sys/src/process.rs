@@ -2,6 +2,7 @@
 
 use nix::fcntl::{OFlag, open};
 use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::signal::{SigHandler, Signal, signal};
 use nix::sys::stat::Mode;
 use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout};
 use std::io;
@@ -10,6 +11,19 @@ use std::os::fd::OwnedFd;
 /// Whether this process is the kernel's first.
 pub fn is_pid1() -> bool {
     std::process::id() == 1
+}
+
+/// Gives SIGSEGV and SIGBUS back to the kernel, from the runtime, which only words the message of a stack overflow.
+///
+/// The kernel ends PID 1 by a fault of its own either way, and drops what others send it where nothing handles it. A
+/// handler can be sent for: two of these signals at a time overflow the runtime's stack for them, and an app that runs
+/// as root may send them.
+pub fn drop_fault_handlers() -> io::Result<()> {
+    for fault in [Signal::SIGSEGV, Signal::SIGBUS] {
+        // SAFETY: installs no handler.
+        unsafe { signal(fault, SigHandler::SigDfl) }?;
+    }
+    Ok(())
 }
 
 /// Points standard input, output and error at `/dev/console`, or at `/dev/null` where there is no

@@ -209,3 +209,16 @@ fn now_ms() -> u64 {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     u64::try_from(now.as_millis()).unwrap()
 }
+
+#[test]
+fn an_app_that_is_root_cannot_fell_pid_1() {
+    let (release, place) = (release(), Place::new());
+    let mut assault = plan();
+    assault.app.argv.push("assault".to_owned());
+    (assault.app.uid, assault.app.gid) = (0, 0);
+    let mut running = Running::start(&place.dirs, &config(&image_of("assault.eif", &release, &assault)));
+    running.wait_for(|event| matches!(event, HostEvent::Ready { .. }));
+    assert!(health(&running).0.starts_with("HTTP/1.1 200 "));
+    running.stop().unwrap();
+    place.assert_clean();
+}
