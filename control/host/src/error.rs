@@ -239,6 +239,9 @@ pub enum HostError {
     /// The agent runs an app of this name.
     #[error("An app named `{0}` runs already.")]
     RunsAlready(String),
+    /// The agent boots an enclave of this app at the moment.
+    #[error("An enclave of `{0}` boots already.")]
+    BootsAlready(String),
     /// It ended in the middle of an answer.
     #[error("The host agent behind {socket} ended before it answered.", socket = .socket.display())]
     AgentVanished {
@@ -366,6 +369,9 @@ impl HostError {
                 )
             }
             Self::HostTwice { .. } => "give one of them another `domain`, or another name".to_owned(),
+            Self::BootsAlready(name) => {
+                format!("wait until it is ready, or end it (caution apps stop {name})")
+            }
             Self::NothingToReplace(_) => "caution apps run --detach      (without --replace)".to_owned(),
             Self::NotAdmitted(_) => {
                 "stop one of them (caution apps stop NAME), or ask for less (--memory MIB, --cpus N)"

@@ -86,8 +86,11 @@ impl Engine {
         if inner.draining {
             return Err(HostError::Draining);
         }
+        if inner.claims.contains_key(&name) {
+            return Err(HostError::BootsAlready(name));
+        }
         let known = inner.apps.get(&name);
-        if inner.claims.contains_key(&name) || known.is_some_and(|slot| !matches!(slot.now, Now::Ended)) {
+        if known.is_some_and(|slot| !matches!(slot.now, Now::Ended)) {
             return Err(HostError::RunsAlready(name));
         }
         let generation = known.map_or(1, |slot| slot.app.generation + 1);

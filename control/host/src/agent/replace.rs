@@ -80,7 +80,7 @@ impl Engine {
             return Err(HostError::Draining);
         }
         if inner.claims.contains_key(&name) {
-            return Err(HostError::RunsAlready(name));
+            return Err(HostError::BootsAlready(name));
         }
         let Some(Slot { app, now: Now::Running { id, .. } }) = inner.apps.get(&name) else {
             return Err(HostError::NothingToReplace(name));

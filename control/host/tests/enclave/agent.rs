@@ -167,12 +167,14 @@ fn a_client_that_goes_away_takes_its_boot_along() {
     let place = Place::new();
     let _agent = Daemon::start(&place.dirs);
     let app = app(config(image(&release())), RestartPolicy::Always);
-    let mut lines = client(&place).ask(&Request::Run { app }).unwrap();
+    let mut lines = client(&place).ask(&Request::Run { app: app.clone() }).unwrap();
     loop {
         if let Reply::Event(HostEvent::Booting) = lines.next().unwrap() {
             break;
         }
     }
+    let twice = client(&place).run(app, &mut |_| {}).unwrap_err();
+    assert!(twice.to_string().contains("`test` boots already"), "{twice}");
     drop(lines);
     eventually("nothing runs", || place.left_in_runtime() == [".agent"] && place.processes().is_empty());
     eventually("nothing is to run", || client(&place).list().unwrap().is_empty());
