@@ -8,8 +8,8 @@ use std::time::Duration;
 /// One event on the terminal, or as a JSON line.
 pub(crate) fn show(terminal: Terminal, event: &HostEvent) {
     if terminal.json {
-        if let Ok(line) = serde_json::to_string(event) {
-            terminal.result(&format!("{line}\n"));
+        if let Ok(value) = serde_json::to_value(event) {
+            terminal.json_line(&value);
         }
         return;
     }
