@@ -6,6 +6,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io::{self, Read as _};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 /// The folders of one user's host agent.
@@ -63,6 +64,10 @@ pub struct RunConfig {
     pub http_port: Option<u16>,
     /// What the app declares about being reached; nothing of it is measured.
     pub ingress: IngressSpec,
+    /// Where raw ports, all but `http_port`, are opened besides 127.0.0.1; an unspecified address: everywhere. For apps of
+    /// an agent it is the agent that says so.
+    #[serde(default)]
+    pub listen: Vec<IpAddr>,
     /// Where `/attestation` is published on 127.0.0.1; `None`: 49502, or a free one if that is taken.
     pub attestation_port: Option<u16>,
     /// Virtual CPUs, 1 to 64.
@@ -90,6 +95,7 @@ impl RunConfig {
             ports: Vec::new(),
             http_port: None,
             ingress: IngressSpec::default(),
+            listen: Vec::new(),
             attestation_port: None,
             cpus: 1,
             memory_mib: 64,

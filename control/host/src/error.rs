@@ -151,21 +151,21 @@ pub enum HostError {
         /// What is wrong with it.
         why: String,
     },
-    /// A port on 127.0.0.1 is taken.
-    #[error("Port {host} on 127.0.0.1 is taken.")]
+    /// A port is taken.
+    #[error("Port {} on {} is taken.", address.port(), address.ip())]
     PortTaken {
         /// The port inside.
         enclave: u16,
         /// The taken one.
-        host: u16,
+        address: std::net::SocketAddr,
     },
-    /// A port on 127.0.0.1 may not be opened.
-    #[error("Port {host} on 127.0.0.1 cannot be opened.")]
+    /// A port may not be opened.
+    #[error("Port {} on {} cannot be opened.", address.port(), address.ip())]
     PortDenied {
         /// The port inside.
         enclave: u16,
         /// The port outside.
-        host: u16,
+        address: std::net::SocketAddr,
         /// Why.
         #[source]
         cause: io::Error,
@@ -343,8 +343,11 @@ impl HostError {
             Self::PortTaken { enclave, .. } => {
                 format!("--publish OTHER:{enclave}, or stop what listens there")
             }
-            Self::PortDenied { enclave, host, .. } if *host < 1024 => {
-                format!("--publish {}:{enclave}; ports below 1024 are for root", u32::from(*host) + 8000)
+            Self::PortDenied { enclave, address, .. } if address.port() < 1024 => {
+                format!(
+                    "--publish {}:{enclave}; ports below 1024 are for root",
+                    u32::from(address.port()) + 8000
+                )
             }
             Self::PathNotUtf8(_) => "move it to a path that is UTF-8".to_owned(),
             Self::File { path, cause, .. } if cause.kind() == io::ErrorKind::StorageFull => {

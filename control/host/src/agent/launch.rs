@@ -104,7 +104,7 @@ impl Engine {
     pub(super) fn order(&self, spec: &AppSpec, generation: u64) -> Order {
         Order {
             dirs: self.dirs.clone(),
-            config: spec.config.clone(),
+            config: RunConfig { listen: self.ways.listen(), ..spec.config.clone() },
             generation: Some(generation),
             beside: false,
         }

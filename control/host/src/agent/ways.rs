@@ -8,6 +8,7 @@ use crate::error::HostError;
 use crate::files::record;
 use crate::ingress::{App, Ingress, IngressError, Routes, Settings, State};
 use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// How apps are reached by HTTPS, or why they are not.
@@ -87,6 +88,11 @@ impl Ways {
             }
         }
         Ok(names)
+    }
+
+    /// Where raw ports are reached: where HTTPS is.
+    pub(super) fn listen(&self) -> Vec<IpAddr> {
+        self.settings.as_ref().map_or_else(Vec::new, Settings::addresses)
     }
 
     /// How apps are reached at the moment.

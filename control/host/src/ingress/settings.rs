@@ -31,6 +31,11 @@ pub struct Settings {
     pub header_limit: Duration,
 }
 
+/// Machines without IPv6 exist.
+fn has_ipv6() -> bool {
+    UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)).is_ok()
+}
+
 /// A certificate authority that speaks ACME (RFC 8555).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -54,10 +59,9 @@ impl Acme {
 impl Settings {
     /// For a user without privileges: loopback alone, ports 8443 and 8880, the local authority.
     pub fn for_user(folder: PathBuf, state: PathBuf) -> Self {
-        let v6 = IpAddr::from(Ipv6Addr::LOCALHOST);
         let mut listen = vec![IpAddr::from(Ipv4Addr::LOCALHOST)];
-        // Machines without IPv6 exist; Caddy refuses to listen on half of what it is told.
-        listen.extend(UdpSocket::bind((v6, 0)).is_ok().then_some(v6));
+        // Caddy refuses to listen on half of what it is told.
+        listen.extend(has_ipv6().then_some(IpAddr::from(Ipv6Addr::LOCALHOST)));
         Self {
             folder,
             state,
@@ -78,6 +82,15 @@ impl Settings {
             http_port: 80,
             acme: Some(Acme::lets_encrypt()),
             ..Self::for_user(folder, state)
+        }
+    }
+
+    /// The addresses to listen on; an unspecified one where that is every address.
+    pub(crate) fn addresses(&self) -> Vec<IpAddr> {
+        match self.listen.as_slice() {
+            [] if has_ipv6() => vec![Ipv6Addr::UNSPECIFIED.into()],
+            [] => vec![Ipv4Addr::UNSPECIFIED.into()],
+            some => some.to_vec(),
         }
     }
 

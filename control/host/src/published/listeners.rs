@@ -1,4 +1,4 @@
-//! Taking ports: TCP on 127.0.0.1, and Unix sockets in the run's folder.
+//! Taking ports: TCP on 127.0.0.1 and where raw ports are besides, and Unix sockets in the run's folder.
 
 use crate::config::{PublishedPort, RunConfig};
 use crate::error::HostError;
@@ -8,7 +8,7 @@ use caution_abi::ports::{ATTESTATION, RESERVED};
 use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, listen, socket};
 use nix::sys::stat::{Mode, fchmod};
 use std::io;
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
@@ -58,10 +58,13 @@ impl Listeners {
     /// Opens every port, so that a clash is known before anything boots, and makes the sockets in `run`.
     pub(crate) fn open(config: &RunConfig, run: &Path) -> Result<Self, HostError> {
         check(&config.ports)?;
-        let tcp = Tcp::take(config, |enclave, wanted| match (enclave, wanted) {
-            // Another local enclave may have the usual port.
-            (ATTESTATION, None) => bind_tcp(ATTESTATION, ATTESTATION).or_else(|_| bind_tcp(ATTESTATION, 0)),
-            _ => bind_tcp(enclave, wanted.unwrap_or(enclave)),
+        let tcp = Tcp::take(config, |enclave, address, wanted| {
+            let bind = |host: u16| bind_tcp(enclave, SocketAddr::new(address, host));
+            match (enclave, wanted) {
+                // Another local enclave may have the usual port.
+                (ATTESTATION, None) => bind(ATTESTATION).or_else(|_| bind(0)),
+                _ => bind(wanted.unwrap_or(enclave)),
+            }
         })?;
         let beside = Self::beside(config, run)?;
         let doors = tcp.doors.into_iter().chain(beside.doors).collect();
@@ -84,16 +87,17 @@ impl Listeners {
 
     /// Takes the ports that another enclave hands over, and opens those that it did not have.
     pub(crate) fn adopt(config: &RunConfig, handed: Vec<Handed>) -> Result<Self, HostError> {
-        let mut handed: Vec<(u16, u16, TcpListener)> = handed
+        let mut handed: Vec<(u16, SocketAddr, TcpListener)> = handed
             .into_iter()
-            .map(|(enclave, listener)| Ok((enclave, port_of(&listener)?, listener)))
+            .map(|(enclave, listener)| Ok((enclave, address_of(&listener)?, listener)))
             .collect::<Result<_, HostError>>()?;
-        let Tcp { attestation, ports, doors } = Tcp::take(config, |enclave, wanted| {
+        let Tcp { attestation, ports, doors } = Tcp::take(config, |enclave, address, wanted| {
             let fits = |host: u16| wanted.is_none_or(|wanted| wanted == 0 || wanted == host);
-            let at = handed.iter().position(|(port, host, _)| *port == enclave && fits(*host));
+            let found = |at: &SocketAddr| at.ip() == address && fits(at.port());
+            let at = handed.iter().position(|(port, at, _)| *port == enclave && found(at));
             match at {
                 Some(at) => Ok(handed.swap_remove(at).2),
-                None => bind_tcp(enclave, wanted.unwrap_or(enclave)),
+                None => bind_tcp(enclave, SocketAddr::new(address, wanted.unwrap_or(enclave))),
             }
         })?;
         let ingress = config.ingress.clone();
@@ -130,22 +134,31 @@ struct Tcp {
 }
 
 impl Tcp {
-    /// Asks `take` for a listener of each port inside, with the one on 127.0.0.1 that is wanted for it.
+    /// Asks `take` for a listener of each port inside, on an address, with the port that is wanted there.
     fn take(
         config: &RunConfig,
-        mut take: impl FnMut(u16, Option<u16>) -> Result<TcpListener, HostError>,
+        mut take: impl FnMut(u16, IpAddr, Option<u16>) -> Result<TcpListener, HostError>,
     ) -> Result<Self, HostError> {
         let (mut doors, mut ports) = (Vec::new(), Vec::new());
-        let mut open = |enclave: u16, wanted: Option<u16>| {
-            let listener = take(enclave, wanted)?;
-            let host = port_of(&listener)?;
+        let mut open = |enclave: u16, address: IpAddr, wanted: Option<u16>| {
+            let listener = take(enclave, address, wanted)?;
+            let host = address_of(&listener)?.port();
             doors.push(Door { enclave, listener: Listener::Tcp(listener) });
             Ok(host)
         };
+        // HTTP is for Caddy; raw ports are for others by themselves.
+        let everywhere = config.listen.iter().find(|address| address.is_unspecified());
+        let more: &[IpAddr] = if everywhere.is_some() { &[] } else { &config.listen };
         for port in &config.ports {
-            ports.push((port.enclave, open(port.enclave, port.host)?));
+            let raw = config.http_port != Some(port.enclave);
+            let first = everywhere.filter(|_| raw).copied().unwrap_or(LOCAL);
+            let host = open(port.enclave, first, port.host)?;
+            for address in more.iter().filter(|address| raw && **address != LOCAL) {
+                open(port.enclave, *address, Some(host))?;
+            }
+            ports.push((port.enclave, host));
         }
-        let attestation = open(ATTESTATION, config.attestation_port)?;
+        let attestation = open(ATTESTATION, LOCAL, config.attestation_port)?;
         Ok(Self { attestation, ports, doors })
     }
 }
@@ -180,8 +193,8 @@ fn check(ports: &[PublishedPort]) -> Result<(), HostError> {
     Ok(())
 }
 
-fn bind_tcp(enclave: u16, host: u16) -> Result<TcpListener, HostError> {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, host))
+fn bind_tcp(enclave: u16, address: SocketAddr) -> Result<TcpListener, HostError> {
+    TcpListener::bind(address)
         .and_then(|listener| {
             listener.set_nonblocking(true)?;
             // A longer queue than std's 128: a burst of clients waits instead of being dropped.
@@ -189,12 +202,60 @@ fn bind_tcp(enclave: u16, host: u16) -> Result<TcpListener, HostError> {
             Ok(listener)
         })
         .map_err(|cause| match cause.kind() {
-            io::ErrorKind::AddrInUse => HostError::PortTaken { enclave, host },
-            _ => HostError::PortDenied { enclave, host, cause },
+            io::ErrorKind::AddrInUse => HostError::PortTaken { enclave, address },
+            _ => HostError::PortDenied { enclave, address, cause },
         })
 }
 
-fn port_of(listener: &TcpListener) -> Result<u16, HostError> {
-    let address = listener.local_addr();
-    address.map(|a| a.port()).map_err(|cause| HostError::System { doing: "Asking a socket", cause })
+fn address_of(listener: &TcpListener) -> Result<SocketAddr, HostError> {
+    listener.local_addr().map_err(|cause| HostError::System { doing: "Asking a socket", cause })
+}
+
+/// Where every TCP port is, unless it is everywhere.
+const LOCAL: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tcp(listeners: &Listeners) -> Vec<Handed> {
+        let sockets = listeners.doors.iter().filter_map(|door| match &door.listener {
+            Listener::Tcp(socket) => Some((door.enclave, socket.try_clone().unwrap())),
+            Listener::Unix { .. } => None,
+        });
+        sockets.collect()
+    }
+
+    fn addresses(listeners: &Listeners, enclave: u16) -> Vec<SocketAddr> {
+        let sockets = tcp(listeners).into_iter().filter(|(port, _)| *port == enclave);
+        sockets.map(|(_, socket)| socket.local_addr().unwrap()).collect()
+    }
+
+    #[test]
+    fn raw_ports_are_opened_where_others_come_from_and_handed_over_from_there() {
+        let other = IpAddr::from([127, 0, 0, 2]);
+        let config = RunConfig {
+            ports: [8080, 9000].map(|enclave| PublishedPort { enclave, host: Some(0) }).to_vec(),
+            http_port: Some(8080),
+            listen: vec![LOCAL, other],
+            attestation_port: Some(0),
+            ..RunConfig::sample()
+        };
+        let run = tempfile::tempdir().unwrap();
+        let listeners = Listeners::open(&config, run.path()).unwrap();
+        let raw = listeners.ports()[1].1;
+        assert_eq!(addresses(&listeners, 9000), [LOCAL, other].map(|ip| SocketAddr::new(ip, raw)));
+        assert_eq!((addresses(&listeners, 8080).len(), addresses(&listeners, ATTESTATION).len()), (1, 1));
+
+        let adopted = Listeners::adopt(&config, tcp(&listeners)).unwrap();
+        for enclave in [8080, 9000, ATTESTATION] {
+            assert_eq!(addresses(&adopted, enclave), addresses(&listeners, enclave));
+        }
+
+        let everywhere = RunConfig { listen: vec![Ipv4Addr::UNSPECIFIED.into()], ..config };
+        let run = tempfile::tempdir().unwrap();
+        let listeners = Listeners::open(&everywhere, run.path()).unwrap();
+        let raw = SocketAddr::from(([0; 4], listeners.ports()[1].1));
+        assert_eq!(addresses(&listeners, 9000), [raw]);
+    }
 }

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! 127.0.0.1:<port>      ──▶ the app's port of that name      reset until the app was started
+//! <listen>:<port>       ──▶ the same, for all but `http_port`
 //! 127.0.0.1:<port>      ──▶ attestd                          the same
 //! <run>/http            ──▶ the plan's `http_port`           refused until the app is ready
 //! <run>/attestation     ──▶ attestd                          refused until the app was started

@@ -91,6 +91,7 @@ pub(crate) fn config(eif: &Path) -> RunConfig {
         ports: ports.to_vec(),
         http_port: Some(8001),
         ingress: IngressSpec::default(),
+        listen: Vec::new(),
         attestation_port: Some(0),
         cpus: 1,
         memory_mib: 256,

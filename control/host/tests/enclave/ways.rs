@@ -17,14 +17,14 @@ const PORTS: (u16, u16) = (19_443, 19_080);
 fn an_enclave_is_reached_by_https_and_raw_ports_keep_to_their_rules() {
     let place = Place::new();
     let settings = format!(
-        "[ingress]\nlisten = [\"127.0.0.1\"]\nhttps_port = {}\nhttp_port = {}\ncertificates = \"local\"\n",
+        "[ingress]\nlisten = [\"127.0.0.1\", \"127.0.0.2\"]\nhttps_port = {}\nhttp_port = {}\ncertificates = \"local\"\n",
         PORTS.0, PORTS.1
     );
     let agent = Daemon::start_with(&place.dirs, &settings);
     let rule = |from: &str, port: u16| Rule { from: from.parse().unwrap(), ports: port..=port };
     let ingress = IngressSpec {
         http: None,
-        rules: vec![rule("0.0.0.0/0", 8001), rule("10.0.0.0/8", 8004)],
+        rules: vec![rule("0.0.0.0/0", 8001), rule("127.0.0.0/8", 8002), rule("10.0.0.0/8", 8004)],
         proxy_protocol: vec![8001],
     };
     let restricted = RunConfig { ingress, ..config(image(&release())) };
@@ -59,8 +59,19 @@ fn an_enclave_is_reached_by_https_and_raw_ports_keep_to_their_rules() {
     let addresses = [0x21, 0x11, 0, 12, 127, 0, 0, 1, 127, 0, 0, 1];
     let wanted = [b"\r\n\r\n\0\r\nQUIT\n", &addresses[..], &client_port, &port(8001).to_be_bytes(), b"xEND"];
     assert_eq!(echoed, wanted.concat());
-    let mut outside = TcpStream::connect(("127.0.0.1", port(8004))).unwrap();
-    assert_eq!(outside.read(&mut [0]).unwrap_err().kind(), ErrorKind::ConnectionReset);
+    for address in ["127.0.0.1", "127.0.0.2"] {
+        let mut outside = TcpStream::connect((address, port(8004))).unwrap();
+        assert_eq!(outside.read(&mut [0]).unwrap_err().kind(), ErrorKind::ConnectionReset);
+    }
+    // Raw ports are where HTTPS is. The one that speaks HTTP is there behind TLS alone.
+    let mut raw = TcpStream::connect(("127.0.0.2", port(8002))).unwrap();
+    raw.write_all(b"x").unwrap();
+    raw.shutdown(Shutdown::Write).unwrap();
+    let mut counted = String::new();
+    raw.read_to_string(&mut counted).unwrap();
+    assert_eq!(counted, "1 120");
+    let without_tls = TcpStream::connect(("127.0.0.2", port(8001)));
+    assert_eq!(without_tls.unwrap_err().kind(), ErrorKind::ConnectionRefused);
 
     signal(qemu(&place), "KILL");
     eventually("clients are told to come again", || {

@@ -103,6 +103,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<u8, CliError> {
         ports: ports(&plan, &args.publish)?,
         http_port,
         ingress: image.ingress,
+        listen: Vec::new(),
         attestation_port: args.attestation_port,
         cpus: args.cpus.unwrap_or(image.cpus),
         memory_mib: args.memory.unwrap_or(image.memory_mib),
