@@ -188,6 +188,12 @@ pub enum HostError {
         /// The folder.
         path: PathBuf,
     },
+    /// A folder that must be this user's is not.
+    #[error("The folder {path} belongs to another user.", path = .path.display())]
+    NotOurs {
+        /// The folder.
+        path: PathBuf,
+    },
     /// A file or folder of the agent cannot be used.
     #[error("{doing} {path} failed.", path = .path.display())]
     File {
@@ -360,6 +366,9 @@ impl HostError {
             }
             Self::NoDeployedImage { name, .. } => {
                 format!("caution apps stop {name}      (then run it again: its image is kept while it runs)")
+            }
+            Self::NotOurs { .. } => {
+                "run this as that user, or choose other folders (XDG_STATE_HOME, XDG_RUNTIME_DIR)".to_owned()
             }
             Self::RuntimePath { .. } => "set XDG_RUNTIME_DIR to a short path".to_owned(),
             Self::Told { fix, .. } => return fix.clone(),

@@ -2,7 +2,6 @@
 
 use crate::error::HostError;
 use std::fs::{self, DirBuilder, Permissions};
-use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 
@@ -14,8 +13,7 @@ pub(crate) fn private_dir(path: &Path) -> Result<(), HostError> {
     let name = fs::symlink_metadata(path).map_err(HostError::file("Reading", path))?;
     let folder = fs::metadata(path).map_err(HostError::file("Reading", path))?;
     if name.uid() != uid || folder.uid() != uid {
-        let cause = io::Error::new(io::ErrorKind::PermissionDenied, "it belongs to someone else");
-        return Err(HostError::file("Using", path)(cause));
+        return Err(HostError::NotOurs { path: path.to_owned() });
     }
     if folder.mode() & 0o077 != 0 {
         fs::set_permissions(path, Permissions::from_mode(0o700))
@@ -61,7 +59,9 @@ mod tests {
         for theirs in [&link, &folder] {
             std::os::unix::fs::lchown(theirs, Some(65_534), None).unwrap();
             let refused = private_dir(theirs).unwrap_err();
-            assert!(refused.with_causes().ends_with("failed. it belongs to someone else"), "{refused}");
+            let sentence = format!("The folder {} belongs to another user.", theirs.display());
+            assert_eq!(refused.to_string(), sentence);
+            assert!(refused.fix().is_some());
             std::os::unix::fs::lchown(theirs, Some(0), None).unwrap();
         }
     }
