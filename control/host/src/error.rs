@@ -1,5 +1,6 @@
 //! Why an enclave does not run, each with what to do about it.
 
+use crate::driver::NitroError;
 use crate::event::{Ending, Progress};
 use std::error::Error;
 use std::io;
@@ -27,8 +28,11 @@ pub enum HostError {
         /// The program looked for.
         program: &'static str,
     },
+    /// Nitro hardware, or the tool that drives it, does not do what was asked.
+    #[error(transparent)]
+    Nitro(#[from] NitroError),
     /// `setpriv` is not installed.
-    #[error("`setpriv` is not installed; it ends QEMU together with this program.")]
+    #[error("`setpriv` is not installed; it ends what this program starts together with it.")]
     SetprivMissing,
     /// QEMU ended during boot or later, without the enclave saying why.
     #[error("QEMU ended ({status}) while {progress}.{}", tail_text(.stderr))]
@@ -328,6 +332,7 @@ impl HostError {
     pub fn fix(&self) -> Option<String> {
         let text = match self {
             Self::QemuMissing { .. } => "apt-get install qemu-system-x86".to_owned(),
+            Self::Nitro(error) => return error.fix(),
             Self::SetprivMissing => "apt-get install util-linux".to_owned(),
             Self::GuestReset { debug: false, .. }
             | Self::QemuEnded { debug: false, .. }

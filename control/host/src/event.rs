@@ -58,9 +58,11 @@ pub enum HostEvent {
 #[serde(tag = "kind", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Accelerator {
-    /// Hardware virtualisation; a probe boot proved that it works.
+    /// AWS Nitro hardware.
+    Nitro,
+    /// QEMU with hardware virtualisation; a probe boot proved that it works.
     Kvm,
-    /// Emulation, several times slower.
+    /// QEMU without, several times slower.
     Tcg {
         /// Why not KVM, as a sentence.
         why: String,

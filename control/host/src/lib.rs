@@ -1,10 +1,10 @@
-//! Host agent: boots an EIF under QEMU, bridges vsock, publishes ports, keeps state.
+//! Host agent: boots an EIF under QEMU or on Nitro hardware, bridges vsock, publishes ports, keeps state.
 //!
 //! | room | what |
 //! |---|---|
 //! | [`agent`] | keeps apps running: one for a machine or a user |
 //! | `run` | one enclave from its image to its end, in a supervisor process of its own |
-//! | `driver` | what runs it: QEMU with a vsock device |
+//! | `driver` | what runs it: QEMU with a vsock device, or nitro-cli |
 //! | `published` | its ports on this machine |
 //! | `files` | what of it lies on the disk |
 //! | [`ingress`] | the way in over HTTPS: Caddy |
@@ -19,8 +19,10 @@ pub mod ingress;
 mod process;
 mod published;
 mod run;
+mod settings;
 
 pub use config::{Dirs, Program, PublishedPort, RunConfig, read_settings};
+pub use driver::{DriverKind, DriverSettings, NitroError};
 pub use error::HostError;
 pub use event::{Accelerator, Ending, HostEvent, LogEntry, Progress};
 pub use files::deployed::deployed_image;

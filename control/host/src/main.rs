@@ -4,7 +4,7 @@
 
 use caution_host::agent::{AgentClient, Limits, ServeOptions, serve};
 use caution_host::ingress::{Overrides, Settings};
-use caution_host::{Dirs, HostError, read_settings};
+use caution_host::{Dirs, DriverKind, DriverSettings, HostError, read_settings};
 use serde::Deserialize;
 use std::error::Error as _;
 use std::ffi::{OsStr, OsString};
@@ -12,7 +12,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: caution-host serve|drain [--config FILE]";
+const USAGE: &str = "usage: caution-host serve|drain [--config FILE] [--driver auto|qemu|nitro]";
 
 fn main() -> ExitCode {
     let args: Vec<OsString> = std::env::args_os().skip(1).collect();
@@ -45,14 +45,21 @@ fn main() -> ExitCode {
 
 /// Does something with the configuration that the arguments name; nothing where they are no such arguments.
 fn configured(args: &[&OsStr], work: fn(&Config) -> Result<(), String>) -> Option<Result<(), String>> {
-    match args {
-        [] => Some(work(&Config::default())),
-        [flag, file] if *flag == "--config" => {
-            let config = Config::read(Path::new(file)).map_err(|error| sentence(&error));
-            Some(config.and_then(|config| work(&config)))
+    let (mut file, mut driver) = (None, None);
+    for flag in args.chunks(2) {
+        match flag {
+            [name, value] if *name == "--config" && file.is_none() => file = Some(Path::new(*value)),
+            [name, value] if *name == "--driver" && driver.is_none() => {
+                driver = Some(value.to_str()?.parse::<DriverKind>().ok()?);
+            }
+            _ => return None,
         }
-        _ => None,
     }
+    let config = file.map_or_else(|| Ok(Config::default()), Config::read);
+    Some(config.map_err(|error| sentence(&error)).and_then(|mut config| {
+        config.driver.kind = driver.unwrap_or(config.driver.kind);
+        work(&config)
+    }))
 }
 
 fn run(config: &Config) -> Result<(), String> {
@@ -62,7 +69,8 @@ fn run(config: &Config) -> Result<(), String> {
     let root = nix::unistd::Uid::effective().is_root();
     let base = if root { Settings::for_machine(folder, state) } else { Settings::for_user(folder, state) };
     let ingress = config.ingress.clone().over(base);
-    let options = ServeOptions { limits: config.limits, ingress, ..ServeOptions::default() };
+    let driver = config.driver.clone();
+    let options = ServeOptions { limits: config.limits, ingress, driver, ..ServeOptions::default() };
     serve(&dirs, &options, &mut || {}).map_err(|error| sentence(&error))
 }
 
@@ -100,6 +108,9 @@ struct Config {
     /// How apps are reached by HTTPS.
     #[serde(default)]
     ingress: Overrides,
+    /// What runs enclaves.
+    #[serde(default)]
+    driver: DriverSettings,
 }
 
 impl Config {

@@ -5,7 +5,7 @@ use crate::error::{CliError, Exit};
 use crate::verify::fetch::{attestation_url, shown};
 use caution_attest::Roots;
 use caution_build::git::{GitError, Repository};
-use caution_host::Record;
+use caution_host::{Accelerator, Record};
 use std::path::Path;
 
 /// An enclave to verify.
@@ -46,7 +46,7 @@ impl std::str::FromStr for TrustRoot {
 /// Finds the enclave: the URL if given, else the one this checkout runs on this machine.
 ///
 /// The development root is trusted only when it is named, or for an enclave that this machine's own
-/// records say it runs at exactly this address.
+/// records say it runs, without Nitro hardware, at exactly this address.
 pub(crate) fn resolve(
     context: &Context,
     url: Option<&str>,
@@ -62,7 +62,7 @@ pub(crate) fn resolve(
         (record.attestation_url.clone(), Some(record))
     };
     let roots = match (trust, &local) {
-        (None, Some(_)) => dev_roots(context)?,
+        (None, Some(record)) if record.accelerator != Accelerator::Nitro => dev_roots(context)?,
         (named, _) => named_roots(context, named)?,
     };
     let name = local.as_ref().map_or_else(|| host_of(&shown(&url)).to_owned(), |record| record.name.clone());

@@ -1,9 +1,12 @@
 //! What a new enclave attests, asked on its own socket before anybody else reaches it.
 
+use crate::config::Dirs;
 use crate::error::HostError;
+use crate::event::Accelerator;
 use crate::files::eventlog::unix_ms;
 use crate::files::record::Record;
 use crate::files::runtime;
+use crate::run::dev_root_der;
 use caution_abi::evidence::{self, MAX_RESPONSE, Request};
 use caution_attest::{Blame, DebugPolicy, Evidence, Expected, Live, Roots, UnixMillis};
 use caution_measure::{ImagePcrs, Measurements, Nonce};
@@ -17,12 +20,16 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// How old the answer may be: both clocks are this machine's.
 const MAX_AGE_MS: u64 = 5 * 60 * 1000;
 
-/// Has the enclave attest to a fresh nonce that it is this image; `root` is the development root, DER.
+/// Has the enclave attest to a fresh nonce that it is this image: on Nitro by AWS' root, elsewhere by the development
+/// root of this machine.
 ///
 /// An enclave in debug mode attests zeros, which say nothing about its image: that it answers is all that is asked.
-pub(super) fn check(record: &Record, expected: Measurements, root: &[u8]) -> Result<(), HostError> {
+pub(super) fn check(record: &Record, expected: Measurements, dirs: &Dirs) -> Result<(), HostError> {
     let unproven = |detail: String| HostError::Unproven { id: record.id.clone(), detail };
-    let roots = Roots::dev_root(root).map_err(|e| unproven(e.to_string()))?;
+    let roots = match record.accelerator {
+        Accelerator::Nitro => Roots::aws(),
+        _ => Roots::dev_root(&dev_root_der(dirs)?).map_err(|e| unproven(e.to_string()))?,
+    };
     let nonce = Nonce::new(runtime::random()?);
     let document = ask(&record.attestation_socket, &nonce).map_err(|e| unproven(e.to_string()))?;
     let now = UnixMillis(unix_ms());

@@ -1,5 +1,6 @@
 //! How much memory and how many CPUs enclaves may have together; refused with the sum.
 
+use crate::driver::Pool;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -23,6 +24,8 @@ pub(super) struct Need {
 /// The machine, and what of it enclaves may have.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Budget {
+    /// Whose memory and CPUs they are.
+    of: &'static str,
     machine_mib: u64,
     memory_mib: u64,
     cpus: Option<u32>,
@@ -33,7 +36,19 @@ impl Budget {
     pub(super) fn new(limits: Limits, machine_mib: u64) -> Self {
         let kept_back = (machine_mib / 8).min(2048);
         let memory_mib = limits.memory_mib.unwrap_or(machine_mib - kept_back).min(machine_mib);
-        Self { machine_mib, memory_mib, cpus: limits.cpus }
+        Self { of: "This machine", machine_mib, memory_mib, cpus: limits.cpus }
+    }
+
+    /// The budget of what is set apart for Nitro enclaves, which is theirs alone: nothing is kept back, and CPUs are
+    /// not shared.
+    pub(super) fn of_pool(limits: Limits, pool: Pool) -> Self {
+        let cpus = u32::try_from(pool.cpus).unwrap_or(u32::MAX);
+        Self {
+            of: "The pool of Nitro enclaves",
+            machine_mib: pool.memory_mib,
+            memory_mib: limits.memory_mib.unwrap_or(u64::MAX).min(pool.memory_mib),
+            cpus: Some(limits.cpus.unwrap_or(u32::MAX).min(cpus)),
+        }
     }
 
     /// The budget of this machine; without `/proc/meminfo` memory is not counted.
@@ -51,6 +66,7 @@ impl Budget {
         let free = self.memory_mib.saturating_sub(total);
         if asked.memory_mib > free {
             return Err(Shortage {
+                of: self.of,
                 unit: " MiB",
                 machine: self.machine_mib,
                 kept_back: self.machine_mib - self.memory_mib,
@@ -63,6 +79,7 @@ impl Budget {
         let total: u64 = cpus.iter().map(|(_, cpus)| cpus).sum();
         match self.cpus.map(u64::from) {
             Some(limit) if u64::from(asked.cpus) > limit.saturating_sub(total) => Err(Shortage {
+                of: self.of,
                 unit: " CPUs for enclaves",
                 machine: limit,
                 kept_back: 0,
@@ -78,6 +95,7 @@ impl Budget {
 /// Why an enclave does not fit, as a sum.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shortage {
+    of: &'static str,
     unit: &'static str,
     machine: u64,
     kept_back: u64,
@@ -88,12 +106,12 @@ pub struct Shortage {
 
 impl fmt::Display for Shortage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { unit, machine, kept_back, given, asked, free } = self;
+        let Self { of, unit, machine, kept_back, given, asked, free } = self;
         let total: u64 = given.iter().map(|(_, share)| share).sum();
         let shown: Vec<String> =
             given.iter().take(SHOWN).map(|(name, share)| format!("{name} {share}")).collect();
         let more = if given.len() > SHOWN { ", …" } else { "" };
-        write!(f, "This machine has {machine}{unit}")?;
+        write!(f, "{of} has {machine}{unit}")?;
         match given.len() {
             0 => {}
             1 => write!(f, ", {total} are given to 1 enclave ({})", shown.join(", "))?,
@@ -143,6 +161,24 @@ mod tests {
         assert_eq!(
             refused.to_string(),
             "This machine has 3 CPUs for enclaves, 2 are given to 1 enclave (a 2); 2 asked, 1 free."
+        );
+    }
+
+    #[test]
+    fn nitro_enclaves_share_what_is_set_apart_for_them() {
+        let pool = Pool { memory_mib: 4096, free_mib: 0, cpus: 4 };
+        let budget = Budget::of_pool(Limits::default(), pool);
+        let given = given(&[("a", 2048)]);
+        assert_eq!(budget.admit(&given, Need { memory_mib: 2048, cpus: 2 }), Ok(()));
+        let refused = budget.admit(&given, Need { memory_mib: 2049, cpus: 2 }).unwrap_err();
+        assert_eq!(
+            refused.to_string(),
+            "The pool of Nitro enclaves has 4096 MiB, 2048 are given to 1 enclave (a 2048); 2049 asked, 2048 free."
+        );
+        let refused = budget.admit(&given, Need { memory_mib: 64, cpus: 3 }).unwrap_err();
+        assert_eq!(
+            refused.to_string(),
+            "The pool of Nitro enclaves has 4 CPUs for enclaves, 2 are given to 1 enclave (a 2); 3 asked, 2 free."
         );
     }
 

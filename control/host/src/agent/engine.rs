@@ -9,6 +9,7 @@
 //! A supervisor's folder says that its enclave runs, whoever started it: that is observed, never remembered. So an
 //! agent that was killed and started again knows the same as before.
 
+use super::ServeOptions;
 use super::api::{AppState, AppStatus, ExitNote};
 use super::bell::{Bell, say};
 use super::budget::{Budget, Need};
@@ -17,11 +18,11 @@ use super::replace::DRAIN;
 use super::state::{App, MAX_ENDED, Store};
 use super::ways::Ways;
 use crate::config::{Dirs, Program};
+use crate::driver::DriverSettings;
 use crate::error::HostError;
 use crate::event::{Ending, HostEvent};
 use crate::files::eventlog::{self, now_since_epoch};
 use crate::files::record::{self, Record};
-use crate::ingress::Settings;
 use crate::run::detached::Cancel;
 use caution_abi::boot_plan::AfterEnding;
 use caution_abi::control::Phase;
@@ -36,6 +37,7 @@ use std::time::{Duration, Instant};
 pub(super) struct Engine {
     pub(super) dirs: Dirs,
     pub(super) exe: Program,
+    pub(super) driver: DriverSettings,
     pub(super) budget: Budget,
     pub(super) store: Store,
     pub(super) ways: Ways,
@@ -137,12 +139,7 @@ impl Now {
 
 impl Engine {
     /// Reads what is to run; [`Engine::reconcile`] then sees what does.
-    pub(super) fn new(
-        dirs: Dirs,
-        exe: Program,
-        budget: Budget,
-        ingress: Option<Settings>,
-    ) -> Result<Arc<Self>, HostError> {
+    pub(super) fn new(dirs: Dirs, options: &ServeOptions, budget: Budget) -> Result<Arc<Self>, HostError> {
         let failed = |e: nix::Error| HostError::System { doing: "Making an event", cause: e.into() };
         let wake = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK).map_err(failed)?;
         let store = Store::open(&dirs)?;
@@ -168,8 +165,9 @@ impl Engine {
         });
         let inner = Mutex::new(Inner { apps: apps.collect(), ..Inner::default() });
         let settled = Condvar::new();
-        let ways = Ways::new(ingress);
-        Ok(Arc::new(Self { dirs, exe, budget, store, ways, bell, wake, inner, settled }))
+        let ways = Ways::new(options.ingress.clone());
+        let (exe, driver) = (options.exe.clone(), options.driver.clone());
+        Ok(Arc::new(Self { dirs, exe, driver, budget, store, ways, bell, wake, inner, settled }))
     }
 
     /// Everything that changes; nothing that waits is done while this is held.

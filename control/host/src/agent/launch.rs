@@ -107,6 +107,7 @@ impl Engine {
             config: RunConfig { listen: self.ways.listen(), ..spec.config.clone() },
             generation: Some(generation),
             beside: false,
+            driver: self.driver.clone(),
         }
     }
 

@@ -31,11 +31,13 @@ pub(crate) use state::{is_wanted, lock_generation};
 pub use ways::Reached;
 
 use crate::config::{Dirs, Program};
+use crate::driver::DriverSettings;
 use crate::error::HostError;
 use crate::files::private_dir::private_dir;
 use crate::files::record;
 use crate::ingress;
 use crate::run::watcher::Signals;
+use crate::settings;
 use bell::say;
 use budget::Budget;
 use engine::{Engine, Now, Slot};
@@ -72,11 +74,19 @@ pub struct ServeOptions {
     pub ends_when_idle: bool,
     /// How apps are reached by HTTPS; nothing: they are not.
     pub ingress: Option<crate::ingress::Settings>,
+    /// What runs enclaves.
+    pub driver: DriverSettings,
 }
 
 impl Default for ServeOptions {
     fn default() -> Self {
-        Self { exe: Program::this_binary(), limits: Limits::default(), ends_when_idle: false, ingress: None }
+        Self {
+            exe: Program::this_binary(),
+            limits: Limits::default(),
+            ends_when_idle: false,
+            ingress: None,
+            driver: DriverSettings::default(),
+        }
     }
 }
 
@@ -89,8 +99,11 @@ pub fn serve(dirs: &Dirs, options: &ServeOptions, listening: &mut dyn FnMut()) -
     let Some(_lock) = state::lock_agent(dirs)? else {
         return Err(HostError::AgentRuns { state: dirs.state.clone() });
     };
-    let budget = Budget::of_this_machine(options.limits);
-    let engine = Engine::new(dirs.clone(), options.exe.clone(), budget, options.ingress.clone())?;
+    let budget = match options.driver.pool(&dirs.runtime) {
+        Some(pool) => Budget::of_pool(options.limits, pool),
+        None => Budget::of_this_machine(options.limits),
+    };
+    let engine = Engine::new(dirs.clone(), options, budget)?;
     let socket = Socket::open(dirs)?;
     let inotify = watch_folders(dirs)?;
     listening();
@@ -257,8 +270,10 @@ pub(crate) fn main() -> ExitCode {
         return ExitCode::from(2);
     };
     let outcome = own_log(&dirs).and_then(|()| {
-        let ingress = ingress::of_user(&dirs)?;
-        let options = ServeOptions { ends_when_idle: true, ingress, ..ServeOptions::default() };
+        let file = settings::of_user(&dirs)?;
+        let ingress = ingress::of_user(&dirs, file.ingress);
+        let driver = file.driver;
+        let options = ServeOptions { ends_when_idle: true, ingress, driver, ..ServeOptions::default() };
         serve(&dirs, &options, &mut || {
             if let Ok(null) = File::options().write(true).open("/dev/null") {
                 // Whoever waits sees the end of it.

@@ -18,8 +18,8 @@ use crate::error::HostError;
 use crate::event::HostEvent;
 use crate::files::record::{self, Record};
 use crate::published::handover;
+use crate::run::check;
 use crate::run::detached::{Cancel, Order, Supervised};
-use crate::run::{check, dev_root_der};
 use caution_measure::Measurements;
 use std::time::Duration;
 
@@ -58,7 +58,7 @@ impl Engine {
                 "The new image of {name} does not measure what was asked for."
             )));
         }
-        attest::check(record, expected, &dev_root_der(&self.dirs)?)?;
+        attest::check(record, expected, &self.dirs)?;
         let image = (record.eif_sha256, record.measurements);
         let app = App::new(claimed.generation, spec, image, Vec::new());
         let (before, new) = self.commit(&old, app, supervised)?;

@@ -8,13 +8,14 @@ use std::sync::Arc;
 use std::sync::mpsc::Sender;
 
 /// A stream to connect to a port of the enclave.
+#[derive(Debug)]
 pub(crate) struct Connect {
     pub(crate) port: u32,
     pub(crate) stream: HostStream,
 }
 
 /// Opens connections to an enclave; cheap to clone.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub(crate) struct Connector {
     commands: Sender<Connect>,
     wake: Arc<EventFd>,

@@ -78,15 +78,16 @@ pub(crate) struct Incoming {
 }
 
 impl Incoming {
-    /// Gives it the name of what was read from it.
-    pub(crate) fn keep(self, sha256: &Sha256Digest) -> Result<(), HostError> {
+    /// Gives it the name of what was read from it; returns it open.
+    pub(crate) fn keep(self, sha256: &Sha256Digest) -> Result<File, HostError> {
         let kept = self.path.with_file_name(file_name(sha256));
         // Nobody has a reason to write to it.
         let read_only = Permissions::from_mode(0o400);
         self.file
             .set_permissions(read_only)
             .and_then(|()| fs::rename(&self.path, &kept))
-            .map_err(|cause| HostError::File { doing: "Keeping", path: kept, cause })
+            .map_err(|cause| HostError::File { doing: "Keeping", path: kept, cause })?;
+        Ok(self.file)
     }
 }
 

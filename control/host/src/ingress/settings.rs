@@ -1,7 +1,6 @@
 //! Where and how one machine, or one user of it, is reached.
 
-use crate::config::{Dirs, read_settings};
-use crate::error::HostError;
+use crate::config::Dirs;
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::num::NonZeroU16;
@@ -174,16 +173,9 @@ impl Overrides {
     }
 }
 
-/// How the apps of a user's agent, which is started on demand, are reached: as `<state>/host.toml` says in its table
-/// `[ingress]`, where that file exists.
-pub(crate) fn of_user(dirs: &Dirs) -> Result<Option<Settings>, HostError> {
-    #[derive(Default, Deserialize)]
-    #[serde(deny_unknown_fields, default)]
-    struct UserFile {
-        ingress: Overrides,
-    }
-    let file = read_settings::<UserFile>(&dirs.state.join("host.toml"))?.unwrap_or_default();
-    Ok(file.ingress.over(Settings::for_user(dirs.runtime.join(".ingress"), dirs.state.join("ingress"))))
+/// How the apps of a user's agent, which is started on demand, are reached: as the user's settings say.
+pub(crate) fn of_user(dirs: &Dirs, overrides: Overrides) -> Option<Settings> {
+    overrides.over(Settings::for_user(dirs.runtime.join(".ingress"), dirs.state.join("ingress")))
 }
 
 #[cfg(test)]
@@ -195,6 +187,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let at = |name: &str| root.path().join(name);
         let dirs = Dirs { state: root.path().to_owned(), runtime: at("r"), cache: at("c") };
+        let of_user = |dirs: &Dirs| crate::settings::of_user(dirs).map(|file| of_user(dirs, file.ingress));
         let base = of_user(&dirs).unwrap().unwrap();
         assert_eq!((base.https_port, base.http_port, &base.acme), (8443, 8880, &None));
         std::fs::write(at("host.toml"), "[ingress]\nhttps_port = 9443\ncertificates = \"acme\"").unwrap();
@@ -206,7 +199,7 @@ mod tests {
             ["[ingress]\nport = 1", "[ingress]\nhttps_port = 0", "ingres = 1", "[ingress]\nlisten = [\"x\"]"]
         {
             std::fs::write(at("host.toml"), wrong).unwrap();
-            assert!(matches!(of_user(&dirs), Err(HostError::Settings { .. })), "{wrong}");
+            assert!(matches!(of_user(&dirs), Err(crate::HostError::Settings { .. })), "{wrong}");
         }
     }
 }

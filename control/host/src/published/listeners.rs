@@ -140,7 +140,7 @@ impl Tcp {
         mut take: impl FnMut(u16, IpAddr, Option<u16>) -> Result<TcpListener, HostError>,
     ) -> Result<Self, HostError> {
         let (mut doors, mut ports) = (Vec::new(), Vec::new());
-        let mut open = |enclave: u16, address: IpAddr, wanted: Option<u16>| {
+        let mut open = |enclave: u16, address: IpAddr, wanted: Option<u16>| -> Result<u16, HostError> {
             let listener = take(enclave, address, wanted)?;
             let host = address_of(&listener)?.port();
             doors.push(Door { enclave, listener: Listener::Tcp(listener) });

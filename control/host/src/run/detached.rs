@@ -9,10 +9,12 @@
 
 use crate::agent;
 use crate::config::{Dirs, Program, RunConfig};
+use crate::driver::DriverSettings;
 use crate::error::HostError;
 use crate::event::{Ending, HostEvent};
 use crate::files::record::{self, Record};
 use crate::run::{Options, StopHandle, check, run_with};
+use crate::settings;
 use serde::{Deserialize, Serialize};
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::path::Path;
@@ -34,6 +36,8 @@ pub(crate) struct Order {
     pub(crate) generation: Option<u64>,
     /// Whether another enclave of the app serves its ports yet.
     pub(crate) beside: bool,
+    /// What runs the enclave.
+    pub(crate) driver: DriverSettings,
 }
 
 /// Runs an enclave under a supervisor of its own, `exe internal supervise`, and returns when it is
@@ -45,7 +49,8 @@ pub fn run_detached(
     on_event: &mut dyn FnMut(HostEvent),
 ) -> Result<Record, HostError> {
     check(dirs, config)?;
-    let order = Order { dirs: dirs.clone(), config: config.clone(), generation: None, beside: false };
+    let driver = settings::of_user(dirs)?.driver;
+    let order = Order { dirs: dirs.clone(), config: config.clone(), generation: None, beside: false, driver };
     let supervised = Supervised::boot(order, &Program::new(exe), &Cancel::default(), on_event)?;
     Ok(supervised.let_go()?.0)
 }
@@ -209,15 +214,10 @@ pub(crate) fn main() -> ExitCode {
     let Some(order) = read_line(&mut BufReader::new(io::stdin())) else {
         return ExitCode::from(2);
     };
-    let Order { dirs, config, generation, beside } = order;
+    let Order { dirs, config, generation, beside, driver } = order;
     let stop = StopHandle::default();
-    let options = Options {
-        program: Program::this_binary(),
-        stop: stop.clone(),
-        generation,
-        beside,
-        ..Options::default()
-    };
+    let program = Program::this_binary();
+    let options = Options { program, stop: stop.clone(), generation, beside, driver, ..Options::default() };
     let mut starter = Some(stop);
     let mut tell = |event: HostEvent| {
         // Once the starter has its answer, writing fails and nobody minds; the log has everything.

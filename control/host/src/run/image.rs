@@ -26,6 +26,7 @@ pub(crate) struct BootImage {
     pub(crate) cmdline: String,
     /// What it needs.
     pub(crate) size: ImageSize,
+    eif: File,
     kernel: File,
     ramdisks: File,
 }
@@ -59,7 +60,7 @@ impl BootImage {
         let signature =
             image.signature().map_err(|cause| HostError::Signature { path: path.to_owned(), cause })?;
         let pcr8 = signature.map(|certificate| certificate.pcr8);
-        incoming.keep(&image.sha256)?;
+        let eif = incoming.keep(&image.sha256)?;
         parts.end_ramdisk();
         parts.size.half_is_kept_free = admission::unpacks_into_tmpfs(&image.cmdline);
         Ok(Self {
@@ -67,9 +68,15 @@ impl BootImage {
             sha256: image.sha256,
             cmdline: image.cmdline,
             size: parts.size,
+            eif,
             kernel: parts.kernel,
             ramdisks: parts.ramdisks,
         })
+    }
+
+    /// Where a child can open the whole image, as long as this process holds it.
+    pub(crate) fn eif_path(&self) -> PathBuf {
+        shared_path(&self.eif)
     }
 
     /// Where a child can open the kernel, as long as this process holds it.

@@ -11,8 +11,7 @@ pub(crate) mod services;
 pub(crate) mod watcher;
 
 use crate::config::{Dirs, Program, RunConfig};
-use crate::driver::qemu::{self, Emulator};
-use crate::driver::{Driver as _, Order};
+use crate::driver::{DriverKind, DriverSettings, Order, qemu};
 use crate::error::HostError;
 use crate::event::{Ending, HostEvent};
 use crate::files::eventlog::{EventLog, now_since_epoch};
@@ -21,6 +20,7 @@ use crate::files::runtime::RunDir;
 use crate::process::ProcessId;
 use crate::published::handover::{self, Reception};
 use crate::published::listeners::Listeners;
+use crate::settings;
 use boot::Boot;
 use caution_abi::control::Event;
 use egress::Network;
@@ -48,6 +48,8 @@ pub struct Options {
     pub beside: bool,
     /// The network stack of enclaves that declare egress: `passt`, found in `PATH`.
     pub passt: PathBuf,
+    /// What runs the enclave.
+    pub driver: DriverSettings,
 }
 
 impl Default for Options {
@@ -59,6 +61,7 @@ impl Default for Options {
             generation: None,
             beside: false,
             passt: egress::default_program(),
+            driver: DriverSettings::default(),
         }
     }
 }
@@ -122,7 +125,7 @@ pub(crate) enum Message {
     Stop,
 }
 
-/// Runs an enclave until it ends, or until a signal (SIGINT, SIGTERM, SIGHUP) or [`crate::stop`] asks
+/// Runs an enclave by the user's settings, or by the driver of this `kind`, until it ends, or until a signal (SIGINT, SIGTERM, SIGHUP) or [`crate::stop`] asks
 /// for it. Whatever happens, no process, socket or file of the run is left.
 ///
 /// Call it from a thread that lives as long as the run, and before starting others where signals
@@ -130,12 +133,15 @@ pub(crate) enum Message {
 pub fn run(
     dirs: &Dirs,
     config: &RunConfig,
+    kind: Option<DriverKind>,
     on_event: &mut dyn FnMut(HostEvent),
 ) -> Result<Ending, HostError> {
-    run_with(dirs, config, &Options::default(), on_event)
+    let settings = settings::of_user(dirs)?.driver;
+    let driver = DriverSettings { kind: kind.unwrap_or(settings.kind), ..settings };
+    run_with(dirs, config, &Options { driver, ..Options::default() }, on_event)
 }
 
-/// [`run`] with options.
+/// [`run`] with options, whatever the user's settings are.
 pub fn run_with(
     dirs: &Dirs,
     config: &RunConfig,
@@ -215,7 +221,7 @@ impl Run<'_> {
         let (config, run) = (self.config, self.home.dir.path());
         let open = if self.options.beside { Listeners::beside } else { Listeners::open };
         let listeners = open(config, run)?;
-        let driver = Emulator;
+        let driver = self.options.driver.choose(run);
         driver.admit(config)?;
         let image = BootImage::read(&config.eif, self.home.dir.shelf(), self.dirs, config.memory_mib)?;
         tell(HostEvent::Measured(image.pcrs.measurements));
@@ -223,8 +229,14 @@ impl Run<'_> {
 
         let network = Network { program: self.options.passt.clone(), run: run.to_owned() };
         let services = services::start(config.manifest.clone(), network, self.messages.clone())?;
-        let order =
-            Order { dirs: self.dirs, dir: &self.home.dir, config, image: &image, messages: &self.messages };
+        let order = Order {
+            dirs: self.dirs,
+            dir: &self.home.dir,
+            config,
+            image: &image,
+            heartbeat_limit: self.options.heartbeat_limit,
+            messages: &self.messages,
+        };
         let mut machine = driver.prepare(&order, services)?;
         tell(HostEvent::Accelerator(machine.accelerator().clone()));
         if self.options.stop.is_requested() {

@@ -11,7 +11,7 @@ use caution_abi::manifest::MAX_BYTES as MANIFEST_MAX;
 use caution_build::git::Repository;
 use caution_host::agent::{AgentClient, AppSpec};
 use caution_host::ingress::IngressSpec;
-use caution_host::{Accelerator, Ending, HostError, HostEvent, PublishedPort, Record, RunConfig};
+use caution_host::{Accelerator, DriverKind, Ending, HostError, HostEvent, PublishedPort, Record, RunConfig};
 use caution_measure::Measurements;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -58,6 +58,10 @@ pub(crate) struct Args {
     /// Virtual CPUs, instead of the configuration's.
     #[arg(long)]
     cpus: Option<u32>,
+
+    /// What runs it: auto, qemu or nitro; as `host.toml` says when absent. With --detach the agent's settings count.
+    #[arg(long, value_name = "DRIVER", conflicts_with_all = ["detach", "replace"])]
+    driver: Option<DriverKind>,
 
     #[command(flatten)]
     build: build::Args,
@@ -112,7 +116,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<u8, CliError> {
     if args.detach || args.replace {
         detached(context, args.replace, AppSpec { config, restart: plan.restart })
     } else {
-        foreground(context, &config)
+        foreground(context, &config, args.driver)
     }
 }
 
@@ -239,8 +243,9 @@ fn refused(error: HostError) -> CliError {
 
 fn boot_detail(record: &Record) -> String {
     let how = match &record.accelerator {
-        Accelerator::Kvm => "KVM".to_owned(),
-        Accelerator::Tcg { .. } => "software emulation".to_owned(),
+        Accelerator::Nitro => "AWS Nitro".to_owned(),
+        Accelerator::Kvm => "QEMU with KVM".to_owned(),
+        Accelerator::Tcg { .. } => "QEMU, software emulation".to_owned(),
         _ => "QEMU".to_owned(),
     };
     format!("{} · {how} · {}", record.name, if record.debug { "DEBUG MODE, cannot verify" } else { "ready" })
@@ -255,12 +260,13 @@ fn addresses(record: &Record) -> String {
     text
 }
 
-fn foreground(context: &Context, config: &RunConfig) -> Result<u8, CliError> {
+fn foreground(context: &Context, config: &RunConfig, driver: Option<DriverKind>) -> Result<u8, CliError> {
     let terminal = context.terminal;
     if let Some(domain) = config.ingress.http.as_ref().and_then(|http| http.domain.as_deref()) {
         terminal.note(&format!("  {domain} leads to this app when it runs with --detach"));
     }
-    let ending = caution_host::run(&context.config.host_dirs(), config, &mut |event| show(terminal, &event))?;
+    let mut tell = |event| show(terminal, &event);
+    let ending = caution_host::run(&context.config.host_dirs(), config, driver, &mut tell)?;
     match &ending {
         Ending::Stopped => Ok(0),
         _ => Err(CliError::new(Exit::Other, ending.to_string())

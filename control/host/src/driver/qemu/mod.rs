@@ -58,7 +58,7 @@ impl Machine for Emulated {
 
     fn power_on(&mut self, order: &Order<'_>) -> Result<(), HostError> {
         let hardware = Hardware {
-            accelerator: &self.accelerator,
+            kvm: self.accelerator == Accelerator::Kvm,
             cpus: order.config.cpus,
             memory_mib: order.config.memory_mib,
             debug: self.debug,

@@ -3,13 +3,12 @@
 //! `microvm` has virtio-mmio devices only and QEMU appends them to the kernel's command line, as
 //! Nitro does. There is no disk, no network card and, outside debug mode, no serial port.
 
+use crate::driver::console;
 use crate::error::HostError;
-use crate::event::Accelerator;
 use crate::process::{ProcessId, bound_to_parent, spawn_bound, tail};
 use crate::run::Message;
 use crate::run::image::BootImage;
 use std::ffi::OsString;
-use std::io::{BufRead as _, BufReader, Read};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::Path;
 use std::process::{Child, ExitStatus, Stdio};
@@ -22,7 +21,7 @@ pub(super) const PROGRAM: &str = "qemu-system-x86_64";
 /// What the machine has.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Hardware<'a> {
-    pub(super) accelerator: &'a Accelerator,
+    pub(super) kvm: bool,
     pub(super) cpus: u32,
     pub(super) memory_mib: u32,
     pub(super) debug: bool,
@@ -71,7 +70,7 @@ impl Qemu {
         }
         if let Some(stdout) = child.stdout.take() {
             let messages = messages.clone();
-            qemu.console = Some(thread("console", move || read_console(stdout, &messages)).map_err(failed)?);
+            qemu.console = Some(console::read_in_thread(stdout, messages)?);
         }
         let messages = messages.clone();
         qemu.waiter = Some(thread("qemu", move || wait(child, &messages)).map_err(failed)?);
@@ -109,11 +108,8 @@ impl Drop for Qemu {
 fn arguments(hardware: Hardware<'_>) -> Vec<OsString> {
     let serial = if hardware.debug { "on" } else { "off" };
     let memory = format!("{}M", hardware.memory_mib);
-    let (accelerator, cpu) = match hardware.accelerator {
-        Accelerator::Kvm => ("kvm", "host"),
-        // Without fast string moves (`erms`): the guest's kernel then copies words, where QEMU would emulate each byte.
-        Accelerator::Tcg { .. } => ("tcg,thread=multi", "max,-erms"),
-    };
+    // Without fast string moves (`erms`): the guest's kernel then copies words, where QEMU would emulate each byte.
+    let (accelerator, cpu) = if hardware.kvm { ("kvm", "host") } else { ("tcg,thread=multi", "max,-erms") };
     let mut arguments: Vec<OsString> = [
         "-M",
         &format!("microvm,memory-backend=memory,acpi=off,rtc=on,isa-serial={serial}"),
@@ -162,31 +158,12 @@ fn wait(mut child: Child, messages: &SyncSender<Message>) -> Option<ExitStatus> 
     Some(status)
 }
 
-/// Passes console lines on; a longer one is cut, the rest of it is the next line.
-fn read_console(stdout: impl Read, messages: &SyncSender<Message>) {
-    let mut lines = BufReader::new(stdout);
-    let mut line = Vec::new();
-    loop {
-        line.clear();
-        match lines.by_ref().take(MAX_CONSOLE_LINE).read_until(b'\n', &mut line) {
-            Ok(0) | Err(_) => return,
-            Ok(_) => {}
-        }
-        let text = String::from_utf8_lossy(&line).trim_end_matches(['\n', '\r']).to_owned();
-        if messages.send(Message::Console(text)).is_err() {
-            return;
-        }
-    }
-}
-
 fn thread<T: Send + 'static>(
     name: &str,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> std::io::Result<JoinHandle<T>> {
     std::thread::Builder::new().name(name.to_owned()).spawn(work)
 }
-
-const MAX_CONSOLE_LINE: u64 = 4096;
 
 #[cfg(test)]
 mod tests {
@@ -197,9 +174,7 @@ mod tests {
     }
 
     fn joined_with(debug: bool, vsock: &str) -> String {
-        let accelerator = Accelerator::Tcg { why: String::new() };
-        let hardware =
-            Hardware { accelerator: &accelerator, cpus: 2, memory_mib: 512, debug, vsock: Path::new(vsock) };
+        let hardware = Hardware { kvm: false, cpus: 2, memory_mib: 512, debug, vsock: Path::new(vsock) };
         let arguments = arguments(hardware);
         arguments.iter().map(|a| a.to_str().unwrap()).collect::<Vec<_>>().join(" ")
     }
@@ -213,21 +188,5 @@ mod tests {
     #[test]
     fn a_comma_in_the_runtime_folder_is_no_option() {
         assert!(joined_with(false, "/run/a,b/vsock").ends_with("socket,id=vsock,path=/run/a,,b/vsock"));
-    }
-
-    #[test]
-    fn long_console_lines_are_cut() {
-        let (messages, received) = std::sync::mpsc::sync_channel(8);
-        let text = format!("a\r\n{}\n", "y".repeat(5000));
-        read_console(text.as_bytes(), &messages);
-        drop(messages);
-        let lengths: Vec<usize> = received
-            .iter()
-            .map(|message| match message {
-                Message::Console(line) => line.len(),
-                _ => 0,
-            })
-            .collect();
-        assert_eq!(lengths, [1, 4096, 904]);
     }
 }

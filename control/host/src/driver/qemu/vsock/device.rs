@@ -3,8 +3,9 @@
 use super::connection::{BUFFER, Connection, Fate};
 use super::memory::Slices;
 use super::packet::{HOST_CID, Header, Op, TYPE_STREAM};
-use super::patience::Patience;
-use crate::driver::{HostStream, Services};
+use crate::driver::{
+    HostStream, MAX_CONNECTIONS, MAX_FROM_GUEST, MAX_PLATFORM_CONNECTIONS, PATIENCE, Patience, Services,
+};
 use caution_abi::ports::RESERVED;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use std::collections::{HashMap, VecDeque};
@@ -13,12 +14,6 @@ use std::time::Duration;
 
 /// The guest's context id; each guest has a device of its own, so one number serves all.
 pub(crate) const GUEST_CID: u64 = 4;
-/// Connections to the app's ports; more are refused. EnclaveOS takes 16,384 and refuses further ones itself,
-/// which is the better answer, so a few of those fit.
-const MAX_CONNECTIONS: usize = 17 * 1024;
-/// Connections beside those, so that the app's clients keep no verifier out: to EnclaveOS' own ports, and
-/// the guest's to the services.
-const MAX_PLATFORM_CONNECTIONS: usize = 1024;
 /// What is held for slow host programs over all connections is shared out among them as they come, in bytes: of `n`
 /// connections the newest is promised an `n`th. Older ones were promised more, and that is theirs until they
 /// use it, so altogether it is this times 1 + ln(18,432 / 256), 340 MiB, at the very most.
@@ -27,9 +22,6 @@ const ALL_BUFFERS: u32 = 64 * 1024 * 1024;
 const MAX_REFUSALS: usize = 1024;
 /// Ephemeral ports of the host's side begin here; 2³⁰ keeps clear of every service port.
 const FIRST_EPHEMERAL: u32 = 1 << 30;
-
-/// Connections of the guest's own making. Each can hold [`BUFFER`] bytes of ours, and EnclaveOS has three.
-const MAX_FROM_GUEST: usize = 64;
 
 /// A connection's name: (host port, guest port).
 type Key = (u32, u32);
@@ -63,9 +55,6 @@ pub(super) struct Device {
 const LINGERING: u64 = 1 << 63;
 /// The token of [`Device::asked`], which no lingering stream counts up to.
 const TIMER: u64 = u64::MAX;
-/// How long the guest may take to answer. Linux answers at once; a guest that drops what it is asked does
-/// not keep its clients waiting, nor their connections here.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 impl Device {
     /// The token of events that are not a stream's: no guest port of a service connection is 0.

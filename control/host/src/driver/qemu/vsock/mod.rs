@@ -14,7 +14,6 @@ mod connection;
 mod device;
 mod memory;
 mod packet;
-mod patience;
 #[cfg(test)]
 mod tests;
 

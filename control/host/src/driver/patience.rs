@@ -1,4 +1,4 @@
-//! How long a guest may take to answer: connections that it was asked for, in the order of asking.
+//! How long an enclave may take to answer: connections that it was asked for, in the order of asking.
 
 use nix::sys::time::TimeSpec;
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 /// Questions that were not answered yet, and a descriptor that becomes readable when the oldest is too old.
 #[derive(Debug)]
-pub(super) struct Patience<T> {
+pub(crate) struct Patience<T> {
     asked: VecDeque<(Instant, T)>,
     limit: Duration,
     timer: TimerFd,
@@ -17,7 +17,7 @@ pub(super) struct Patience<T> {
 
 impl<T> Patience<T> {
     /// Nothing asked yet; each question may take as long as `limit`.
-    pub(super) fn new(limit: Duration) -> io::Result<Self> {
+    pub(crate) fn new(limit: Duration) -> io::Result<Self> {
         let flags = TimerFlags::TFD_CLOEXEC | TimerFlags::TFD_NONBLOCK;
         let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, flags)?;
         Ok(Self { asked: VecDeque::new(), limit, timer })
@@ -25,7 +25,7 @@ impl<T> Patience<T> {
 
     /// Begins to wait for an answer. Those at the front that are `answered` are forgotten, so that only
     /// what waits takes memory.
-    pub(super) fn ask(&mut self, question: T, answered: impl Fn(&T) -> bool) {
+    pub(crate) fn ask(&mut self, question: T, answered: impl Fn(&T) -> bool) {
         while self.asked.pop_front_if(|(_, question)| answered(question)).is_some() {}
         self.asked.push_back((Instant::now() + self.limit, question));
         if self.asked.len() == 1 {
@@ -34,7 +34,7 @@ impl<T> Patience<T> {
     }
 
     /// The next question that was not answered in time; None arms the timer for the one after.
-    pub(super) fn overdue(&mut self) -> Option<T> {
+    pub(crate) fn overdue(&mut self) -> Option<T> {
         let now = Instant::now();
         let due = self.asked.pop_front_if(|(until, _)| *until <= now);
         if due.is_none() {
@@ -45,7 +45,7 @@ impl<T> Patience<T> {
 
     /// Questions that are remembered.
     #[cfg(test)]
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.asked.len()
     }
 
