@@ -7,8 +7,9 @@ use crate::config::RunConfig;
 use crate::error::HostError;
 use crate::files::record;
 use crate::ingress::{App, Ingress, IngressError, Routes, Settings, State};
+use caution_abi::ports::ATTESTATION;
 use serde::{Deserialize, Serialize};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// How apps are reached by HTTPS, or why they are not.
@@ -71,12 +72,19 @@ impl Ways {
         });
     }
 
-    /// The host names of an app, where none of them is another's: Caddy takes the names of all apps, or of none.
+    /// The host names of an app, where none of them is another's and it asks for none of Caddy's ports: Caddy takes the
+    /// names of all apps, or of none.
     pub(super) fn names(&self, inner: &engine::Inner, spec: &AppSpec) -> Result<Vec<String>, HostError> {
-        if self.settings.is_none() {
-            return Ok(Vec::new());
+        let Some(settings) = &self.settings else { return Ok(Vec::new()) };
+        let RunConfig { name, ports, attestation_port, .. } = &spec.config;
+        // One that came before Caddy would take HTTPS from all apps.
+        let published = ports.iter().map(|port| (port.enclave, port.host_port()));
+        let mut published = published.chain(attestation_port.map(|port| (ATTESTATION, port)));
+        let ours = [settings.https_port, settings.http_port];
+        if let Some((enclave, port)) = published.find(|(_, port)| ours.contains(port)) {
+            let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+            return Err(HostError::PortTaken { enclave, address });
         }
-        let name = &spec.config.name;
         let names = hosts(spec);
         let running = inner.apps.iter().filter(|(_, slot)| !matches!(slot.now, Now::Ended));
         let running = running.map(|(name, slot)| (name, hosts(&slot.app.spec)));

@@ -48,6 +48,11 @@ fn an_enclave_is_reached_by_https_and_raw_ports_keep_to_their_rules() {
     let refused = client(&place).run(app(other, RestartPolicy::Never), &mut |_| {}).unwrap_err();
     assert!(refused.to_string().contains("`test.localhost` is the name of two apps"), "{refused}");
 
+    let port = caution_host::PublishedPort { enclave: 8001, host: Some(PORTS.0) };
+    let other = RunConfig { name: "other".to_owned(), ports: vec![port], ..config(image(&release())) };
+    let refused = client(&place).run(app(other, RestartPolicy::Never), &mut |_| {}).unwrap_err();
+    assert!(refused.to_string().contains("Port 19443 on 127.0.0.1 is taken"), "{refused}");
+
     // The app echoes what it read: first who the client is.
     let port = |enclave: u16| first.ports.iter().find(|(port, _)| *port == enclave).unwrap().1;
     let mut stream = TcpStream::connect(("127.0.0.1", port(8001))).unwrap();
