@@ -104,6 +104,7 @@ pub(crate) fn boot(control: &Arc<Control>) -> Result<Supervisor, BootError> {
     seed_entropy(nsm.as_ref())?;
     network::loopback_up().map_err(step("bringing the loopback interface up"))?;
     network::open_low_ports().map_err(step("opening ports below 1024 to every user"))?;
+    network::no_syn_cookies().map_err(step("turning SYN cookies off"))?;
     seal::check(Path::new("/"), Path::new(ROOT))?;
     let plan = read_plan()?;
     let manifest = manifest::fetch(parent)?;

@@ -2,7 +2,7 @@
 
 use nix::fcntl::{OFlag, open};
 use nix::libc;
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, connect, socket};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, connect, setsockopt, socket, sockopt};
 use nix::sys::stat::Mode;
 use std::fs::{self, File};
 use std::io;
@@ -65,6 +65,17 @@ pub fn open_low_ports() -> io::Result<()> {
     fs::write("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0")
 }
 
+/// Makes whoever connects while the app's queue is full ask again. With SYN cookies it would be told that it is
+/// connected, of which the kernel remembers nothing: if it then waits for the app to speak first, it waits for ever.
+/// Cookies are for floods from elsewhere, and on loopback there are none.
+pub fn no_syn_cookies() -> io::Result<()> {
+    match fs::write("/proc/sys/net/ipv4/tcp_syncookies", "0") {
+        // A kernel that knows none.
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+        done => done,
+    }
+}
+
 fn control_socket() -> io::Result<OwnedFd> {
     Ok(socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?)
 }
@@ -99,7 +110,7 @@ fn set_address(socket: &OwnedFd, name: &str, which: libc::Ioctl, address: Ipv4Ad
 
 /// Begins a connection to `port` of 127.0.0.1 and does not wait: the stream can be written to once it
 /// is made, and any call on it fails once it has failed. One that is not answered fails within about
-/// five seconds.
+/// five seconds; one that the app's side gave up while it waited in a full queue, within about two minutes.
 pub fn connect_loopback(port: u16) -> io::Result<TcpStream> {
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     let fd = socket(AddressFamily::Inet, SockType::Stream, flags, None)?;
@@ -116,6 +127,8 @@ pub fn connect_loopback(port: u16) -> io::Result<TcpStream> {
             length,
         )
     };
+    setsockopt(&fd, sockopt::KeepAlive, &true)?;
+    setsockopt(&fd, sockopt::TcpKeepIdle, &ASK_AFTER_SECONDS)?;
     let address = SockaddrIn::new(127, 0, 0, 1, port);
     match connect(fd.as_raw_fd(), &address) {
         Ok(()) | Err(nix::Error::EINPROGRESS) => Ok(fd.into()),
@@ -156,6 +169,8 @@ fn socket_address(address: Ipv4Addr) -> libc::sockaddr {
     libc::sockaddr { sa_family: FAMILY, sa_data: data }
 }
 
+/// The kernel gives up a connection that the app does not accept after 63 s, and tells nobody.
+const ASK_AFTER_SECONDS: u32 = 120;
 #[expect(clippy::cast_possible_truncation, reason = "2")]
 const FAMILY: libc::sa_family_t = libc::AF_INET as libc::sa_family_t;
 /// `IFF_UP | IFF_RUNNING` as the 16-bit field of `ifreq`.
@@ -168,6 +183,14 @@ const BARE_PACKETS: libc::c_short = (libc::IFF_TUN | libc::IFF_NO_PI) as libc::c
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_connection_to_the_app_asks_whether_its_other_end_is_still_there() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let stream = connect_loopback(listener.local_addr().unwrap().port()).unwrap();
+        assert!(nix::sys::socket::getsockopt(&stream, sockopt::KeepAlive).unwrap());
+        assert_eq!(nix::sys::socket::getsockopt(&stream, sockopt::TcpKeepIdle).unwrap(), ASK_AFTER_SECONDS);
+    }
 
     #[test]
     fn names_and_addresses_have_the_kernels_form() {

@@ -8,6 +8,7 @@ use caution_measure::Nonce;
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
 use std::path::Path;
+use std::time::Duration;
 
 /// A running enclave and its supervisor.
 struct Detached<'a> {
@@ -121,6 +122,42 @@ fn a_verifier_is_answered_beside_idle_clients_and_half_open_ones() {
 #[ignore = "a minute under emulation"]
 fn a_verifier_is_answered_beside_ten_thousand_idle_clients() {
     verifier_beside(10_000, 512);
+}
+
+/// As many clients at once, none of which says anything: each hears the app's first byte or is refused, and none is
+/// left without either.
+fn burst(count: usize, memory_mib: u32) {
+    raise_descriptor_limit();
+    let place = Place::new();
+    let running = Detached::start(&place, memory_mib);
+    let waiting: Vec<TcpStream> = (0..count).map(|_| running.connect(8007)).collect();
+    let (mut answered, mut refused) = (Vec::new(), 0);
+    for mut client in waiting {
+        // Longer than anything between waits for anything.
+        client.set_read_timeout(Some(Duration::from_mins(2))).unwrap();
+        match client.read(&mut [0]) {
+            Ok(1) => answered.push(client),
+            Ok(_) => refused += 1,
+            Err(e) if e.kind() == ErrorKind::ConnectionReset => refused += 1,
+            Err(e) => panic!("a client has neither an answer nor a refusal: {e}"),
+        }
+    }
+    println!("{count} clients at once: {} answered, {refused} refused", answered.len());
+    assert!(answered.len() > count / 10, "{} answered, {refused} refused", answered.len());
+    running.attests();
+    drop(answered);
+    running.stop();
+}
+
+#[test]
+fn each_of_many_clients_at_once_is_answered_or_refused() {
+    burst(1000, 256);
+}
+
+#[test]
+#[ignore = "a minute under emulation"]
+fn each_of_ten_thousand_clients_at_once_is_answered_or_refused() {
+    burst(10_000, 512);
 }
 
 /// One connection after another leaves neither descriptors nor memory behind.
