@@ -6,11 +6,12 @@ use caution_abi::seal::{self, Seal};
 use caution_eif::{HeaderOptions, Metadata, Writer};
 use caution_enclaveos::Release;
 use caution_host::ingress::IngressSpec;
-use caution_host::{Dirs, PublishedPort, RunConfig};
+use caution_host::{Dirs, PublishedPort, RunConfig, list, stop};
 use caution_rootfs::cpio::{self, Entry, EntryKind};
 use caution_rootfs::gzip::GzipWriter;
 use std::fs::File;
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -59,17 +60,7 @@ impl Place {
 
     /// Processes that belong to runs of this place, by what marks them.
     pub(crate) fn processes(&self) -> Vec<(i32, String)> {
-        let wanted = format!("CAUTION_ENCLAVE_RUN={}/", self.dirs.runtime.display());
-        let pids = std::fs::read_dir("/proc")
-            .unwrap()
-            .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
-        pids.filter_map(|pid: i32| {
-            let environment = std::fs::read(format!("/proc/{pid}/environ")).ok()?;
-            let marked = environment.split(|b| *b == 0).any(|v| v.starts_with(wanted.as_bytes()));
-            let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
-            marked.then(|| (pid, name.trim().to_owned()))
-        })
-        .collect()
+        marked(&self.dirs.runtime)
     }
 
     /// Nothing of any run is left, now or within seconds.
@@ -78,6 +69,41 @@ impl Place {
             self.left_in_runtime().is_empty() && self.processes().is_empty() && self.left_on_shelves() == 0
         });
     }
+}
+
+/// What a test that failed leaves running: agents on demand and supervisors outlive whoever started them.
+impl Drop for Place {
+    fn drop(&mut self) {
+        // First the agent, which would start everything again.
+        let hello = UnixStream::connect(self.dirs.runtime.join(".agent")).ok().and_then(|agent| {
+            let mut line = String::new();
+            BufReader::new(agent).read_line(&mut line).ok()?;
+            serde_json::from_str::<serde_json::Value>(&line).ok()?["hello"]["pid"].as_u64()
+        });
+        if let Some(agent) = hello {
+            let _ = Command::new("kill").args(["-9", &agent.to_string()]).status();
+        }
+        // Runs in this very process end with it, and with their thread.
+        let own = i32::try_from(std::process::id()).unwrap_or_default();
+        for record in list(&self.dirs).unwrap_or_default().into_iter().filter(|record| record.pid != own) {
+            let _ = stop(&self.dirs, &record.id);
+        }
+    }
+}
+
+/// Processes that belong to runs below this folder.
+pub(crate) fn marked(runtime: &Path) -> Vec<(i32, String)> {
+    let wanted = format!("CAUTION_ENCLAVE_RUN={}/", runtime.display());
+    let pids = std::fs::read_dir("/proc")
+        .unwrap()
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    pids.filter_map(|pid: i32| {
+        let environment = std::fs::read(format!("/proc/{pid}/environ")).ok()?;
+        let marked = environment.split(|b| *b == 0).any(|v| v.starts_with(wanted.as_bytes()));
+        let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
+        marked.then(|| (pid, name.trim().to_owned()))
+    })
+    .collect()
 }
 
 /// A run of the image `eif` on free ports.
