@@ -322,6 +322,17 @@ pub enum HostError {
         /// Its state folder.
         state: PathBuf,
     },
+    /// An agent, or enclaves of one, that use this state folder with another runtime folder.
+    #[error(
+        "Apps of {state} run below another runtime folder, {runtime}.",
+        state = .state.display(), runtime = .runtime.display()
+    )]
+    OtherRuntime {
+        /// The state folder.
+        state: PathBuf,
+        /// The other runtime folder.
+        runtime: PathBuf,
+    },
     /// Nothing was ever logged under this name.
     #[error("There is no log of `{0}`.")]
     NoLog(String),
@@ -333,6 +344,10 @@ impl HostError {
         let text = match self {
             Self::QemuMissing { .. } => "apt-get install qemu-system-x86".to_owned(),
             Self::Nitro(error) => return error.fix(),
+            Self::OtherRuntime { runtime, .. } => {
+                let base = runtime.parent().unwrap_or(runtime).display();
+                format!("XDG_RUNTIME_DIR={base} (`runtime` of caution-host's file), or end them there first")
+            }
             Self::SetprivMissing => "apt-get install util-linux".to_owned(),
             Self::GuestReset { debug: false, .. }
             | Self::QemuEnded { debug: false, .. }

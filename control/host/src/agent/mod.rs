@@ -16,6 +16,7 @@ mod budget;
 mod client;
 mod engine;
 mod launch;
+mod lock;
 mod policy;
 mod replace;
 mod server;
@@ -27,7 +28,8 @@ pub use api::{
 };
 pub use budget::{Limits, Shortage};
 pub use client::{AgentClient, Replies};
-pub(crate) use state::{is_wanted, lock_generation};
+pub(crate) use lock::lock_generation;
+pub(crate) use state::is_wanted;
 pub use ways::Reached;
 
 use crate::config::{Dirs, Program};
@@ -96,9 +98,7 @@ impl Default for ServeOptions {
 pub fn serve(dirs: &Dirs, options: &ServeOptions, listening: &mut dyn FnMut()) -> Result<(), HostError> {
     let mut signals = Signals::block()?;
     let descriptor = signals.take();
-    let Some(_lock) = state::lock_agent(dirs)? else {
-        return Err(HostError::AgentRuns { state: dirs.state.clone() });
-    };
+    let _lock = lock::lock_agent(dirs)?;
     let budget = match options.driver.pool(&dirs.runtime) {
         Some(pool) => Budget::of_pool(options.limits, pool),
         None => Budget::of_this_machine(options.limits),

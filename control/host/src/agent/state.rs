@@ -1,7 +1,7 @@
 //! What is to run, on disk: survives the agent and the machine.
 //!
 //! ```text
-//! <state>/agent.lock                held by the agent as long as it lives
+//! <state>/agent.lock                held by the agent as long as it lives; says which runtime folder it uses
 //! <state>/apps/<name>/app.json      an app; written whole or not at all
 //! <state>/apps/<name>/<n>.eif       the image of its generation n
 //! <state>/apps/<name>/<n>.lock      held by the supervisor of that generation
@@ -227,32 +227,10 @@ impl Store {
     }
 }
 
-/// Takes the lock of a generation; `None` when another supervisor runs it.
-pub(crate) fn lock_generation(dirs: &Dirs, name: &str, generation: u64) -> Result<Option<File>, HostError> {
-    try_lock(&dirs.state.join("apps").join(name).join(format!("{generation}.lock")))
-}
-
 /// Whether an agent of this user has an app of this name to run, or to start again.
 pub(crate) fn is_wanted(dirs: &Dirs, name: &str) -> bool {
     let path = dirs.state.join("apps").join(name).join(STATE);
     read(&path, name).is_ok_and(|app| app.is_some_and(|app| app.wanted))
-}
-
-/// Takes the lock of the agent; `None` when another one lives.
-pub(super) fn lock_agent(dirs: &Dirs) -> Result<Option<File>, HostError> {
-    private_dir(&dirs.state)?;
-    try_lock(&dirs.state.join("agent.lock"))
-}
-
-fn try_lock(path: &Path) -> Result<Option<File>, HostError> {
-    let failed = |cause| HostError::File { doing: "Locking", path: path.to_owned(), cause };
-    let mut options = OpenOptions::new();
-    let file = options.create(true).truncate(false).write(true).mode(0o600).open(path).map_err(failed)?;
-    match file.try_lock() {
-        Ok(()) => Ok(Some(file)),
-        Err(fs::TryLockError::WouldBlock) => Ok(None),
-        Err(fs::TryLockError::Error(cause)) => Err(failed(cause)),
-    }
 }
 
 fn entries(folder: &Path) -> Vec<PathBuf> {
@@ -362,18 +340,6 @@ pub(super) mod tests {
         assert!(!first.exists() && second.exists());
         store.keep_only("a", None);
         assert!(!second.exists());
-    }
-
-    #[test]
-    fn a_generation_is_locked_once() {
-        let root = tempfile::tempdir().unwrap();
-        let dirs = dirs(root.path());
-        fs::create_dir_all(dirs.state.join("apps/a")).unwrap();
-        let first = lock_generation(&dirs, "a", 1).unwrap();
-        assert!(first.is_some() && lock_generation(&dirs, "a", 1).unwrap().is_none());
-        assert!(lock_generation(&dirs, "a", 2).unwrap().is_some());
-        drop(first);
-        assert!(lock_generation(&dirs, "a", 1).unwrap().is_some());
     }
 
     #[test]

@@ -1,12 +1,13 @@
 //! The host agent as a process: apps that are kept running, whatever is killed.
 
 use crate::program;
-use crate::support::{Place, config, eventually, image, release};
+use crate::support::{Place, config, eventually, image, marked, release};
 use caution_abi::boot_plan::{Restart, RestartPolicy};
 use caution_host::agent::{AgentClient, AppSpec, AppState, AppStatus, Done, Reply, Request};
 use caution_host::{Dirs, Ending, HostError, HostEvent, Record, RunConfig, find, list, logs};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 /// Its ports are one machine's, and tests run beside each other.
@@ -226,6 +227,45 @@ fn an_agent_on_demand_comes_and_goes() {
     drop(lines);
     client(&place).stop("test").unwrap();
     place.assert_clean();
+}
+
+/// The same apps, looked for in two places, would be started twice.
+#[test]
+fn an_agent_with_another_runtime_folder_is_refused_as_long_as_apps_run_below_the_first() {
+    let place = Place::new();
+    let agent = Daemon::start(&place.dirs);
+    let record = run(&place, RestartPolicy::Always);
+    let elsewhere = Dirs { runtime: place.file("elsewhere"), ..place.dirs.clone() };
+    let other = AgentClient::new(&elsewhere).starting(&program());
+    let refused = || {
+        let error = other.ask(&Request::Status {}).unwrap_err();
+        let wanted = format!(
+            "Apps of {} run below another runtime folder, {}.",
+            place.dirs.state.display(),
+            place.dirs.runtime.display()
+        );
+        assert_eq!(error.to_string(), wanted);
+        assert!(error.fix().unwrap().contains("XDG_RUNTIME_DIR="), "{error:?}");
+    };
+    refused();
+    agent.kill();
+    refused();
+    assert_eq!(find(&place.dirs, "test").unwrap(), record, "it goes on");
+    client(&place).stop("test").unwrap();
+    // Nor does the agent on demand, a moment later.
+    eventually("nothing runs below the first any more", || other.ask(&Request::Status {}).is_ok());
+}
+
+#[test]
+fn what_a_failed_test_leaves_running_ends_with_its_place() {
+    let place = Place::new();
+    let runtime = place.dirs.runtime.clone();
+    let supervisor = run(&place, RestartPolicy::Always).pid;
+    assert!(!place.processes().is_empty());
+    drop(place);
+    eventually("nothing of it runs", || {
+        marked(&runtime).is_empty() && !Path::new("/proc").join(supervisor.to_string()).exists()
+    });
 }
 
 #[test]
