@@ -336,6 +336,9 @@ pub enum HostError {
     /// Nothing was ever logged under this name.
     #[error("There is no log of `{0}`.")]
     NoLog(String),
+    /// What is running, or ran last, was the first of its name.
+    #[error("There is no log of an earlier run of `{0}`.")]
+    NoPreviousLog(String),
 }
 
 impl HostError {

@@ -26,7 +26,7 @@ pub use driver::{DriverKind, DriverSettings, NitroError};
 pub use error::HostError;
 pub use event::{Accelerator, Ending, HostEvent, LogEntry, Progress};
 pub use files::deployed::deployed_image;
-pub use files::eventlog::{Logs, logs};
+pub use files::eventlog::{Logs, logs, previous_logs};
 pub use files::record::{Record, find, list, stop};
 pub use run::detached::run_detached;
 pub use run::{Options, StopHandle, dev_root_der, run, run_with};

@@ -1,4 +1,11 @@
-//! The event log of each app's last run: JSON lines, bounded, readable after the end.
+//! The event logs of each app's last run and of the one before: JSON lines, bounded, readable after the end.
+//!
+//! ```text
+//! <state>/logs/<name>.jsonl               the last run
+//! <state>/logs/<name>.jsonl.1             what it wrote before, where it wrote much
+//! <state>/logs/<name>.jsonl.previous[.1]  the same of the run before
+//! <state>/logs/<name>.jsonl.next          of one that boots to take the place of another
+//! ```
 
 use crate::config::Dirs;
 use crate::error::HostError;
@@ -13,7 +20,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 mod read;
 
 pub(crate) use read::last_event;
-pub use read::{Logs, logs};
+pub use read::{Logs, logs, previous_logs};
 
 /// A log of this size becomes the older half and a new one begins.
 const ROTATE_AT: u64 = 8 * 1024 * 1024;
@@ -29,11 +36,11 @@ pub(crate) struct EventLog {
 }
 
 impl EventLog {
-    /// Begins the log of a new run of `name`; the log of the run before is removed. A run of the same
-    /// name that still goes on keeps writing its own, which nobody can open any more.
+    /// Begins the log of a new run of `name`; that of the run before becomes the previous one. A run of the same
+    /// name that still goes on keeps writing its own there.
     pub(crate) fn create(dirs: &Dirs, name: &str) -> Result<Self, HostError> {
         let path = log_path(dirs, name);
-        let _ = fs::remove_file(older(&path));
+        make_room(&path);
         Self::begin(dirs, path, None)
     }
 
@@ -47,7 +54,7 @@ impl EventLog {
     /// From now on this is the log of the app.
     pub(crate) fn take_place(&mut self) {
         let Some(place) = self.place.take() else { return };
-        let _ = fs::remove_file(older(&place));
+        make_room(&place);
         // A log that cannot be found never stops an enclave.
         if fs::rename(&self.path, &place).is_ok() {
             self.path = place;
@@ -107,9 +114,29 @@ fn log_path(dirs: &Dirs, name: &str) -> PathBuf {
 
 /// Names of apps may hold dots, so what stands behind them must not look like the end of a name.
 fn older(path: &Path) -> PathBuf {
+    behind(path, ".1")
+}
+
+fn previous(path: &Path) -> PathBuf {
+    behind(path, ".previous")
+}
+
+fn behind(path: &Path, end: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
-    name.push(".1");
+    name.push(end);
     name.into()
+}
+
+/// What stands at a log's place becomes the log of the run before.
+fn make_room(place: &Path) {
+    let previous = previous(place);
+    for (from, to) in [(older(place), older(&previous)), (place.to_owned(), previous)] {
+        // Nothing to keep: neither may what was kept before pass for it.
+        if fs::rename(&from, &to).is_err() {
+            let _ = fs::remove_file(from);
+            let _ = fs::remove_file(to);
+        }
+    }
 }
 
 /// The host's clock; nothing verifiable depends on it.
@@ -146,6 +173,30 @@ mod tests {
         assert_eq!(events, [HostEvent::Booting, HostEvent::Ended(Ending::Stopped)]);
         EventLog::create(&dirs, "hello").unwrap();
         assert_eq!(logs(&dirs, "hello", false).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn the_log_of_the_run_before_is_kept_and_no_other_apps() {
+        let root = tempfile::tempdir().unwrap();
+        let dirs = dirs(root.path());
+        let previous = |name: &str| -> Option<Vec<HostEvent>> {
+            Some(previous_logs(&dirs, name).ok()?.map(|entry| entry.event).collect())
+        };
+        let mut first = EventLog::create(&dirs, "hello").unwrap();
+        assert!(matches!(previous_logs(&dirs, "hello"), Err(HostError::NoPreviousLog(_))));
+        let line = HostEvent::Console("x".repeat(128 * 1024));
+        (0..70).for_each(|_| first.write(&line));
+        first.write(&HostEvent::Ended(Ending::Stopped));
+        for name in ["hello.previous", "hello.jsonl.previous"] {
+            EventLog::create(&dirs, name).unwrap();
+        }
+        let mut second = EventLog::create(&dirs, "hello").unwrap();
+        second.write(&HostEvent::Booting);
+        let kept = previous("hello").unwrap();
+        assert_eq!((kept.len(), kept.last()), (71, Some(&HostEvent::Ended(Ending::Stopped))));
+        // Of the run before the last alone.
+        EventLog::create(&dirs, "hello").unwrap();
+        assert_eq!(previous("hello"), Some(vec![HostEvent::Booting]));
     }
 
     #[test]
@@ -188,9 +239,12 @@ mod tests {
         let rest: Vec<_> = (0..4).filter_map(|_| Some(reader.next()?.event)).collect();
         assert_eq!(rest, [HostEvent::Booting, HostEvent::Heartbeat, HostEvent::Heartbeat, ended]);
         drop((old, new));
-        let names: Vec<_> =
+        let mut names: Vec<_> =
             fs::read_dir(dirs.logs()).unwrap().map(|file| file.unwrap().file_name()).collect();
-        assert_eq!(names, ["hello.jsonl"]);
+        names.sort();
+        assert_eq!(names, ["hello.jsonl", "hello.jsonl.previous"]);
+        let previous: Vec<_> = previous_logs(&dirs, "hello").unwrap().map(|entry| entry.event).collect();
+        assert_eq!(previous, [HostEvent::Booting, HostEvent::Heartbeat]);
     }
 
     #[test]

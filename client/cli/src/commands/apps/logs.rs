@@ -16,6 +16,10 @@ pub(crate) struct Args {
     /// Keep reading until it ends.
     #[arg(long, short)]
     follow: bool,
+
+    /// What the run before the last one left: why it ended, and what its app wrote.
+    #[arg(long, short, conflicts_with = "follow")]
+    previous: bool,
 }
 
 pub(crate) fn run(context: &Context, args: &Args) -> Result<(), CliError> {
@@ -25,7 +29,12 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<(), CliError> {
         None => pick(&dirs, None).map(|record| record.name).or_else(|error| checkout_name().ok_or(error))?,
     };
     let mut spoke = false;
-    for entry in caution_host::logs(&dirs, &name, args.follow)? {
+    let logs = if args.previous {
+        caution_host::previous_logs(&dirs, &name)?
+    } else {
+        caution_host::logs(&dirs, &name, args.follow)?
+    };
+    for entry in logs {
         spoke |= matches!(entry.event, HostEvent::Enclave(_));
         if !tell(context.terminal, &entry) {
             return Ok(());

@@ -1,6 +1,6 @@
 //! Reading an event log: to its end, or on and on.
 
-use super::{log_path, older};
+use super::{log_path, older, previous};
 use crate::agent;
 use crate::config::{Dirs, name_is_valid};
 use crate::error::HostError;
@@ -22,17 +22,30 @@ const MAX_LINE: u64 = 256 * 1024;
 /// With `follow`, the iterator waits for further entries until the run ends and the agent, where it looks
 /// after the app, starts it no more.
 pub fn logs(dirs: &Dirs, name_or_id: &str, follow: bool) -> Result<Logs, HostError> {
+    let name = name_of(dirs, name_or_id);
+    open(dirs, &name, Path::to_owned, follow).ok_or(HostError::NoLog(name))
+}
+
+/// The log of the run of an app that began before its last one, oldest entry first.
+pub fn previous_logs(dirs: &Dirs, name_or_id: &str) -> Result<Logs, HostError> {
+    let name = name_of(dirs, name_or_id);
+    open(dirs, &name, previous, false).ok_or(HostError::NoPreviousLog(name))
+}
+
+fn name_of(dirs: &Dirs, name_or_id: &str) -> String {
     let record = record::find(dirs, name_or_id).ok();
-    let name = record.map_or_else(|| name_or_id.to_owned(), |record| record.name);
+    record.map_or_else(|| name_or_id.to_owned(), |record| record.name)
+}
+
+/// The log that stands where `which` says, beside the last one of this name.
+fn open(dirs: &Dirs, name: &str, which: fn(&Path) -> PathBuf, follow: bool) -> Option<Logs> {
     // Any other name leads somewhere else.
-    if !name_is_valid(&name) {
-        return Err(HostError::NoLog(name));
+    if !name_is_valid(name) {
+        return None;
     }
-    let path = log_path(dirs, &name);
-    match [older(&path), path.clone()].iter().find_map(|path| Part::open(path)) {
-        Some(part) => Ok(Logs { dirs: dirs.clone(), name, path, part, follow, over: false }),
-        None => Err(HostError::NoLog(name)),
-    }
+    let path = which(&log_path(dirs, name));
+    let part = [older(&path), path.clone()].iter().find_map(|path| Part::open(path))?;
+    Some(Logs { dirs: dirs.clone(), name: name.to_owned(), path, part, follow, over: false })
 }
 
 /// The last event of a log, without reading the rest.
