@@ -34,6 +34,9 @@ const NOT_FROM_CLIENTS: [&str; 10] = [
     "X_Real*",
     "X-Real_*",
 ];
+/// How long a connection to an app is kept that no request uses. An enclave that is replaced waits for its
+/// connections, and cannot know that nobody needs one.
+const UPSTREAM_IDLE: &str = "5s";
 /// A boot takes a few seconds.
 const RETRY_AFTER: &str = "2";
 
@@ -161,7 +164,7 @@ fn app_route(settings: &Settings, app: &App, slots: &Slots) -> Value {
             let transport = match http.protocol {
                 Protocol::Http => json!({
                     "protocol": "http", "versions": ["1.1"], "compression": false,
-                    "keep_alive": {"max_idle_conns_per_host": 256, "idle_timeout": "1m"},
+                    "keep_alive": {"max_idle_conns_per_host": 256, "idle_timeout": UPSTREAM_IDLE},
                 }),
                 Protocol::H2c => json!({
                     "protocol": "http", "versions": ["h2c", "2"], "compression": false,

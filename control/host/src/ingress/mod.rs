@@ -230,7 +230,8 @@ impl Ingress {
     /// Ends Caddy too: nothing is reachable any more.
     pub fn stop(self) -> Result<(), IngressError> {
         self.shared.leave();
-        process::stop(&self.shared.settings)
+        process::stop(&self.shared.settings)?;
+        Ok(self.shared.slots.keep_only(&[])?)
     }
 }
 
