@@ -1,10 +1,10 @@
 //! The image that an app was deployed with, from wherever it is kept.
 
 use crate::error::CliError;
+use caution_host::agent::AgentClient;
 use caution_host::{Dirs, Record};
 use caution_measure::{Measurements, Sha256Digest};
-use std::fs::File;
-use std::io::{self, Read, Seek as _, SeekFrom};
+use std::io::{self, Read};
 
 /// What whoever runs an app says that it was deployed with. Nobody vouches for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,21 +32,19 @@ pub(crate) trait DeployedImage {
     fn read_from(&self, offset: u64) -> io::Result<Box<dyn Read + '_>>;
 }
 
-/// The image of an enclave on this machine, which its host agent keeps. Once opened it can be read to its end,
-/// whatever becomes of the enclave.
+/// The image of an enclave on this machine, had from its host agent.
 pub(crate) struct LocalImage {
     claim: Claim,
-    file: File,
+    agent: AgentClient,
 }
 
 impl LocalImage {
-    /// Opens the image of a running enclave.
+    /// Asks for the image of a running enclave.
     pub(crate) fn open(dirs: &Dirs, record: Record) -> Result<Self, CliError> {
-        let path = caution_host::deployed_image(dirs, &record)?;
-        let file = File::open(&path).and_then(|file| Ok((file.metadata()?.len(), file)));
-        let (size, file) = file.map_err(|e| CliError::io("The image cannot be read", &path, &e))?;
-        let Record { id, name, eif_sha256: sha256, measurements, attestation_url, .. } = record;
-        Ok(Self { claim: Claim { id, name, size, sha256, measurements, attestation_url }, file })
+        let agent = AgentClient::new(dirs);
+        let (size, sha256, _) = agent.fetch(&record.id, 0)?;
+        let Record { id, name, measurements, attestation_url, .. } = record;
+        Ok(Self { claim: Claim { id, name, size, sha256, measurements, attestation_url }, agent })
     }
 }
 
@@ -56,7 +54,11 @@ impl DeployedImage for LocalImage {
     }
 
     fn read_from(&self, offset: u64) -> io::Result<Box<dyn Read + '_>> {
-        (&self.file).seek(SeekFrom::Start(offset))?;
-        Ok(Box::new(&self.file))
+        let asked = self.agent.fetch(&self.claim.id, offset);
+        let (size, sha256, bytes) = asked.map_err(io::Error::other)?;
+        if (size, sha256) != (self.claim.size, self.claim.sha256) {
+            return Err(io::Error::other("the host agent has another image now"));
+        }
+        Ok(Box::new(bytes))
     }
 }

@@ -62,6 +62,8 @@ pub enum Request {
     Fetch {
         /// Which, by name or by its enclave's id.
         app: String,
+        /// How many bytes the client has already: the ones from there on are sent.
+        from: u64,
     },
     /// End every enclave and then the agent, which takes no app in any more. What was to run is, and the next agent starts
     /// it. [`Done::Drained`].
@@ -97,7 +99,7 @@ pub enum Reply {
     Change(Change),
     /// A line of an event log.
     Log(LogEntry),
-    /// An image; so many bytes follow, and then the connection ends.
+    /// An image; what the client does not have of its bytes follows, and then the connection ends.
     Image {
         /// Of the file, in bytes.
         size: u64,
@@ -276,7 +278,7 @@ mod tests {
                 Request::Logs { app: "hello".to_owned(), follow: true },
                 r#"{"do":"logs","app":"hello","follow":true}"#,
             ),
-            (Request::Fetch { app: "hello".to_owned() }, r#"{"do":"fetch","app":"hello"}"#),
+            (Request::Fetch { app: "hello".to_owned(), from: 7 }, r#"{"do":"fetch","app":"hello","from":7}"#),
             (Request::Drain {}, r#"{"do":"drain"}"#),
             (Request::Status {}, r#"{"do":"status"}"#),
         ] {

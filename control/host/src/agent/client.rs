@@ -16,6 +16,9 @@ use std::time::{Duration, Instant};
 /// How long an agent may take to answer after it was started.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// How long an agent that sends an image may say nothing.
+const SILENCE: Duration = Duration::from_secs(30);
+
 /// This user's agent.
 #[derive(Debug, Clone)]
 pub struct AgentClient {
@@ -70,12 +73,14 @@ impl AgentClient {
         }
     }
 
-    /// The image of an app's enclave: its size, what it measured to, and its bytes to read. They are compared by whoever
-    /// relies on them.
-    pub fn fetch(&self, app: &str) -> Result<(u64, Sha256Digest, impl Read + use<>), HostError> {
-        let mut lines = self.ask(&Request::Fetch { app: app.to_owned() })?;
+    /// The image of an app's enclave: its size, what it measured to, and its bytes from `from` on to read, which fails
+    /// when nothing comes for 30 s. They are compared by whoever relies on them.
+    pub fn fetch(&self, app: &str, from: u64) -> Result<(u64, Sha256Digest, impl Read + use<>), HostError> {
+        let mut lines = self.ask(&Request::Fetch { app: app.to_owned(), from })?;
+        let limited = lines.reader.get_ref().set_read_timeout(Some(SILENCE));
+        limited.map_err(|cause| self.unreachable(cause))?;
         match lines.next()? {
-            Reply::Image { size, sha256 } => Ok((size, sha256, lines.reader.take(size))),
+            Reply::Image { size, sha256 } => Ok((size, sha256, lines.reader)),
             _ => Err(lines.unexpected()),
         }
     }

@@ -10,7 +10,7 @@ use crate::files::record;
 use crate::run::detached::Cancel;
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use std::fs::File;
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -112,9 +112,9 @@ impl Client {
     }
 
     /// The bytes of an image; a client that takes none for too long is left.
-    fn send(&mut self, file: File, image: &Reply) -> io::Result<()> {
-        let Reply::Image { size, .. } = image else { return Ok(()) };
-        io::copy(&mut file.take(*size), &mut self.stream).map(drop)
+    fn send(&mut self, mut file: File, from: u64) -> io::Result<()> {
+        file.seek(SeekFrom::Start(from))?;
+        io::copy(&mut file, &mut self.stream).map(drop)
     }
 
     /// The request, where it is there in time; `Err` in words for the client.
@@ -185,10 +185,10 @@ fn talk(engine: &Arc<Engine>, ends_when_idle: bool, client: &mut Client) -> io::
             }
             Err(error) => Err(error),
         },
-        Request::Fetch { app } => match image(engine, &app) {
+        Request::Fetch { app, from } => match image(engine, &app) {
             Ok((file, image)) => {
                 client.say(&image)?;
-                return client.send(file, &image);
+                return client.send(file, from);
             }
             Err(error) => Err(error),
         },

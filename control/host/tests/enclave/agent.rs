@@ -205,13 +205,16 @@ fn a_drained_agent_ends_its_enclaves_and_the_next_starts_them_again() {
 fn the_image_of_an_app_is_fetched_whole() {
     let place = Place::new();
     let _agent = Daemon::start(&place.dirs);
-    assert!(client(&place).fetch("test").is_err());
+    assert!(client(&place).fetch("test", 0).is_err());
     let record = run(&place, RestartPolicy::Never);
-    let (size, sha256, mut bytes) = client(&place).fetch("test").unwrap();
-    let mut image_file = Vec::new();
-    bytes.read_to_end(&mut image_file).unwrap();
-    assert_eq!((image_file.len() as u64, sha256), (size, record.eif_sha256));
-    assert!(image_file == std::fs::read(image(&release())).unwrap());
+    let whole = std::fs::read(image(&release())).unwrap();
+    for from in [0, 4097, whole.len(), whole.len() + 1] {
+        let (size, sha256, mut bytes) = client(&place).fetch("test", from as u64).unwrap();
+        assert_eq!((size, sha256), (whole.len() as u64, record.eif_sha256));
+        let mut fetched = Vec::new();
+        bytes.read_to_end(&mut fetched).unwrap();
+        assert!(fetched == whole.get(from..).unwrap_or_default(), "from {from}");
+    }
     client(&place).stop("test").unwrap();
 }
 
