@@ -75,8 +75,17 @@ impl Machine {
 
     /// The command, ready to be started in `dir`.
     pub fn command<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(&self, dir: &Path, args: I) -> Command {
+        self.program(&caution_bin(), dir, args)
+    }
+
+    /// Another program of ours, which finds the same folders.
+    pub fn program<I, S>(&self, program: &Path, dir: &Path, args: I) -> Command
+    where
+        I: IntoIterator<Item = S>,
+        S: AsRef<OsStr>,
+    {
         std::fs::create_dir_all(self.folder.path().join("run")).expect("a runtime folder");
-        let mut command = Command::new(caution_bin());
+        let mut command = Command::new(program);
         command
             .args(args)
             .current_dir(dir)
