@@ -11,7 +11,7 @@
 //! | 8007 | sends a dot and keeps the connection until its peer ends it, without a thread for each |
 //! | 8008 | says what time it is, in milliseconds since the Unix epoch |
 //!
-//! With the argument `done` it has none of them, and ends at once. With `assault` it sends PID 1 every signal there is first.
+//! With the argument `done` it has none of them, and ends at once.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -21,11 +21,6 @@ fn main() {
     let told = |word: &str| std::env::args().any(|argument| argument == word);
     if told("done") {
         return;
-    }
-    if told("assault") {
-        for signal in (0..100_000).map(|at| 1 + at % 64) {
-            unsafe { kill(1, signal) };
-        }
     }
     if told("chatty") {
         // 4 MiB in lines of 1 KiB.
@@ -52,10 +47,6 @@ fn main() {
     for thread in threads {
         thread.join().unwrap();
     }
-}
-
-unsafe extern "C" {
-    fn kill(pid: i32, signal: i32) -> i32;
 }
 
 /// Says that it is there, and looks after all of them once in a while.

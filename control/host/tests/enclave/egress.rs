@@ -51,7 +51,7 @@ impl Reaching {
 /// Folders, and a run of an app that tries what it is told to.
 fn setting(name: &str, rules: &[EgressRule]) -> (Place, RunConfig) {
     static APP: OnceLock<Vec<u8>> = OnceLock::new();
-    let app = APP.get_or_init(|| compile("egress_app"));
+    let app = APP.get_or_init(|| compile("egress_app.rs"));
     let port = 8001.try_into().unwrap();
     let mut egress = rules.to_vec();
     egress.sort_unstable();

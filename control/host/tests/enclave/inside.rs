@@ -2,7 +2,9 @@
 
 use crate::Running;
 use crate::endings::{qemu, signal};
-use crate::support::{Place, config, eventually, image, image_of, plan, release};
+use crate::support::{
+    Place, compile, config, eventually, image, image_of, plan, ramdisk, release, write_image,
+};
 use caution_abi::boot_plan::{BootPlan, Restart, RestartPolicy};
 use caution_abi::control::{ClockAction, ClockSource, Event, Exit, LogStream, Phase};
 use caution_abi::health::{self, Health};
@@ -214,9 +216,9 @@ fn now_ms() -> u64 {
 fn an_app_that_is_root_cannot_fell_pid_1() {
     let (release, place) = (release(), Place::new());
     let mut assault = plan();
-    assault.app.argv.push("assault".to_owned());
     (assault.app.uid, assault.app.gid) = (0, 0);
-    let mut running = Running::start(&place.dirs, &config(&image_of("assault.eif", &release, &assault)));
+    let image = write_image("assault.eif", &release, &ramdisk(&assault, &compile("assault.c")));
+    let mut running = Running::start(&place.dirs, &config(&image));
     running.wait_for(|event| matches!(event, HostEvent::Ready { .. }));
     assert!(health(&running).0.starts_with("HTTP/1.1 200 "));
     running.stop().unwrap();

@@ -182,19 +182,23 @@ pub(crate) fn image(release: &Release) -> &'static Path {
 /// An image of the test application with another boot plan.
 pub(crate) fn image_of(name: &str, release: &Release, plan: &BootPlan) -> PathBuf {
     static APP: OnceLock<Vec<u8>> = OnceLock::new();
-    write_image(name, release, &ramdisk(plan, APP.get_or_init(|| compile("app"))))
+    write_image(name, release, &ramdisk(plan, APP.get_or_init(|| compile("app.rs"))))
 }
 
 /// A program of this folder, without libraries.
-pub(crate) fn compile(name: &str) -> Vec<u8> {
-    let program = images().join(name);
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/enclave").join(name).with_extension("rs");
-    let mut rustc = Command::new("rustc");
-    rustc
-        .args(["--edition", "2024", "-O", "-C", "target-feature=+crt-static", "-o"])
-        .arg(&program)
-        .arg(source);
-    assert!(rustc.status().unwrap().success());
+pub(crate) fn compile(source: &str) -> Vec<u8> {
+    let program = images().join(source).with_extension("");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/enclave").join(source);
+    let mut compiler = if source.extension().is_some_and(|kind| kind == "c") {
+        let mut cc = Command::new("cc");
+        cc.args(["-O2", "-static"]);
+        cc
+    } else {
+        let mut rustc = Command::new("rustc");
+        rustc.args(["--edition", "2024", "-O", "-C", "target-feature=+crt-static"]);
+        rustc
+    };
+    assert!(compiler.arg("-o").arg(&program).arg(source).status().unwrap().success());
     std::fs::read(program).unwrap()
 }
 
