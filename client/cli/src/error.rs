@@ -22,11 +22,14 @@ pub(crate) enum Exit {
     MeasurementMismatch = 12,
     /// The source or plan is not the one the enclave claims.
     SourceMismatch = 13,
-    // 14, the connection is not bound to the enclave, waits for channels that end inside it.
+    /// What answers does not hold the attested key.
+    ChannelNotBound = 14,
     /// No evidence could be fetched.
     Unreachable = 15,
     /// This machine lacks what a rebuild needs.
     CannotReproduce = 16,
+    /// Nobody knows whether the request ran.
+    MayHaveRun = 17,
 }
 
 impl Exit {

@@ -4,6 +4,7 @@ mod commands;
 mod config;
 mod deployed;
 mod egress;
+mod enclave;
 mod error;
 mod files;
 mod own_folder;

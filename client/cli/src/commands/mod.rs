@@ -2,9 +2,11 @@
 
 pub(crate) mod apps;
 mod attestation;
+mod curl;
 mod enclaveos;
 mod init;
-mod verify;
+mod proxy;
+pub(crate) mod verify;
 
 use crate::Context;
 use crate::error::CliError;
@@ -20,6 +22,10 @@ pub(crate) enum Command {
     Apps(apps::Command),
     /// Prove that a running application is what its source says.
     Verify(verify::Args),
+    /// Send a request into an enclave, encrypted from here to there.
+    Curl(curl::Args),
+    /// Open a port on this machine whose requests go into an enclave, encrypted.
+    Proxy(proxy::Args),
     /// Check attestation documents by themselves.
     #[command(subcommand)]
     Attestation(attestation::Command),
@@ -34,6 +40,8 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<u8, CliError> {
         Command::Init(args) => init::run(context, &args).map(|()| 0),
         Command::Apps(command) => apps::run(context, command),
         Command::Verify(args) => verify::run(context, &args),
+        Command::Curl(args) => curl::run(context, &args),
+        Command::Proxy(args) => proxy::run(context, &args),
         Command::Attestation(command) => attestation::run(context, &command),
         Command::EnclaveOs(command) => enclaveos::run(context, &command),
     }

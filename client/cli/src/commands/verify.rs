@@ -212,7 +212,7 @@ pub(crate) fn read_pcrs(path: &Path) -> Result<ImagePcrs, CliError> {
 }
 
 /// `4=<96 hex digits>`. Zero is what a register shows that nothing was measured into.
-fn parse_register(text: &str) -> Result<(PcrIndex, Pcr), String> {
+pub(crate) fn parse_register(text: &str) -> Result<(PcrIndex, Pcr), String> {
     let (number, value) = text.split_once('=').ok_or("expected N=HEX, as in 4=6e32…")?;
     let number: u64 = number.parse().map_err(|_| format!("`{number}` is not a register's number"))?;
     let index = PcrIndex::try_from(number).map_err(|e| e.to_string())?;

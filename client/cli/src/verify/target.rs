@@ -103,14 +103,20 @@ fn dev_roots(context: &Context) -> Result<Roots, CliError> {
 
 /// A root certificate from a PEM or DER file of at most 64 KiB.
 pub(crate) fn roots_from_file(path: &Path) -> Result<Roots, CliError> {
+    let der = certificate_from_file(path)?;
+    Roots::from_der(&[&der]).map_err(|e| CliError { causes: vec![e.to_string()], ..no_certificate(path) })
+}
+
+/// The DER form of a certificate in a PEM or DER file of at most 64 KiB. What is in it is not looked at.
+pub(crate) fn certificate_from_file(path: &Path) -> Result<Vec<u8>, CliError> {
     let bytes = crate::files::read_limited(path, 64 * 1024)?;
     let der = if bytes.starts_with(b"-----BEGIN") { pem_to_der(&bytes) } else { Some(bytes) };
-    let usage = || {
-        CliError::new(Exit::Usage, format!("{} holds no PEM or DER certificate.", path.display()))
-            .hint("--trust-root dev, --trust-root aws, or a certificate file")
-    };
-    let der = der.ok_or_else(usage)?;
-    Roots::from_der(&[&der]).map_err(|e| CliError { causes: vec![e.to_string()], ..usage() })
+    der.ok_or_else(|| no_certificate(path))
+}
+
+fn no_certificate(path: &Path) -> CliError {
+    CliError::new(Exit::Usage, format!("{} holds no PEM or DER certificate.", path.display()))
+        .hint("--trust-root dev, --trust-root aws, or a certificate file")
 }
 
 /// The first certificate of a PEM text (RFC 7468).

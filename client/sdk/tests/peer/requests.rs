@@ -1,14 +1,15 @@
 //! What an honest server and an honest host give.
 
-use crate::support::Peer;
+use crate::support::{Peer, pinned};
 use bytes::Bytes;
-use caution_sdk::{Body, Error, SealedCode, Suite};
+use caution_sdk::{Body, Error, Proxy, SealedCode, Suite};
 use http::HeaderMap;
 use http_body::Frame;
 use std::pin::Pin;
 use std::sync::atomic::Ordering::SeqCst;
 use std::task::{Context, Poll};
 use std::time::Duration;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::mpsc;
 
 /// A body that a test feeds.
@@ -185,6 +186,44 @@ async fn a_session_that_cannot_be_renewed_ends() {
     let error = client.get("/hello").send().await.unwrap_err();
     assert!(matches!(error, Error::Evidence { .. }), "{error}");
     assert_eq!(peer.ran(), 1);
+}
+
+/// A proxy sees a name, a port and what is sealed.
+#[tokio::test]
+async fn a_proxy_on_the_way_is_used() {
+    let peer = Peer::start(Suite::X25519).await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let proxy = format!("http://me:word@{}", listener.local_addr().unwrap());
+    let (heads, mut asked) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        loop {
+            let (mut client, _) = listener.accept().await.unwrap();
+            let heads = heads.clone();
+            tokio::spawn(async move {
+                let mut head = Vec::new();
+                while !head.ends_with(b"\r\n\r\n") {
+                    head.push(client.read_u8().await.unwrap());
+                }
+                let head = String::from_utf8(head).unwrap();
+                let to = head.split(' ').nth(1).unwrap().to_owned();
+                heads.send(head).unwrap();
+                let mut server = tokio::net::TcpStream::connect(to).await.unwrap();
+                client.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
+                // Ends with either side.
+                let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
+            });
+        }
+    });
+    let client = peer.builder(pinned()).proxy(Proxy::Url(proxy)).connect().await.unwrap();
+    assert_eq!(client.post("/echo").body("secret").send().await.unwrap().text(10).await.unwrap(), "secret");
+    let head = asked.recv().await.unwrap();
+    assert!(head.starts_with("CONNECT 127.0.0.1:"), "{head}");
+    assert!(head.contains("\r\nProxy-Authorization: Basic bWU6d29yZA==\r\n"), "{head}");
+
+    for wrong in ["socks5://127.0.0.1:1", "no URL"] {
+        let error = peer.builder(pinned()).proxy(Proxy::Url(wrong.into())).connect().await.unwrap_err();
+        assert!(matches!(error, Error::Address { .. }), "{wrong}: {error}");
+    }
 }
 
 #[tokio::test]

@@ -1,0 +1,93 @@
+//! `caution proxy`.
+
+use crate::enclave::Running;
+use caution_steve::Suite;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::process::{Child, Stdio};
+
+/// The command, until it is dropped.
+struct Proxy {
+    child: Child,
+    address: String,
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Proxy {
+    fn start(running: &Running) -> Self {
+        let mut command = running.caution("proxy");
+        command.args([&running.url, "--pcrs", "good.pcrs", "--json"]).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        let said: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(said["receipt"]["trust"], "pinned");
+        let address = said["listening"].as_str().unwrap().strip_prefix("http://").unwrap().to_owned();
+        Self { child, address }
+    }
+
+    /// Everything that comes back for these bytes, to the end of the connection.
+    fn send(&self, request: &str) -> String {
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        stream.write_all(request.replace("HOST", &self.address).as_bytes()).unwrap();
+        let mut answer = Vec::new();
+        // A connection that is broken off gives what came before.
+        let _ = stream.read_to_end(&mut answer);
+        String::from_utf8_lossy(&answer).into_owned()
+    }
+}
+
+#[test]
+fn what_speaks_no_steve_reaches_the_app_through_it() {
+    let running = Running::start(Suite::XWing);
+    let proxy = Proxy::start(&running);
+    let answer = proxy.send(
+        "POST /a?b=c HTTP/1.1\r\nHost: HOST\r\nConnection: close, x-mine\r\nX-Mine: gone\r\nContent-Length: 6\r\n\r\nsecret",
+    );
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("\r\n\r\nsecret"), "{answer}");
+    for field in ["x-method: POST", "x-path: /a?b=c", "x-e2e: v=3; suite=xwing", "x-mine-was: -"] {
+        assert!(answer.contains(field), "{field} {answer}");
+    }
+    let chunked = "POST / HTTP/1.1\r\nHost: HOST\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n3\r\ntwo\r\n0\r\n\r\n";
+    let answer = proxy.send(chunked);
+    assert!(
+        answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.contains("one") && answer.ends_with("0\r\n\r\n"),
+        "{answer}"
+    );
+    assert_eq!(running.asked(), 2);
+}
+
+#[test]
+fn pages_that_reach_it_by_another_name_or_from_another_origin_reach_nothing() {
+    let running = Running::start(Suite::XWing);
+    let proxy = Proxy::start(&running);
+    for head in [
+        "Host: evil.example\r\n",
+        "Host: HOST\r\nOrigin: https://evil.example\r\n",
+        "Host: HOST\r\nSec-Fetch-Site: cross-site\r\n",
+    ] {
+        let answer = proxy.send(&format!("GET / HTTP/1.1\r\n{head}Connection: close\r\n\r\n"));
+        assert!(answer.starts_with("HTTP/1.1 403 Forbidden\r\n"), "{answer}");
+        assert!(answer.contains(r#""from":"caution proxy""#), "{answer}");
+    }
+    assert_eq!(running.asked(), 0);
+}
+
+/// What was cut inside is cut outside: no length that fits, no last chunk.
+#[test]
+fn a_cut_response_is_cut_here_too() {
+    let running = Running::start(Suite::XWing);
+    let proxy = Proxy::start(&running);
+    let answer = proxy
+        .send("POST /cut HTTP/1.1\r\nHost: HOST\r\nConnection: close\r\nContent-Length: 6\r\n\r\nbegins");
+    assert!(!answer.ends_with("0\r\n\r\n"), "{answer}");
+    assert!(answer.contains("content-length: 16") || answer.contains("502 Bad Gateway"), "{answer}");
+    assert_eq!(running.asked(), 1);
+}
