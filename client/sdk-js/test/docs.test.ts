@@ -101,28 +101,31 @@ test("the page of the pages says what it found", { skip: path === undefined, tim
   assert.equal(said, "Not verified: UnknownRoot");
 });
 
-test("the page of the pages encrypts", { skip: path === undefined, timeout: 60_000 }, async () => {
-  const [html = ""] = blocks("docs/src/encrypting-in-javascript.md", "html");
-  const der = `Uint8Array.from(atob("${vector("ok-live").root}"), (character) => character.charCodeAt(0))`;
+test("the pages of the pages encrypt", { skip: path === undefined, timeout: 240_000 }, async () => {
+  const [encrypting = "", registering = ""] = blocks("docs/src/encrypting-in-javascript.md", "html");
+  const bytes = `Uint8Array.from(atob("${vector("ok-live").root}"), (character) => character.charCodeAt(0))`;
   const socket: SocketApp = async ({ open, hear, say }) => {
     await open();
     const heard = await hear();
     await say("wsText", heard?.content ?? new Uint8Array());
     await hear();
   };
-  const visit = async (text: string) => {
+  const visit = async (html: string) => {
     let said: string | null = null;
     await onPage(
       path ?? "",
       { kem: xwing, socket },
       async (page) => {
-        await page.waitForFunction(() => document.querySelector("p")?.textContent !== "…");
+        await page.waitForFunction(() => document.querySelector("p")?.textContent !== "…", undefined, {
+          timeout: 60_000,
+        });
         said = await page.textContent("p");
       },
-      text,
+      html,
     );
-    return said;
+    return said ?? "";
   };
-  assert.equal(await visit(html.replace("Roots.aws()", `Roots.devRoot(${der})`)), "The enclave says secret");
-  assert.equal(await visit(html), "Not connected: EVIDENCE_INVALID");
+  assert.equal(await visit(encrypting.replace("Roots.aws()", `Roots.devRoot(${bytes})`)), "The enclave says secret");
+  assert.equal(await visit(encrypting), "Not connected: EVIDENCE_INVALID");
+  assert.match(await visit(registering.replace("policy:", `devRoot: ${bytes}, policy:`)), /"path":"\/notes"/);
 });

@@ -10,14 +10,14 @@ const VERIFY_LIMIT = 40 * 1024;
 const WHOLE_LIMIT = 60_000;
 
 /** The compressed size of an entry point's bundle. */
-async function bundled(entry, outfile) {
+async function bundled(entry, outfile, format = "esm") {
   await build({
     entryPoints: [entry],
     outfile,
     bundle: true,
     minify: true,
     sourcemap: true,
-    format: "esm",
+    format,
     target: "es2022",
   });
   return gzipSync(readFileSync(outfile), { level: 9 }).length;
@@ -31,6 +31,11 @@ function hold(what, bytes, limit) {
 const verify = await bundled("src/index.ts", "dist/verify.min.js");
 const steve = await bundled("src/steve/whole.ts", "dist/steve.min.js");
 const client = await bundled("src/client/index.ts", "dist/client.min.js");
+// Classic scripts, which every browser takes for workers.
+const serviceWorker = await bundled("src/client/serviceWorker.ts", "dist/enclave-sw.js", "iife");
+const worker = await bundled("src/client/worker.ts", "dist/enclave-worker.js", "iife");
 hold("@caution/verify", verify, VERIFY_LIMIT);
 hold("with @caution/verify/steve", verify + steve, WHOLE_LIMIT);
 hold("@caution/verify/client, with all that it needs", client, WHOLE_LIMIT);
+hold("its service worker", serviceWorker, WHOLE_LIMIT);
+hold("its worker", worker, WHOLE_LIMIT);

@@ -11,6 +11,7 @@
 export type { ImagePcrs } from "../policy.js";
 export { Roots } from "../roots.js";
 export type { SuiteName } from "../steve/suite.js";
+export type { WorkerConfig } from "./config.js";
 export { type ConnectOptions, connect, type Enclave } from "./enclave.js";
 export { SteveError, type SteveErrorName, type SteveErrorValues } from "./error.js";
 export { EnclaveEventSource } from "./eventSource.js";
@@ -18,6 +19,8 @@ export { EnclaveCloseEvent, EnclaveErrorEvent } from "./events.js";
 export { IndexedDbStore } from "./indexedDb.js";
 export type { PinnedPolicy, Policy, SignedPolicy, TofuPolicy, Trust } from "./policy.js";
 export type { ExchangeReceipt, Receipt } from "./receipt.js";
+export { registerEnclaveWorker } from "./register.js";
 export type { ReleaseMemory, SeenRelease, SignedRelease } from "./release.js";
+export { connectInWorker, type RemoteEnclave } from "./remote.js";
 export type { FirstUse, TrustStore } from "./tofu.js";
 export { EnclaveWebSocket } from "./webSocket.js";

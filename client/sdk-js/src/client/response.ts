@@ -168,4 +168,4 @@ function named(error: Error, hasEnded: boolean): Error {
 }
 
 /** Statuses of responses that have none (Fetch Standard, null body status). */
-const WITHOUT_CONTENT: readonly number[] = [204, 205, 304];
+export const WITHOUT_CONTENT: readonly number[] = [204, 205, 304];

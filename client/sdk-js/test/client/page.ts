@@ -54,4 +54,8 @@ function serve(request: IncomingMessage, response: ServerResponse, html: string)
 
 const SCRIPTS: Readonly<Record<string, string>> = {
   "/client.min.js": "dist/client.min.js",
+  // Where an app has what begins its page.
+  "/register.js": "dist/client.min.js",
+  "/enclave-sw.js": "dist/enclave-sw.js",
+  "/enclave-worker.js": "dist/enclave-worker.js",
 };
