@@ -15,8 +15,9 @@ use std::path::PathBuf;
 pub(super) enum Network {
     /// By the hypervisor.
     Vsock,
-    /// By Unix sockets of a folder, in tests: `<cid>_<port>` of an enclave, `parent_<port>`, and
-    /// `from_<cid>_…` as the name of an enclave that connects to its parent.
+    /// By Unix sockets of a folder, in tests: `<cid>_<port>` of an enclave, `from_<cid>_…` as the name of an
+    /// enclave that connects to its parent, and `parent_<port>`, which is abstract (unix(7)): as with vsock it can be
+    /// had once, and goes with its listener.
     #[cfg(any(test, feature = "fake-vsock"))]
     Folder(PathBuf),
 }
@@ -40,10 +41,10 @@ impl Network {
             Self::Vsock => open(AddressFamily::Vsock, &VsockAddr::new(ANY, port)),
             #[cfg(any(test, feature = "fake-vsock"))]
             Self::Folder(folder) => {
-                let path = folder.join(format!("parent_{port}"));
-                // Left by a test that was killed; the kernel leaves none of vsock.
-                let _ = std::fs::remove_file(&path);
-                open(AddressFamily::Unix, &nix::sys::socket::UnixAddr::new(&path)?)
+                use std::os::unix::ffi::OsStrExt as _;
+                let name = folder.join(format!("parent_{port}"));
+                let address = nix::sys::socket::UnixAddr::new_abstract(name.as_os_str().as_bytes())?;
+                open(AddressFamily::Unix, &address)
             }
         }
     }

@@ -7,7 +7,7 @@
 //! ```
 //! A parent has each port once, and enclaves are built to find the manifest and the network at fixed ones. So the
 //! supervisors of a machine take turns: one holds a lock and accepts for all, and remembers nothing. When it ends in any
-//! way, the kernel gives the lock to the next. Between the two, for the time of two system calls, a connection is refused.
+//! way, the kernel gives the lock to the next. Until that one listens, a connection is refused.
 
 use super::bridge::Arrivals;
 use super::cli::is_readable;
@@ -28,7 +28,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use vmm_sys_util::sock_ctrl_msg::ScmSocket as _;
 
 /// The folder below the runtime folder that all supervisors of Nitro enclaves share.
@@ -37,6 +37,8 @@ const FOLDER: &str = ".nitro";
 const PORTS: [u32; 2] = [PARENT_MANIFEST, PARENT_EGRESS];
 /// Context ids of ours: 0 to 3 are well known, and below 16 is left to others.
 const CIDS: std::ops::Range<u32> = 16..1024;
+/// How long whoever had the turn before may take to close its ports.
+const CLOSING: Duration = Duration::from_secs(1);
 /// How long a supervisor may take to hand over a socket.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -108,9 +110,9 @@ impl Parent {
             Turn { folder: claim.folder.clone(), network: network.clone(), ended: Arc::clone(&parent.ended) };
         let lock = open_lock(&claim.folder.join("ports"))?;
         if lock.try_lock().is_ok() {
-            let doors = turn.bind()?;
+            let doors = turn.bind(lock)?;
             let serving = std::thread::Builder::new().name("parent".to_owned());
-            parent.threads.push(serving.spawn(move || turn.serve(&doors, lock)).map_err(failed)?);
+            parent.threads.push(serving.spawn(move || turn.serve(&doors)).map_err(failed)?);
         } else {
             // It waits for its turn, and whoever ends this run does not wait for it: a lock's wait has no other end.
             let waiting = std::thread::Builder::new().name("parent".to_owned());
@@ -130,6 +132,12 @@ impl Drop for Parent {
     }
 }
 
+/// The ports of the parent, and the turn to accept there. Closed in this order, so that the next finds them free.
+struct Doors {
+    listening: Vec<(u32, OwnedFd)>,
+    _turn: File,
+}
+
 /// A supervisor's turn to accept for all.
 struct Turn {
     folder: PathBuf,
@@ -143,24 +151,38 @@ impl Turn {
         if lock.lock().is_err() || is_readable(self.ended.as_fd()) {
             return;
         }
-        match self.bind() {
-            Ok(doors) => self.serve(&doors, lock),
+        match self.bind(lock) {
+            Ok(doors) => self.serve(&doors),
             Err(error) => {
                 let _ = messages.send(Message::Egress(error.with_causes()));
             }
         }
     }
 
-    fn bind(&self) -> Result<Vec<(u32, OwnedFd)>, HostError> {
-        let listen = |port: u32| match self.network.listen(port) {
-            Ok(door) => Ok((port, door)),
-            Err(cause) => Err(NitroError::ParentPort { port, cause }.into()),
-        };
-        PORTS.into_iter().map(listen).collect()
+    fn bind(&self, turn: File) -> Result<Doors, HostError> {
+        let until = Instant::now() + CLOSING;
+        let listen = |port: u32| self.listen(port, until).map(|door| (port, door));
+        let listening = PORTS.into_iter().map(listen).collect::<Result<_, _>>()?;
+        Ok(Doors { listening, _turn: turn })
     }
 
-    /// Accepts until the run is over; the lock goes with it.
-    fn serve(&self, doors: &[(u32, OwnedFd)], _lock: File) {
+    /// The kernel takes the lock and the ports from a supervisor that was killed one after the other, and of the
+    /// ports tells nobody.
+    fn listen(&self, port: u32, until: Instant) -> Result<OwnedFd, NitroError> {
+        loop {
+            match self.network.listen(port) {
+                Ok(door) => return Ok(door),
+                Err(e) if e.kind() == io::ErrorKind::AddrInUse && Instant::now() < until => {
+                    crate::process::pause(Duration::from_millis(20));
+                }
+                Err(cause) => return Err(NitroError::ParentPort { port, cause }),
+            }
+        }
+    }
+
+    /// Accepts until the run is over.
+    fn serve(&self, doors: &Doors) {
+        let doors = &doors.listening;
         loop {
             let mut fds = vec![PollFd::new(self.ended.as_fd(), PollFlags::POLLIN)];
             fds.extend(doors.iter().map(|(_, door)| PollFd::new(door.as_fd(), PollFlags::POLLIN)));
@@ -232,4 +254,30 @@ fn take(from: &UnixStream) -> io::Result<(u32, OwnedFd)> {
 fn open_lock(path: &Path) -> Result<File, HostError> {
     let opened = File::options().create(true).truncate(false).write(true).open(path);
     opened.map_err(|cause| HostError::File { doing: "Creating", path: path.to_owned(), cause })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_next_waits_for_ports_that_are_being_closed_and_names_those_that_are_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let network = Network::Folder(folder.path().to_owned());
+        let turn = || {
+            let (_, ended) = UnixStream::pair().unwrap();
+            Turn { folder: folder.path().to_owned(), network: network.clone(), ended: Arc::new(ended) }
+        };
+        let lock = || open_lock(&folder.path().join("ports")).unwrap();
+        let before = network.listen(PARENT_EGRESS).unwrap();
+        let refused = turn().bind(lock()).map(drop).unwrap_err().to_string();
+        assert!(refused.contains("Port 49530 of this parent"), "{refused}");
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                crate::process::pause(CLOSING / 4);
+                drop(before);
+            });
+            assert_eq!(turn().bind(lock()).unwrap().listening.len(), PORTS.len());
+        });
+    }
 }
