@@ -62,6 +62,11 @@ fn what_nitro_cli_refuses_is_told_with_the_way_out_and_leaves_nothing() {
         ("e29", "E29, Ioctl failure", "dmesg"),
         ("e36", "E36, Enclave boot failure", "--debug"),
         ("noise", "`nitro-cli run-enclave` answered something that is not understood: expected value", ""),
+        (
+            "silent",
+            "`nitro-cli run-enclave` answered something that is not understood: it printed nothing",
+            "",
+        ),
         ("flood", "it printed more than 262144 bytes", ""),
         ("describe", "`nitro-cli describe-enclaves` answered something that is not understood", ""),
         ("other-cid", "whose CID is 17, and 16 was asked for", ""),
@@ -89,10 +94,14 @@ fn a_nitro_cli_that_hangs_is_killed_in_time_and_a_stop_does_not_wait_for_it() {
     let hung = matches!(error, HostError::Nitro(NitroError::Hung { command: "run-enclave", .. }));
     assert!(hung || matches!(error, HostError::BootTimeout { .. }), "{error}");
     place.assert_clean();
-    let mut running = Running::start(&place, place.config("app"));
-    running.wait_for(|event| matches!(event, HostEvent::Booting));
-    assert_eq!(running.stop().0.unwrap(), Ending::Stopped);
-    place.assert_clean();
+    // With its answer given and the enclave running, too.
+    for mode in ["hang", "hang-after"] {
+        place.mode(mode);
+        let mut running = Running::start(&place, place.config("app"));
+        running.wait_for(|event| matches!(event, HostEvent::Booting));
+        assert_eq!(running.stop().0.unwrap(), Ending::Stopped);
+        place.assert_clean();
+    }
 }
 
 #[test]
@@ -102,6 +111,35 @@ fn an_enclave_that_nitro_cli_cannot_end_is_ended_by_its_process() {
     place.mode("immortal");
     assert_eq!(running.stop().0.unwrap(), Ending::Stopped);
     assert_eq!(place.terminated(), 1);
+    place.assert_clean();
+}
+
+#[test]
+fn the_answer_of_another_enclave_ends_none() {
+    let place = Place::new();
+    let first = Running::ready(&place, place.config("first"));
+    for (mode, words) in [
+        ("another", "whose state is unknown to describe-enclaves"),
+        ("another-process", "and one that nitro-cli left behind was asked for"),
+    ] {
+        place.mode(mode);
+        let error = Running::start(&place, place.config("second")).outcome().0.unwrap_err();
+        assert!(error.to_string().contains(words), "{mode}: {error}");
+        assert_eq!(place.terminated(), 0);
+        assert_eq!(first.ask(b"1").unwrap(), b"1");
+    }
+    assert_eq!(first.stop().0.unwrap(), Ending::Stopped);
+    place.assert_clean();
+}
+
+#[test]
+fn an_answer_in_pieces_is_read_and_an_enclave_that_ends_at_once_is_told_as_such() {
+    let place = Place::new();
+    place.mode("pieces");
+    assert_eq!(Running::ready(&place, place.config("app")).stop().0.unwrap(), Ending::Stopped);
+    place.mode("short");
+    let (outcome, _) = Running::start(&place, place.config("app")).outcome();
+    assert!(matches!(outcome, Err(HostError::GuestReset { .. })), "{outcome:?}");
     place.assert_clean();
 }
 

@@ -45,10 +45,7 @@ impl Cli<'_> {
         loop {
             stdout.read().map_err(failed)?;
             stderr.read().map_err(failed)?;
-            if stdout.bytes.len() > MAX_STDOUT {
-                let why = format!("it printed more than {MAX_STDOUT} bytes");
-                return Err(NitroError::Answer { command, why }.into());
-            }
+            stdout.check(command)?;
             // Its pipes can be held by others; its own end is what counts.
             if is_readable(end.as_fd()) {
                 break;
@@ -68,15 +65,17 @@ impl Cli<'_> {
         // All that it wrote is in the pipes by now.
         stdout.read().map_err(failed)?;
         stderr.read().map_err(failed)?;
+        stdout.check(command)?;
         let status = child.0.wait().map_err(failed)?;
+        let said = refusal(command, &String::from_utf8_lossy(&stderr.bytes), &status.to_string());
+        // An error and no answer is a refusal, whatever it ended with.
+        let refused =
+            stdout.bytes.trim_ascii().is_empty() && matches!(said, NitroError::Refused { code: Some(_), .. });
         match status.code() {
-            Some(0) => Ok(Some(stdout.bytes)),
+            Some(0) if !refused => Ok(Some(stdout.bytes)),
             // setpriv could not find it.
             Some(127) => Err(NitroError::CliMissing(self.program.to_owned()).into()),
-            _ => {
-                let said = String::from_utf8_lossy(&stderr.bytes).into_owned();
-                Err(refusal(command, &said, &status.to_string()).into())
-            }
+            _ => Err(said.into()),
         }
     }
 }
@@ -136,6 +135,14 @@ impl<R: Read + AsFd> Pipe<R> {
         Ok(())
     }
 
+    fn check(&self, command: &'static str) -> Result<(), NitroError> {
+        if self.bytes.len() <= MAX_STDOUT {
+            return Ok(());
+        }
+        let why = format!("it printed more than {MAX_STDOUT} bytes");
+        Err(NitroError::Answer { command, why })
+    }
+
     fn waits(&self) -> Option<PollFd<'_>> {
         self.source.as_ref().map(|source| PollFd::new(source.as_fd(), PollFlags::POLLIN))
     }
@@ -168,6 +175,20 @@ mod tests {
         let echo = Cli { program: Path::new("echo"), run: run.path() };
         let said = echo.call("a", &["b"], Duration::from_mins(1), None).unwrap();
         assert_eq!(said.as_deref(), Some(&b"a b\n"[..]));
+        let shell = Cli { program: Path::new("sh"), run: run.path() };
+        let said =
+            |script: &'static str| shell.call("-c", &[script], Duration::from_mins(1), None).unwrap_err();
+        let silent = said("echo '[ E39 ] Enclave process connection failure.' >&2");
+        assert!(
+            matches!(&silent, HostError::Nitro(NitroError::Refused { code: Some(e39), .. }) if e39 == "E39")
+        );
+        for _ in 0..5 {
+            let long = said("head -c 262145 /dev/zero");
+            assert!(matches!(long, HostError::Nitro(NitroError::Answer { .. })), "{long}");
+        }
+        let endless = said("yes");
+        assert!(matches!(endless, HostError::Nitro(NitroError::Answer { .. })), "{endless}");
+        assert!(marked(run.path()).is_empty());
         let missing = Cli { program: Path::new("/nonexistent/nitro-cli"), run: run.path() };
         let missing = missing.call("describe-enclaves", &[], Duration::from_mins(1), None).unwrap_err();
         assert!(matches!(missing, HostError::Nitro(NitroError::CliMissing(_))), "{missing}");

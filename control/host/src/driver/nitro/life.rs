@@ -103,7 +103,7 @@ impl Birth {
         outcome
     }
 
-    /// Starts the enclave and compares it with what was asked for; nothing when `quit` came first.
+    /// Starts the enclave and compares it with what was asked for; nothing when `quit` came first, or its end.
     fn boot(&self, quit: &UnixStream) -> Result<Option<Held>, HostError> {
         let Some(_alone) = self.wait_for_turn(quit)? else { return Ok(None) };
         let eif = self.eif.display().to_string();
@@ -115,11 +115,12 @@ impl Birth {
         let answer = self.cli().call("run-enclave", &arguments, self.patience, Some(quit.as_fd()))?;
         let Some(answer) = answer else { return Ok(None) };
         let started = Started::parse(&answer)?;
-        let held = self.hold(&started).inspect_err(|_| self.terminate(&started.id))?;
-        let compared = started.check(&self.asked).map_err(HostError::from).and_then(|()| self.compare(&held));
+        let Some(held) = self.hold(&started)? else { return Ok(None) };
+        let Some(described) = self.find(&held)? else { return Ok(None) };
+        let compared = started.check(&self.asked).and_then(|()| described.check(&self.asked));
         if let Err(error) = compared {
             self.end(&held);
-            return Err(error);
+            return Err(error.into());
         }
         Ok(Some(held))
     }
@@ -140,9 +141,12 @@ impl Birth {
         }
     }
 
-    /// The process that nitro-cli names must be one that came of this run.
-    fn hold(&self, started: &Started) -> Result<Held, HostError> {
+    /// The process that nitro-cli names must be one that came of this run; nothing where it has ended.
+    fn hold(&self, started: &Started) -> Result<Option<Held>, HostError> {
         let ours = process::marked(&self.run).into_iter().find(|process| process.pid == started.process);
+        if ours.is_none() && started.process > 0 && ProcessId::of(started.process).is_none() {
+            return Ok(None);
+        }
         let process = ours.ok_or_else(|| NitroError::Other {
             what: "process",
             asked: "one that nitro-cli left behind".to_owned(),
@@ -150,18 +154,19 @@ impl Birth {
         })?;
         let end = end_of(process.pid)
             .map_err(|cause| HostError::System { doing: "Watching the enclave", cause })?;
-        Ok(Held { id: started.id.clone(), process, end })
+        Ok(Some(Held { id: started.id.clone(), process, end }))
     }
 
-    fn compare(&self, held: &Held) -> Result<(), HostError> {
+    /// The id must be that of this process: by another's, another enclave would be ended. Nothing where it has ended.
+    fn find(&self, held: &Held) -> Result<Option<Described>, HostError> {
         let answer = self.cli().call("describe-enclaves", &[], PATIENCE, None)?.unwrap_or_default();
-        let described = Described::parse(&answer)?.into_iter().find(|enclave| enclave.id == held.id);
-        let described = described.ok_or_else(|| NitroError::Other {
-            what: "state",
-            asked: "RUNNING".to_owned(),
-            found: "unknown to describe-enclaves".to_owned(),
-        })?;
-        Ok(described.check(&self.asked)?)
+        let is_this = |one: &Described| one.id == held.id && one.process == held.process.pid;
+        let described = Described::parse(&answer)?.into_iter().find(is_this);
+        if described.is_none() && !is_readable(held.end.as_fd()) {
+            let (asked, found) = ("RUNNING".to_owned(), "unknown to describe-enclaves".to_owned());
+            return Err(NitroError::Other { what: "state", asked, found }.into());
+        }
+        Ok(described)
     }
 
     /// Until it ends, or is to end.
@@ -181,14 +186,14 @@ impl Birth {
 
     /// Ends it by nitro-cli, and by its process where that does not do.
     fn end(&self, held: &Held) {
-        self.terminate(&held.id);
-        let _ = poll(&mut [PollFd::new(held.end.as_fd(), PollFlags::POLLIN)], PollTimeout::from(GRACE));
-        held.process.kill();
-    }
-
-    fn terminate(&self, id: &EnclaveId) {
         // Where it fails, the end of the process does the same.
-        let _ = self.cli().call("terminate-enclave", &["--enclave-id", id.as_str()], PATIENCE, None);
+        let _ = self.cli().call("terminate-enclave", &["--enclave-id", held.id.as_str()], PATIENCE, None);
+        let gone = || poll(&mut [PollFd::new(held.end.as_fd(), PollFlags::POLLIN)], PollTimeout::from(GRACE));
+        if gone() != Ok(1) {
+            held.process.kill();
+            // Its context id is free when it is gone.
+            let _ = gone();
+        }
     }
 }
 

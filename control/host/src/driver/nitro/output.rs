@@ -82,6 +82,8 @@ impl Started {
 pub(super) struct Described {
     #[serde(rename = "EnclaveID")]
     pub(super) id: EnclaveId,
+    #[serde(rename = "ProcessID")]
+    pub(super) process: i32,
     #[serde(rename = "EnclaveCID")]
     pub(super) cid: u64,
     #[serde(rename = "State")]
@@ -111,6 +113,7 @@ impl Described {
     /// Whether it runs as it was asked for, with the registers of our image.
     pub(super) fn check(&self, asked: &Asked) -> Result<(), NitroError> {
         let flags = if asked.debug { "DEBUG_MODE" } else { "NONE" };
+        same("CID", asked.cid.into(), self.cid)?;
         same_text("state", "RUNNING", &self.state)?;
         same_text("flags", flags, &self.flags)?;
         let Some(measured) = &self.measurements else { return Ok(()) };
