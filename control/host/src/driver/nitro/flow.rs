@@ -28,7 +28,7 @@ pub(super) enum Moved {
     Waits,
     /// It could go on, and lets others.
     MayGoOn,
-    /// Everything arrived, and its end.
+    /// Everything arrived, and its end; or nobody is there that would take it.
     Ended,
 }
 
@@ -107,6 +107,11 @@ impl Flow {
                 Ok(length) => self.held -= length,
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => return Ok(false),
+                Err(Errno::PIPE) => {
+                    // Nobody takes more. This direction is over; the other may have something to say still.
+                    *self = Self { ended: true, told: true, ..Self::default() };
+                    return Ok(true);
+                }
                 Err(e) => return Err(e.into()),
             }
         }
