@@ -60,7 +60,7 @@ fn what_nitro_cli_refuses_is_told_with_the_way_out_and_leaves_nothing() {
         ("e22", "E22, Insufficient CPUs available in the pool", allocator),
         ("e27", "E27, Insufficient memory available", "`memory_mib` in /etc/nitro_enclaves"),
         ("e29", "E29, Ioctl failure", "dmesg"),
-        ("e36", "E36, Enclave boot failure", "--debug"),
+        ("e36", "E36, Enclave boot failure", "--attach-console"),
         ("noise", "`nitro-cli run-enclave` answered something that is not understood: expected value", ""),
         (
             "silent",

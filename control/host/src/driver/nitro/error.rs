@@ -122,7 +122,10 @@ fn fix_of(code: &str) -> Option<String> {
              that has just ended, which is over in a moment)"
                 .to_owned()
         }
-        "E36" => "run it with --debug to see the console".to_owned(),
+        // The console of --debug is opened after the heartbeat, which did not come.
+        "E36" => "see its console: nitro-cli run-enclave --debug-mode --attach-console --cpu-count N --memory MIB \
+                  --eif-path FILE"
+            .to_owned(),
         _ => return None,
     })
 }
