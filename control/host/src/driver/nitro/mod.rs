@@ -61,6 +61,10 @@ impl Nitro {
         Pool::read(&settings.sys)
     }
 
+    #[cfg_attr(
+        not(any(test, feature = "fake-vsock")),
+        expect(clippy::unused_self, reason = "only tests have another")
+    )]
     fn network(&self) -> Network {
         #[cfg(any(test, feature = "fake-vsock"))]
         if let Some(folder) = &self.settings.vsock_folder {

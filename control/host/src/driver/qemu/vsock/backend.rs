@@ -36,6 +36,8 @@ type Memory = GuestMemoryAtomic<GuestMemoryMmap>;
 pub(super) struct Backend {
     device: Device,
     memory: Option<Memory>,
+    /// Chains that the guest sent and has not got back yet.
+    held: Held,
     /// Locked by nobody: the mutex only makes the receiver shareable, as the trait asks.
     commands: Mutex<Receiver<Connect>>,
     wake: Arc<EventFd>,
@@ -54,7 +56,7 @@ impl Backend {
         let wake = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
         device.epoll().add(&wake, EpollEvent::new(EpollFlags::EPOLLIN, Device::WAKE))?;
         let commands = Mutex::new(commands);
-        Ok(Self { device, memory: None, commands, wake: Arc::new(wake), messages })
+        Ok(Self { device, memory: None, held: Held::default(), commands, wake: Arc::new(wake), messages })
     }
 
     /// Wakes the worker after a command was sent.
@@ -70,24 +72,29 @@ impl Backend {
     /// Takes packets the guest sends. Returns whether the queue was emptied.
     fn transmit(&mut self, vring: &VringMutex) -> bool {
         let Some(memory) = self.memory.clone() else { return true };
-        let mut used = false;
         let mut state = vring.get_mut();
+        let enough = usize::from(state.get_queue().size()) / 4;
         // An error here is a broken ring; the guest gets no further kicks and no answers.
         let _ = state.disable_notification();
-        let emptied = loop {
+        loop {
             if self.device.input_paused() {
-                break false;
+                return false;
             }
-            let Some(chain) = next_chain(&mut state, &memory) else { break true };
-            let head = chain.head_index();
+            let Some(chain) = next_chain(&mut state, &memory) else { return true };
+            let (head, places) = (chain.head_index(), chain.clone().count());
             let guest = memory.memory();
+            self.held.heads.push(head);
+            // A chain that cannot be read takes a place, too, or a guest could have any number of them held.
+            self.held.places += places.max(1);
             if let Some(bytes) = Slices::readable(chain, &guest) {
+                self.held.bytes += bytes.len();
                 self.take_packet(bytes);
             }
-            used |= state.add_used(head, 0).is_ok();
-        };
-        signal(&mut state, used);
-        emptied
+            if self.held.places >= enough || self.held.bytes >= HELD_BYTES {
+                self.held.give_back(&mut state);
+                signal(&mut state, true);
+            }
+        }
     }
 
     fn take_packet(&mut self, mut bytes: Slices<'_>) {
@@ -102,7 +109,8 @@ impl Backend {
     }
 
     /// Fills the guest's receive buffers as far as there are packets and buffers.
-    fn deliver(&mut self, vring: &VringMutex) {
+    fn deliver(&mut self, vrings: &[VringMutex]) {
+        let vring = &vrings[RECEIVE_QUEUE];
         let Some(memory) = self.memory.clone() else { return };
         let mut used = false;
         let mut state = vring.get_mut();
@@ -128,6 +136,10 @@ impl Backend {
             let length = u32::try_from(HEADER + len).expect("at most MAX_PACKET");
             used |= state.add_used(head, length).is_ok();
         }
+        if used {
+            // One interrupt is for both queues.
+            self.held.give_back(&mut vrings[TRANSMIT_QUEUE].get_mut());
+        }
         signal(&mut state, used);
     }
 }
@@ -145,6 +157,29 @@ fn next_chain(state: &mut VringState, memory: &Memory) -> Option<Chain> {
         state.get_queue_mut().pop_descriptor_chain(memory.memory())
     })
 }
+
+/// Chains that were taken from the guest and not given back. The guest does nothing with them but free their memory, so a few
+/// small ones are no reason to interrupt it: it finds them when it is interrupted for what it gets.
+#[derive(Default)]
+struct Held {
+    heads: Vec<u16>,
+    /// How many places of the queue they have.
+    places: usize,
+    bytes: usize,
+}
+
+impl Held {
+    fn give_back(&mut self, state: &mut VringState) {
+        for head in self.heads.drain(..) {
+            // An error here is a broken ring.
+            let _ = state.add_used(head, 0);
+        }
+        (self.places, self.bytes) = (0, 0);
+    }
+}
+
+/// How many bytes of packets are held at most: less than what a guest that sends much waits for.
+const HELD_BYTES: usize = 8 * 1024;
 
 fn signal(state: &mut VringState, used: bool) {
     if used && state.needs_notification().unwrap_or(true) {
@@ -218,12 +253,12 @@ impl VhostUserBackendMut for Backend {
         // Each may make room for the other: refusals delivered let the guest send again.
         while !self.transmit(&vrings[TRANSMIT_QUEUE]) {
             let before = self.device.has_output();
-            self.deliver(&vrings[RECEIVE_QUEUE]);
+            self.deliver(vrings);
             if self.device.input_paused() || !before {
                 break;
             }
         }
-        self.deliver(&vrings[RECEIVE_QUEUE]);
+        self.deliver(vrings);
         Ok(())
     }
 }
@@ -234,25 +269,57 @@ mod tests {
     use vm_memory::{Bytes as _, GuestAddress};
 
     const AVAILABLE_RING: u64 = 0x1000;
+    const USED_RING: u64 = 0x2000;
 
     /// A queue of 16 buffers, whose guest says that it made `available` of them available.
     fn ring(memory: &Memory, available: u16) -> VringMutex {
         let vring = VringMutex::new(memory.clone(), 16).unwrap();
         vring.set_queue_size(16);
-        vring.set_queue_info(0, AVAILABLE_RING, 0x2000).unwrap();
+        vring.set_queue_info(0, AVAILABLE_RING, USED_RING).unwrap();
         vring.set_queue_ready(true);
         memory.memory().write_obj(available, GuestAddress(AVAILABLE_RING + 2)).unwrap();
         vring
     }
 
-    #[test]
-    fn a_ring_that_lies_about_its_buffers_does_not_hold_the_agent_up() {
-        let guest = GuestMemoryMmap::from_ranges(&[(GuestAddress(0), 0x4000)]).unwrap();
-        let memory = GuestMemoryAtomic::new(guest);
+    /// A device with this memory.
+    fn backend(memory: &Memory) -> Backend {
         let (_commands, receiver) = std::sync::mpsc::channel();
         let (messages, _) = std::sync::mpsc::sync_channel(1);
         let mut backend = Backend::new(Services::new(), receiver, messages).unwrap();
         backend.update_memory(memory.clone()).unwrap();
+        backend
+    }
+
+    fn memory() -> Memory {
+        GuestMemoryAtomic::new(GuestMemoryMmap::from_ranges(&[(GuestAddress(0), 0x8000)]).unwrap())
+    }
+
+    #[test]
+    fn what_the_guest_sent_is_given_back_when_it_is_a_quarter_of_its_queue_or_long() {
+        let memory = memory();
+        let guest = memory.memory();
+        let mut backend = backend(&memory);
+        let given_back = || guest.read_obj::<u16>(GuestAddress(USED_RING + 2)).unwrap();
+        let available = |count: u16| guest.write_obj(count, GuestAddress(AVAILABLE_RING + 2)).unwrap();
+        // All 16 are the first descriptor, an empty one.
+        let vring = ring(&memory, 3);
+        assert!(backend.transmit(&vring));
+        assert_eq!(given_back(), 0);
+        available(4);
+        assert!(backend.transmit(&vring));
+        assert_eq!(given_back(), 4);
+        // Now it is a long one.
+        guest.write_obj(0x4000_u64, GuestAddress(0)).unwrap();
+        guest.write_obj(u32::try_from(HELD_BYTES).unwrap(), GuestAddress(8)).unwrap();
+        available(5);
+        assert!(backend.transmit(&vring));
+        assert_eq!(given_back(), 5);
+    }
+
+    #[test]
+    fn a_ring_that_lies_about_its_buffers_does_not_hold_the_agent_up() {
+        let memory = memory();
+        let mut backend = backend(&memory);
         let (ours, _theirs) = crate::driver::HostStream::pair().unwrap();
         backend.device.connect(49510, ours);
         assert!(backend.device.has_output());
@@ -261,7 +328,7 @@ mod tests {
         assert!(lying.get_mut().enable_notification().unwrap());
         assert!(lying.get_mut().get_queue_mut().pop_descriptor_chain(memory.memory()).is_none());
         assert!(backend.transmit(&lying));
-        backend.deliver(&lying);
+        backend.deliver(&[lying.clone(), lying]);
         assert!(backend.device.has_output());
     }
 }
