@@ -3,5 +3,6 @@
 pub(crate) mod deployed;
 pub(crate) mod eventlog;
 pub(crate) mod private_dir;
+pub(crate) mod reception;
 pub(crate) mod record;
 pub(crate) mod runtime;

@@ -8,17 +8,16 @@
 //! Each on a connection of its own to `<run>/handover`: one JSON line, then one byte with each descriptor.
 
 use crate::error::HostError;
+use crate::files::reception::Reception;
 use crate::run::Message;
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde::{Deserialize, Serialize};
 use std::io::{self, Read as _, Write as _};
 use std::net::TcpListener;
-use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::mpsc::SyncSender;
-use std::thread::JoinHandle;
 use std::time::Duration;
 use vmm_sys_util::sock_ctrl_msg::ScmSocket as _;
 
@@ -58,59 +57,15 @@ pub(crate) struct Answer {
 /// A listening socket with the port of the enclave that it leads to.
 pub(crate) type Handed = (u16, TcpListener);
 
-/// The supervisor's end: connections become messages of its loop.
-#[derive(Debug)]
-pub(crate) struct Reception {
-    quit: Option<UnixStream>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Reception {
-    /// Listens in the run's folder, which nobody else can enter.
-    pub(crate) fn open(run: &Path, messages: SyncSender<Message>) -> Result<Self, HostError> {
-        let failed = |cause| HostError::System { doing: "Listening for a handover", cause };
-        let listener = UnixListener::bind(run.join(SOCKET)).map_err(failed)?;
-        listener.set_nonblocking(true).map_err(failed)?;
-        let (quit, ended) = UnixStream::pair().map_err(failed)?;
-        let thread = std::thread::Builder::new()
-            .name("handover".to_owned())
-            .spawn(move || receive(&listener, &ended, &messages))
-            .map_err(failed)?;
-        Ok(Self { quit: Some(quit), thread: Some(thread) })
-    }
-}
-
-impl Drop for Reception {
-    fn drop(&mut self) {
-        drop(self.quit.take());
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
+/// Listens in the run's folder, which nobody else can enter: questions become messages of the supervisor's loop.
+pub(crate) fn open(run: &Path, messages: SyncSender<Message>) -> Result<Reception, HostError> {
+    let received = Reception::open("handover", &run.join(SOCKET), move |stream| {
+        // Whoever asks is told by the end of the connection when there is no room.
+        if let Ok(asked) = Asked::new(stream) {
+            let _ = messages.try_send(Message::Handover(asked));
         }
-    }
-}
-
-fn receive(listener: &UnixListener, ended: &UnixStream, messages: &SyncSender<Message>) {
-    loop {
-        let mut fds =
-            [PollFd::new(ended.as_fd(), PollFlags::POLLIN), PollFd::new(listener.as_fd(), PollFlags::POLLIN)];
-        match poll(&mut fds, PollTimeout::NONE) {
-            Ok(_) | Err(nix::errno::Errno::EINTR) => {}
-            Err(_) => return,
-        }
-        if fds[0].any() == Some(true) {
-            return;
-        }
-        match listener.accept() {
-            // Whoever asks is told by the end of the connection when there is no room.
-            Ok((stream, _)) => {
-                if let Ok(asked) = Asked::new(stream) {
-                    let _ = messages.try_send(Message::Handover(asked));
-                }
-            }
-            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
-            Err(_) => crate::process::pause(Duration::from_millis(50)),
-        }
-    }
+    });
+    received.map_err(|cause| HostError::System { doing: "Listening for a handover", cause })
 }
 
 /// A question that waits for its answer.
@@ -245,7 +200,7 @@ mod tests {
     fn sockets_go_from_hand_to_hand_and_lose_no_connection_that_waits() {
         let run = tempfile::tempdir().unwrap();
         let (messages, received) = sync_channel(8);
-        let reception = Reception::open(run.path(), messages).unwrap();
+        let reception = open(run.path(), messages).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let old = std::thread::spawn(move || {

@@ -18,7 +18,7 @@ use crate::files::eventlog::{EventLog, now_since_epoch};
 use crate::files::record::{Record, STOP_SOCKET};
 use crate::files::runtime::RunDir;
 use crate::process::ProcessId;
-use crate::published::handover::{self, Reception};
+use crate::published::handover;
 use crate::published::listeners::Listeners;
 use crate::settings;
 use boot::Boot;
@@ -249,7 +249,7 @@ impl Run<'_> {
         record.save(run)?;
         raise_descriptor_limit();
         let published = vec![listeners.serve(machine.connector())?];
-        let _reception = Reception::open(run, self.messages.clone())?;
+        let _reception = handover::open(run, self.messages.clone())?;
         machine.power_on(&order)?;
         tell(HostEvent::Booting);
         let boot = Boot {

@@ -15,6 +15,7 @@ use super::error::NitroError;
 use super::net::Network;
 use crate::error::HostError;
 use crate::files::private_dir::private_dir;
+use crate::files::reception::Reception;
 use crate::run::Message;
 use caution_abi::ports::{PARENT_EGRESS, PARENT_MANIFEST};
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
@@ -23,7 +24,7 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, soc
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
@@ -82,7 +83,8 @@ pub(super) struct Parent {
     quit: Option<UnixStream>,
     ended: Arc<UnixStream>,
     socket: PathBuf,
-    threads: Vec<JoinHandle<()>>,
+    serving: Option<JoinHandle<()>>,
+    _received: Reception,
 }
 
 impl Parent {
@@ -98,13 +100,15 @@ impl Parent {
         let socket = claim.socket();
         // Whoever has the context id may remove what one before left.
         let _ = fs::remove_file(&socket);
-        let listener = UnixListener::bind(&socket).map_err(failed)?;
-        listener.set_nonblocking(true).map_err(failed)?;
-        let mut parent = Self { quit: Some(quit), ended: Arc::new(ended), socket, threads: Vec::new() };
-        let ended = Arc::clone(&parent.ended);
-        let receiver = std::thread::Builder::new().name("arrivals".to_owned());
-        let receiver = receiver.spawn(move || receive(&listener, &ended, &arrivals)).map_err(failed)?;
-        parent.threads.push(receiver);
+        let received = Reception::open("arrivals", &socket, move |from| {
+            // Whoever connects here is a supervisor of this user: the folder is closed to others.
+            if let Ok((port, stream)) = take(&from) {
+                arrivals.arrived(port, stream);
+            }
+        });
+        let received = received.map_err(failed)?;
+        let ended = Arc::new(ended);
+        let mut parent = Self { quit: Some(quit), ended, socket, serving: None, _received: received };
 
         let turn =
             Turn { folder: claim.folder.clone(), network: network.clone(), ended: Arc::clone(&parent.ended) };
@@ -112,7 +116,7 @@ impl Parent {
         if lock.try_lock().is_ok() {
             let doors = turn.bind(lock)?;
             let serving = std::thread::Builder::new().name("parent".to_owned());
-            parent.threads.push(serving.spawn(move || turn.serve(&doors)).map_err(failed)?);
+            parent.serving = Some(serving.spawn(move || turn.serve(&doors)).map_err(failed)?);
         } else {
             // It waits for its turn, and whoever ends this run does not wait for it: a lock's wait has no other end.
             let waiting = std::thread::Builder::new().name("parent".to_owned());
@@ -125,7 +129,7 @@ impl Parent {
 impl Drop for Parent {
     fn drop(&mut self) {
         drop(self.quit.take());
-        for thread in self.threads.drain(..) {
+        if let Some(thread) = self.serving.take() {
             let _ = thread.join();
         }
         let _ = fs::remove_file(&self.socket);
@@ -212,31 +216,6 @@ impl Turn {
         connect(to.as_raw_fd(), &UnixAddr::new(&self.folder.join(cid.to_string()))?)?;
         UnixStream::from(to).send_with_fd(&port.to_be_bytes()[..], stream.as_raw_fd())?;
         Ok(())
-    }
-}
-
-/// Takes sockets until the run is over.
-fn receive(listener: &UnixListener, ended: &UnixStream, arrivals: &Arrivals) {
-    loop {
-        let mut fds =
-            [PollFd::new(ended.as_fd(), PollFlags::POLLIN), PollFd::new(listener.as_fd(), PollFlags::POLLIN)];
-        match poll(&mut fds, PollTimeout::NONE) {
-            Ok(_) | Err(nix::errno::Errno::EINTR) => {}
-            Err(_) => return,
-        }
-        if fds[0].any() == Some(true) {
-            return;
-        }
-        match listener.accept() {
-            // Whoever connects here is a supervisor of this user: the folder is closed to others.
-            Ok((from, _)) => {
-                if let Ok((port, stream)) = take(&from) {
-                    arrivals.arrived(port, stream);
-                }
-            }
-            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
-            Err(_) => crate::process::pause(Duration::from_millis(20)),
-        }
     }
 }
 
