@@ -128,6 +128,14 @@ impl Client {
         Answer::read(opener, &outer.body).unwrap()
     }
 
+    /// A request that goes on after its head, once the response to it has begun.
+    pub(crate) async fn posting(&mut self) -> Streaming {
+        let mut streaming = self.stream().await;
+        streaming.head(&head("POST", "/", &[])).await;
+        streaming.outer().await;
+        streaming
+    }
+
     /// A request that is written as it goes on.
     pub(crate) async fn stream(&mut self) -> Streaming {
         let (header, sealer, opener) = self.session.exchange().unwrap();

@@ -122,9 +122,7 @@ async fn content_passes_both_ways_as_it_comes() {
     .await;
     let steved = run(settings(app.address)).await;
     let mut client = Client::connect(steved.address).await;
-    let mut streaming = client.stream().await;
-    streaming.head(&head("POST", "/", &[])).await;
-    streaming.outer().await;
+    let mut streaming = client.posting().await;
     assert!(matches!(streaming.part().await, Part::Response(head) if head.status == 200));
     // Each word is answered before the next is said.
     for word in ["one", "two", "three"] {
@@ -212,9 +210,7 @@ async fn silence_is_filled_with_records_that_say_nothing() {
     let limits = Limits { silence: Duration::from_millis(5), ..Limits::DEFAULT };
     let steved = run(Settings { limits, ..settings(app.address) }).await;
     let mut client = Client::connect(steved.address).await;
-    let mut streaming = client.stream().await;
-    streaming.head(&head("POST", "/", &[])).await;
-    streaming.outer().await;
+    let mut streaming = client.posting().await;
     for _ in 0..3 {
         assert_eq!(streaming.next().await.unwrap(), Some((Kind::Pad, Vec::new(), false)));
     }
@@ -238,9 +234,7 @@ async fn a_request_that_is_cut_never_ends_for_the_app() {
         .await;
         let steved = run(settings(app.address)).await;
         let mut client = Client::connect(steved.address).await;
-        let mut streaming = client.stream().await;
-        streaming.head(&head("POST", "/", &[])).await;
-        streaming.outer().await;
+        let mut streaming = client.posting().await;
         streaming.content(b"half").await;
         if wrongly {
             // The outer body ends as it should, and the inner one does not.
@@ -287,9 +281,7 @@ async fn an_exchange_that_lasts_too_long_is_told_so_inside() {
     let limits = Limits { exchange: Duration::from_millis(300), ..Limits::DEFAULT };
     let steved = run(Settings { limits, ..settings(app.address) }).await;
     let mut client = Client::connect(steved.address).await;
-    let mut streaming = client.stream().await;
-    streaming.head(&head("POST", "/", &[])).await;
-    streaming.outer().await;
+    let mut streaming = client.posting().await;
     assert!(matches!(streaming.part().await, Part::Response(_)));
     assert_eq!(streaming.part().await, Part::Content(b"half".to_vec()));
     let (kind, content, last) = streaming.next().await.unwrap().unwrap();
@@ -315,9 +307,7 @@ async fn when_the_client_goes_away_so_does_the_connection_to_the_app() {
     .await;
     let steved = run(settings(app.address)).await;
     let mut client = Client::connect(steved.address).await;
-    let mut streaming = client.stream().await;
-    streaming.head(&head("POST", "/", &[])).await;
-    streaming.outer().await;
+    let mut streaming = client.posting().await;
     streaming.part().await;
     assert!(heard.try_recv().is_err());
     drop(streaming);

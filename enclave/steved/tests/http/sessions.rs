@@ -156,9 +156,7 @@ async fn a_session_has_so_many_exchanges_at_a_time() {
     assert_eq!(client.session.session().limits().concurrency, 2);
     let mut running = Vec::new();
     for _ in 0..2 {
-        let mut streaming = client.stream().await;
-        streaming.head(&head("POST", "/", &[])).await;
-        streaming.outer().await;
+        let streaming = client.posting().await;
         running.push(streaming);
     }
     let busy = client.request(&head("GET", "/", &[]), b"", &Vec::new()).await;
@@ -167,9 +165,7 @@ async fn a_session_has_so_many_exchanges_at_a_time() {
     drop(running.pop());
     // Its client went away, which takes the server a moment to see.
     let mut streaming = loop {
-        let mut streaming = client.stream().await;
-        streaming.head(&head("POST", "/", &[])).await;
-        streaming.outer().await;
+        let mut streaming = client.posting().await;
         let next = tokio::time::timeout(Duration::from_millis(200), streaming.next()).await;
         match next {
             Err(_) => break streaming,
