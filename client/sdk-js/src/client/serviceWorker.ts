@@ -84,6 +84,8 @@ function unavailable(): Response {
 }
 
 let current: Promise<Enclave> | undefined;
+/** When an attempt that failed no longer speaks for requests. */
+let stale = Number.POSITIVE_INFINITY;
 
 /** What a page says counts from now on, and when this worker is started again; if it cannot be kept to, nothing is answered. */
 async function configure(config: WorkerConfig): Promise<unknown> {
@@ -93,17 +95,24 @@ async function configure(config: WorkerConfig): Promise<unknown> {
 }
 
 async function configured(): Promise<Enclave | undefined> {
-  if (current !== undefined) return current;
+  if (isCurrent()) return current;
   const config = (await stored("readonly", (records) => records.get(KEY))) as WorkerConfig | undefined;
-  return current ?? (config === undefined ? undefined : renewed(config));
+  // Another request may have begun an attempt meanwhile.
+  if (isCurrent()) return current;
+  return config === undefined ? undefined : renewed(config);
+}
+
+function isCurrent(): boolean {
+  return current !== undefined && performance.now() < stale;
 }
 
 function renewed(config: WorkerConfig): Promise<Enclave> {
   const connecting = connectAs(origin, config);
   current = connecting;
-  // The next request tries again.
+  stale = Number.POSITIVE_INFINITY;
+  // What comes soon after shares the failure: a page with a hundred pictures is no hundred attempts.
   connecting.catch(() => {
-    if (current === connecting) current = undefined;
+    if (current === connecting) stale = performance.now() + PAUSE_MS;
   });
   return connecting;
 }
@@ -127,6 +136,8 @@ function stored(mode: IDBTransactionMode, step: (records: IDBObjectStore) => IDB
 }
 
 const KEY = "config";
+/** Three attempts a minute, as many as one client makes handshakes. */
+const PAUSE_MS = 20_000;
 /** What an enclave gives without encryption, so that a page can begin (`specs/steve.md` §9.3). */
 const BOOTSTRAP: readonly string[] = ["/", "/enclave-sw.js", "/register.js", "/attestation-widget.js"];
 /** EnclaveOS' own. */

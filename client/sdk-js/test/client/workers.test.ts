@@ -53,6 +53,19 @@ test("a service worker sends an app's requests into the enclave, or nowhere", in
     assert.equal(await page.evaluate(plain, "/notes"), "TypeError");
     assert.deepEqual([host.ran, isPlain()], [[], false]);
 
+    // One attempt speaks for all requests, and the next one is made after a pause.
+    const attempts = () => host.came.filter((one) => one.includes("/evidence")).length;
+    const once = attempts();
+    for (const path of ["/notes?1", "/notes?2", "/notes?3"]) assert.equal(await page.evaluate(plain, path), "TypeError");
+    assert.equal(attempts(), once);
+    const [worker] = context.serviceWorkers();
+    await worker?.evaluate(() => {
+      const real = performance.now.bind(performance);
+      performance.now = () => real() + 20_000;
+    });
+    await page.evaluate(() => Promise.allSettled(["/notes?4", "/notes?5"].map((path) => fetch(path))));
+    assert.equal(attempts(), once + 1);
+
     assert.equal(await page.evaluate(register, given), "pinned");
     assert.match(
       await page.evaluate(plain, "/notes?a=1"),
