@@ -3,6 +3,7 @@
 //! It holds everything that decides behaviour and nothing that only says where source came from, so
 //! the same tree mirrored elsewhere, or rebased, measures the same.
 
+use crate::e2e::{E2e, E2eError};
 use crate::egress::{self, EgressRule, EgressRuleError};
 use crate::ports::AppPort;
 use caution_measure::Sha256Digest;
@@ -33,6 +34,9 @@ pub struct BootPlan {
     /// and the field is absent.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub egress: Vec<EgressRule>,
+    /// What encrypts in front of the app. Without it the field is absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub e2e: Option<E2e>,
     /// When the app counts as ready.
     pub readiness: Readiness,
     /// What happens when the app ends.
@@ -162,6 +166,9 @@ pub enum BootPlanError {
     /// An egress rule that cannot be.
     #[error("an egress rule of the boot plan cannot be")]
     Egress(#[source] EgressRuleError),
+    /// End-to-end encryption that cannot be.
+    #[error("the end-to-end encryption of the boot plan cannot be")]
+    E2e(#[source] E2eError),
 }
 
 impl BootPlan {
@@ -216,15 +223,20 @@ impl BootPlan {
         if self.http_port.is_some_and(|p| !self.ports.contains(&p)) {
             return wrong("http_port is not one of the ports");
         }
+        let behind = self.e2e.as_ref().map(|e2e| e2e.app_port);
         if let Readiness::Tcp { port, .. } = self.readiness
             && !self.ports.contains(&port)
+            && behind != Some(port)
         {
             return wrong("the readiness port is not one of the ports");
         }
-        self.check_egress()
+        if let Some(e2e) = &self.e2e {
+            e2e.check(&self.ports, self.http_port).map_err(BootPlanError::E2e)?;
+        }
+        self.check_egress(behind)
     }
 
-    fn check_egress(&self) -> Result<(), BootPlanError> {
+    fn check_egress(&self, behind: Option<AppPort>) -> Result<(), BootPlanError> {
         let wrong = |what| Err(BootPlanError::Inconsistent(what));
         if self.egress.len() > egress::MAX_RULES {
             return wrong("there are more than 256 egress rules");
@@ -232,7 +244,8 @@ impl BootPlan {
         if !self.egress.is_sorted_by(|a, b| a < b) {
             return wrong("egress rules are not ascending");
         }
-        if !self.egress.is_empty() && self.ports.iter().any(|port| port.get() == egress::DNS_PORT) {
+        let mut ports = self.ports.iter().copied().chain(behind);
+        if !self.egress.is_empty() && ports.any(|port| port.get() == egress::DNS_PORT) {
             return wrong("with egress, port 53 is the resolver's");
         }
         self.egress.iter().try_for_each(EgressRule::check).map_err(BootPlanError::Egress)

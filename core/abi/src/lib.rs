@@ -9,6 +9,7 @@
 //! | [`manifest`] | builder → host → enclave → verifier, *not* measured, bound by `user_data` | canonical JSON |
 //! | [`control`] | enclave → host | one JSON object a line |
 //! | [`egress`] | builder → enclave, in the boot plan; enclave ↔ host | rules; addresses of the link |
+//! | [`e2e`] | builder → enclave, in the boot plan | what encrypts in front of the app |
 //! | [`network`] | – | IPv4 networks of the rules |
 //! | [`nsm`] | enclave → NSM device or emulator | CBOR |
 //! | [`evidence`] | verifier ↔ enclave | JSON over HTTP, and the CBOR inside `user_data` |
@@ -17,6 +18,7 @@
 pub mod boot_plan;
 pub mod cmdline;
 pub mod control;
+pub mod e2e;
 pub mod egress;
 pub mod evidence;
 pub mod health;

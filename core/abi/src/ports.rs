@@ -6,6 +6,10 @@ use std::ops::RangeInclusive;
 /// Reserved for the platform; an app may not declare one of these.
 pub const RESERVED: RangeInclusive<u16> = 49500..=49600;
 
+/// End-to-end encrypted requests (vsock), where the boot plan has it.
+pub const E2E: u16 = 49500;
+/// Where they are taken inside the enclave, on loopback.
+pub const STEVED: u16 = 8080;
 /// attestd, `POST /attestation` (vsock, and TCP on loopback inside the enclave).
 pub const ATTESTATION: u16 = 49502;
 /// Control events: phases, readiness, exit reasons (vsock, enclave listens).

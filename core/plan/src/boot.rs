@@ -124,6 +124,7 @@ pub fn boot_plan(spec: &AppSpec, image: &ImageProcess) -> Result<BootPlan, PlanE
         ports,
         http_port,
         egress: spec.network.egress.iter().copied().collect(),
+        e2e: None,
         readiness,
         restart: Restart {
             policy: RestartPolicy::OnFailure,

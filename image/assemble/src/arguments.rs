@@ -131,6 +131,7 @@ mod tests {
             ports: Vec::new(),
             http_port: None,
             egress: Vec::new(),
+            e2e: None,
             readiness: Readiness::Started,
             restart: Restart {
                 policy: RestartPolicy::Never,

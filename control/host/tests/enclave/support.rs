@@ -249,6 +249,7 @@ pub(crate) fn plan() -> BootPlan {
         },
         http_port: None,
         egress: Vec::new(),
+        e2e: None,
         readiness: Readiness::Tcp { port: ports[0], timeout_s: 60 },
         ports,
         restart: Restart { policy: RestartPolicy::Never, max_restarts: 0, backoff_ms: 1, backoff_max_ms: 1 },

@@ -25,6 +25,7 @@ fn arguments(argv: &str) -> Arguments {
         ports: Vec::new(),
         http_port: None,
         egress: Vec::new(),
+        e2e: None,
         readiness: Readiness::Started,
         restart,
         logs: false,

@@ -247,6 +247,7 @@ fn a_boot_plan_names_the_key_of_the_configuration() {
         ports: vec![],
         http_port: None,
         egress: vec![],
+        e2e: None,
         readiness: Readiness::Started,
         restart: Restart {
             policy: RestartPolicy::Never,

@@ -267,6 +267,7 @@ fn plan() -> BootPlan {
         },
         http_port: Some(ports[0]),
         egress: vec![EgressRule { network, ports: (7000, 7000), protocol: Protocol::Tcp }],
+        e2e: None,
         readiness: Readiness::Tcp { port: ports[0], timeout_s: 60 },
         ports,
         restart: Restart {
