@@ -2,7 +2,9 @@
 
 use crate::{Enclave, Settings};
 use bytes::Bytes;
-use caution_steve::{Bundle, EpochKey, Grant, HandshakeError, MAX_BUNDLE, ServerRandom, ServerSession};
+use caution_steve::{
+    Bundle, EpochClaims, EpochKey, Flags, Grant, HandshakeError, MAX_BUNDLE, ServerRandom, ServerSession,
+};
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -18,6 +20,42 @@ pub struct Epoch {
     /// From when they may be used, milliseconds since 1970.
     pub not_before_ms: u64,
     /// Until when.
+    pub not_after_ms: u64,
+}
+
+/// What EnclaveOS says of itself beside an epoch's keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Identity {
+    /// Which running enclave this is.
+    pub instance: [u8; 16],
+    /// SHA-256 of the manifest; zeros where there is none.
+    pub manifest_hash: [u8; 32],
+    /// Requests that are not encrypted reach the app, too.
+    pub plaintext_fallback: bool,
+}
+
+impl Epoch {
+    /// What the attestation document says.
+    pub fn claims(&self, identity: &Identity) -> EpochClaims {
+        EpochClaims {
+            key_configs_hash: self.key_configs_hash,
+            instance: identity.instance,
+            not_before_ms: self.not_before_ms,
+            not_after_ms: self.not_after_ms,
+            manifest_hash: identity.manifest_hash,
+            tls_key_hash: None,
+            flags: Flags { plaintext_fallback: identity.plaintext_fallback, public_assets: true },
+        }
+    }
+}
+
+/// Evidence for an epoch's keys.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attested {
+    /// The attestation document, COSE_Sign1.
+    pub document: Vec<u8>,
+    /// Until when it says that they may be used: not longer than was asked for, and shorter where its
+    /// certificates end before.
     pub not_after_ms: u64,
 }
 
@@ -42,7 +80,8 @@ struct Key {
     epoch: Epoch,
     made: Instant,
     bundle: Bytes,
-    attested: Instant,
+    /// When the next document is due.
+    renew: Instant,
 }
 
 /// What is to be done about keys now.
@@ -71,7 +110,7 @@ impl Keys {
         let mut ring = self.lock();
         ring.keys.retain(|key| now < key.made + limits.epoch * EPOCHS);
         let Some(newest) = ring.keys.first() else { return Due::Key };
-        let (key, document) = (newest.made + limits.epoch, newest.attested + limits.evidence);
+        let (key, document) = (newest.made + limits.epoch, newest.renew);
         if now >= key || ring.exhausted {
             Due::Key
         } else if now >= document {
@@ -98,23 +137,27 @@ impl Keys {
             not_before_ms: now_ms,
             not_after_ms: now_ms.saturating_add(milliseconds(settings.limits.epoch * EPOCHS)),
         };
-        let bundle = bundle(secret.key_configs(), &enclave.attest(&epoch, None)?)?;
+        let attested = enclave.attest(&epoch, None)?;
+        let bundle = bundle(secret.key_configs(), &attested.document)?;
+        let renew = made + lasts(&attested, now_ms, settings);
         let mut ring = self.lock();
         ring.exhausted = false;
         ring.next_id = id.wrapping_add(1);
-        ring.keys.insert(0, Key { secret, epoch, made, bundle, attested: made });
+        ring.keys.insert(0, Key { secret, epoch, made, bundle, renew });
         ring.keys.truncate(EPOCHS as usize);
         Ok(())
     }
 
     /// Has the newest key attested again. Blocks.
-    pub(crate) fn attest_again(&self, enclave: &dyn Enclave) -> io::Result<()> {
+    pub(crate) fn attest_again(&self, settings: &Settings, enclave: &dyn Enclave) -> io::Result<()> {
         let Some((epoch, list)) = self.newest() else { return Ok(()) };
-        let attested = Instant::now();
-        let bundle = bundle(&list, &enclave.attest(&epoch, None)?)?;
+        let (now, now_ms) = (Instant::now(), enclave.now_ms());
+        let attested = enclave.attest(&epoch, None)?;
+        let bundle = bundle(&list, &attested.document)?;
+        let renew = now + lasts(&attested, now_ms, settings);
         let mut ring = self.lock();
         if let Some(key) = ring.keys.iter_mut().find(|key| key.epoch == epoch) {
-            (key.bundle, key.attested) = (bundle, attested);
+            (key.bundle, key.renew) = (bundle, renew);
         }
         Ok(())
     }
@@ -127,7 +170,7 @@ impl Keys {
     /// A bundle whose document has this nonce. Blocks.
     pub(crate) fn fresh(&self, enclave: &dyn Enclave, nonce: &[u8; 32]) -> io::Result<Option<Bytes>> {
         let Some((epoch, list)) = self.newest() else { return Ok(None) };
-        bundle(&list, &enclave.attest(&epoch, Some(nonce))?).map(Some)
+        bundle(&list, &enclave.attest(&epoch, Some(nonce))?.document).map(Some)
     }
 
     fn newest(&self) -> Option<(Epoch, Vec<u8>)> {
@@ -168,9 +211,42 @@ fn bundle(list: &[u8], document: &[u8]) -> io::Result<Bytes> {
     Ok(bundle.into())
 }
 
+/// After how long the next document is due: before this one says that it ends.
+fn lasts(attested: &Attested, now_ms: u64, settings: &Settings) -> Duration {
+    let half = Duration::from_millis(attested.not_after_ms.saturating_sub(now_ms) / 2);
+    settings.limits.evidence.min(half.max(SHORTEST))
+}
+
 fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// How many epochs a key is accepted for.
 const EPOCHS: u32 = 2;
+/// Between two documents, where certificates end: as long as the module's next ones may take.
+const SHORTEST: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Limits, Protocol};
+
+    #[test]
+    fn a_document_is_renewed_before_it_ends_and_never_without_a_pause() {
+        let settings = Settings {
+            suite: caution_steve::Suite::X25519,
+            instance: [0; 16],
+            app: ([127, 0, 0, 1], 1).into(),
+            protocol: Protocol::Http1,
+            platform: ([127, 0, 0, 1], 1).into(),
+            origins: Vec::new(),
+            plaintext_fallback: false,
+            limits: Limits::DEFAULT,
+        };
+        let lasts = |seconds: u64| {
+            let attested = Attested { document: Vec::new(), not_after_ms: 1000 + seconds * 1000 };
+            lasts(&attested, 1000, &settings).as_secs()
+        };
+        assert_eq!([1200, 600, 100, 20, 0].map(lasts), [300, 300, 50, 10, 10]);
+    }
+}

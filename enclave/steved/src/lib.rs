@@ -24,7 +24,7 @@ mod server;
 mod sessions;
 mod upstream;
 
-pub use keys::Epoch;
+pub use keys::{Attested, Epoch, Identity};
 pub use server::Steved;
 pub use upstream::Protocol;
 
@@ -37,7 +37,7 @@ use std::time::Duration;
 pub trait Enclave: Send + Sync + 'static {
     /// An attestation document that vouches for an epoch's keys, with a caller's nonce where there is one.
     /// May block.
-    fn attest(&self, epoch: &Epoch, nonce: Option<&[u8; 32]>) -> io::Result<Vec<u8>>;
+    fn attest(&self, epoch: &Epoch, nonce: Option<&[u8; 32]>) -> io::Result<Attested>;
     /// Milliseconds since 1970.
     fn now_ms(&self) -> u64;
     /// Fills a buffer with random bytes.

@@ -65,7 +65,9 @@ impl Steved {
             let done = match self.0.keys.due(&self.0.settings) {
                 Due::Key => self.start().await,
                 Due::Document => {
-                    self.0.blocking(|shared| shared.keys.attest_again(shared.enclave.as_ref())).await
+                    let again =
+                        |shared: &Shared| shared.keys.attest_again(&shared.settings, shared.enclave.as_ref());
+                    self.0.blocking(again).await
                 }
                 Due::Nothing(until) => {
                     self.0.keys.wait(until.min(Instant::now() + SWEEP)).await;

@@ -7,8 +7,8 @@ use caution_sdk::{
     Client, ClientBuilder, Clock, Error, ImagePcrs, Measurements, Pcr, Policy, Roots, SealedCode, Suite,
     UnixMillis,
 };
-use caution_steve::{EpochClaims, Flags};
-use caution_steved::{Enclave, Epoch, Limits, Protocol, Settings, Steved};
+
+use caution_steved::{Attested, Enclave, Epoch, Identity, Limits, Protocol, Settings, Steved};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
@@ -32,22 +32,21 @@ struct Signing {
 }
 
 impl Enclave for Signing {
-    fn attest(&self, epoch: &Epoch, nonce: Option<&[u8; 32]>) -> io::Result<Vec<u8>> {
-        let claims = EpochClaims {
-            key_configs_hash: epoch.key_configs_hash,
+    fn attest(&self, epoch: &Epoch, nonce: Option<&[u8; 32]>) -> io::Result<Attested> {
+        let identity = Identity {
             instance: INSTANCE,
-            not_before_ms: epoch.not_before_ms,
-            not_after_ms: epoch.not_after_ms,
             manifest_hash: [7; 32],
-            tls_key_hash: None,
-            flags: Flags { plaintext_fallback: self.plaintext_fallback, public_assets: true },
+            plaintext_fallback: self.plaintext_fallback,
         };
+        let claims = epoch.claims(&identity);
         let user_data = claims.to_bytes();
         let nonce = nonce.map(|nonce| &nonce[..]);
         let request = nsm::Request::Attestation { user_data: Some(&user_data), nonce, public_key: None };
         let answer = self.nsm.lock().unwrap().handle(&request.to_bytes());
         match nsm::Response::from_bytes(&answer).unwrap() {
-            nsm::Response::Attestation { document } => Ok(document),
+            nsm::Response::Attestation { document } => {
+                Ok(Attested { document, not_after_ms: claims.not_after_ms })
+            }
             _ => Err(io::Error::other("no document")),
         }
     }

@@ -4,8 +4,8 @@ use bytes::Bytes;
 use caution_abi::nsm::{Request as NsmRequest, Response as NsmResponse};
 use caution_devnsm::{DevNsm, DevRoot};
 use caution_measure::{ImagePcrs, Measurements, Pcr};
-use caution_steve::{EpochClaims, Flags, Suite};
-use caution_steved::{Enclave, Epoch, Limits, Protocol, Settings, Steved};
+use caution_steve::Suite;
+use caution_steved::{Attested, Enclave, Epoch, Identity, Limits, Protocol, Settings, Steved};
 use http_body_util::BodyExt as _;
 use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::{Body as _, Incoming};
@@ -81,21 +81,16 @@ fn now_ms() -> u64 {
 }
 
 impl Enclave for TestEnclave {
-    fn attest(&self, epoch: &Epoch, nonce: Option<&[u8; 32]>) -> io::Result<Vec<u8>> {
-        let claims = EpochClaims {
-            key_configs_hash: epoch.key_configs_hash,
-            instance: INSTANCE,
-            not_before_ms: epoch.not_before_ms,
-            not_after_ms: epoch.not_after_ms,
-            manifest_hash: [3; 32],
-            tls_key_hash: None,
-            flags: Flags { plaintext_fallback: false, public_assets: true },
-        };
+    fn attest(&self, epoch: &Epoch, nonce: Option<&[u8; 32]>) -> io::Result<Attested> {
+        let identity = Identity { instance: INSTANCE, manifest_hash: [3; 32], plaintext_fallback: false };
+        let claims = epoch.claims(&identity);
         let user_data = claims.to_bytes();
         let nonce = nonce.map(|nonce| &nonce[..]);
         let request = NsmRequest::Attestation { user_data: Some(&user_data), nonce, public_key: None };
         match NsmResponse::from_bytes(&self.0.lock().unwrap().handle(&request.to_bytes())) {
-            Ok(NsmResponse::Attestation { document }) => Ok(document),
+            Ok(NsmResponse::Attestation { document }) => {
+                Ok(Attested { document, not_after_ms: claims.not_after_ms })
+            }
             other => Err(io::Error::other(format!("{other:?}"))),
         }
     }

@@ -1,7 +1,7 @@
 //! steved with settings of a test, and an enclave whose documents are their own claims.
 
-use caution_steve::{EpochClaims, Flags, Suite};
-use caution_steved::{Enclave, Epoch, Limits, Protocol, Settings, Steved};
+use caution_steve::Suite;
+use caution_steved::{Attested, Enclave, Epoch, Identity, Limits, Protocol, Settings, Steved};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -17,20 +17,13 @@ pub(crate) struct TestEnclave {
 }
 
 impl Enclave for TestEnclave {
-    fn attest(&self, epoch: &Epoch, nonce: Option<&[u8; 32]>) -> io::Result<Vec<u8>> {
+    fn attest(&self, epoch: &Epoch, nonce: Option<&[u8; 32]>) -> io::Result<Attested> {
         self.documents.fetch_add(1, Ordering::Relaxed);
-        let claims = EpochClaims {
-            key_configs_hash: epoch.key_configs_hash,
-            instance: INSTANCE,
-            not_before_ms: epoch.not_before_ms,
-            not_after_ms: epoch.not_after_ms,
-            manifest_hash: [3; 32],
-            tls_key_hash: None,
-            flags: Flags { plaintext_fallback: false, public_assets: true },
-        };
+        let identity = Identity { instance: INSTANCE, manifest_hash: [3; 32], plaintext_fallback: false };
+        let claims = epoch.claims(&identity);
         let mut document = claims.to_bytes();
         document.extend_from_slice(nonce.map_or(&[], |nonce| &nonce[..]));
-        Ok(document)
+        Ok(Attested { document, not_after_ms: claims.not_after_ms })
     }
 
     fn now_ms(&self) -> u64 {
