@@ -5,6 +5,7 @@
 
 mod changes;
 mod random;
+pub(crate) mod steve;
 
 use crate::vectors::scene::{NONCE, NOON_MS, PCRS, Scene, WINDOW};
 use caution_attest::{

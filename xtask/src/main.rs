@@ -19,7 +19,7 @@ struct Chore {
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
 
-const CHORES: [Chore; 5] = [
+const CHORES: [Chore; 6] = [
     Chore {
         name: "check-layers",
         argument: None,
@@ -44,6 +44,12 @@ const CHORES: [Chore; 5] = [
         argument: Some("SEED"),
         about: "write documents and our verdicts, for tools/fuzz-agreement",
         run: agreement,
+    },
+    Chore {
+        name: "agreement-steve",
+        argument: Some("SEED"),
+        about: "write messages of STEVE and what we make of them, for tools/fuzz-agreement",
+        run: agreement_steve,
     },
 ];
 
@@ -102,6 +108,10 @@ fn vectors(root: &Path, _: &str) -> Outcome {
 
 fn agreement(_: &Path, seed: &str) -> Outcome {
     Ok(agreement::run(seed)?)
+}
+
+fn agreement_steve(_: &Path, seed: &str) -> Outcome {
+    Ok(agreement::steve::run(seed)?)
 }
 
 /// The workspace this program was built from.

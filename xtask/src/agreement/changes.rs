@@ -164,7 +164,7 @@ fn issue(signed: &[u8], algorithm: &[u8], issuer: &SigningKey) -> Vec<u8> {
 }
 
 /// A few bytes flipped, set, put in, left out, doubled or cut off.
-fn meddled(bytes: &[u8], random: &mut Random) -> Vec<u8> {
+pub(super) fn meddled(bytes: &[u8], random: &mut Random) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
     for _ in 0..=random.below(2) {
         if bytes.is_empty() {
