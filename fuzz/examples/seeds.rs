@@ -116,13 +116,18 @@ fn statements() -> Result<(), Box<dyn std::error::Error>> {
     let app = json!({
         "argv": ["/app/hello", "-v"], "env": {"PATH": "/bin"}, "cwd": "/", "uid": 1000, "gid": 1000, "groups": [1000],
     });
-    let ready = json!({"kind": "tcp", "port": 8080, "timeout_s": 60});
+    let ready = json!({"kind": "tcp", "port": 8081, "timeout_s": 60});
     let restart =
         json!({"policy": "on_failure", "max_restarts": 5, "backoff_ms": 1000, "backoff_max_ms": 30000});
     let plan = json!({
-        "version": 1, "app": app, "ports": [8080], "http_port": 8080, "readiness": ready, "restart": restart, "logs": true,
+        "version": 1, "app": app, "ports": [8081], "http_port": 8081, "readiness": ready, "restart": restart, "logs": true,
     });
     let plan: BootPlan = serde_json::from_value(plan)?;
+    let e2e = serde_json::from_value(json!({
+        "suite": "xwing", "app_port": 8083, "app_protocol": "h2c", "origins": ["https://app.example"],
+        "plaintext_fallback": true, "steve_v2": true,
+    }))?;
+    let encrypted = BootPlan { http_port: None, e2e: Some(e2e), ..plan.clone() };
     let pcr = Pcr::new([7; 48]);
     let manifest = Manifest {
         version: Manifest::VERSION.into(),
@@ -135,12 +140,14 @@ fn statements() -> Result<(), Box<dyn std::error::Error>> {
         run_command: plan.app.argv.clone(),
         ports: vec![8080],
         http_port: Some(8080),
+        e2e: encrypted.e2e.clone(),
         logs: true,
         boot_plan_sha256: plan.digest(),
         enclaveos: EnclaveOsRef { version: "0.1.0".into(), pcr1: pcr },
         metadata: Some("text".into()),
     };
     seed("boot_plan", "full", &plan.to_bytes())?;
+    seed("boot_plan", "encrypted", &encrypted.to_bytes())?;
     seed("manifest", "full", &manifest.to_bytes())?;
     seed("seal", "good", &Seal::new(7).to_bytes())?;
     let measurements = Measurements { pcr0: pcr, pcr1: pcr, pcr2: pcr };

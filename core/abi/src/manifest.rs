@@ -4,6 +4,7 @@
 //! its SHA-256 into every document's `user_data`, and verifiers compare each statement with what
 //! they derive from the reviewed source. Field names follow the existing platform's manifest.
 
+use crate::e2e::E2e;
 use caution_measure::{Pcr, Sha256Digest};
 use serde::{Deserialize, Serialize};
 
@@ -29,6 +30,9 @@ pub struct Manifest {
     /// Which of them speaks HTTP.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub http_port: Option<u16>,
+    /// What encrypts in front of the app; absent where nothing does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub e2e: Option<E2e>,
     /// Whether what the app writes leaves the enclave; absent where it does not.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub logs: bool,

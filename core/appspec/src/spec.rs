@@ -1,5 +1,8 @@
 //! The domain types both file formats parse into. Values of these types cannot be wrong.
 
+#[cfg(doc)]
+use crate::MAX_ORIGINS;
+use caution_abi::e2e::{Origin, Suite};
 use caution_abi::egress::{EgressRule, Protocol};
 use caution_abi::network::Ipv4Network;
 use caution_abi::ports::AppPort;
@@ -130,36 +133,37 @@ pub enum Upstream {
     H2c,
 }
 
-/// End-to-end encryption.
+/// End-to-end encryption, by who ends it inside the enclave.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EndToEnd {
-    /// Who ends it.
-    pub mode: EndToEndMode,
-    /// Exact origins allowed to call from a browser.
-    pub cors_origins: Vec<String>,
-    /// Key exchange; STEVE only.
-    pub key_exchange: KeyExchange,
-    /// Whether plaintext requests are let through; STEVE only.
-    pub allow_plaintext_fallback: bool,
-}
-
-/// Who ends the encryption inside the enclave.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum EndToEndMode {
-    /// The STEVE proxy.
-    Steve,
+pub enum EndToEnd {
+    /// STEVE, in front of the app.
+    Steve(Steve),
     /// TLS with an attested certificate.
     Tls,
 }
 
-/// STEVE's key exchange.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum KeyExchange {
-    /// X25519.
-    #[default]
-    X25519,
-    /// X-Wing, draft 10.
-    XWing,
+/// STEVE in front of the app.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Steve {
+    /// Origins of other pages that may call from a browser, at most [`MAX_ORIGINS`].
+    pub cors_origins: BTreeSet<Origin>,
+    /// The one key exchange.
+    pub key_exchange: Suite,
+    /// Whether requests that are not encrypted reach the app, too.
+    pub allow_plaintext_fallback: bool,
+    /// Whether clients of version 2 are served.
+    pub steve_v2: bool,
+}
+
+impl Default for Steve {
+    fn default() -> Self {
+        Self {
+            cors_origins: BTreeSet::new(),
+            key_exchange: Suite::X25519,
+            allow_plaintext_fallback: false,
+            steve_v2: false,
+        }
+    }
 }
 
 /// An ingress rule.

@@ -4,8 +4,9 @@
 use crate::command::is_name;
 use crate::problem::{Checked, Fault, shown};
 use crate::{MAX_PORTS, MAX_SOURCE_BYTES};
+use caution_abi::e2e::{Origin, OriginError};
 use caution_abi::network::{Ipv4Network, NotANetwork};
-use caution_abi::ports::{AppPort, AppPortError, RESERVED};
+use caution_abi::ports::{AppPort, AppPortError, RESERVED, STEVED};
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
@@ -69,6 +70,18 @@ pub(crate) fn not_a_port() -> Fault {
 /// A port nobody declared yet.
 pub(crate) fn free_port(taken: &BTreeSet<AppPort>) -> u16 {
     (8080..=u16::MAX).find(|n| !taken.iter().any(|port| port.get() == *n)).unwrap_or(8080)
+}
+
+/// How a message names the port that STEVE has inside the enclave.
+pub(crate) const STEVES_PORT: &str = "Port 8080";
+
+/// Ports of an app that STEVE stands in front of: its own is none of them.
+pub(crate) fn beside_steve(ports: &BTreeSet<AppPort>) -> Checked<()> {
+    if ports.iter().all(|port| port.get() != STEVED) {
+        return Ok(());
+    }
+    let fix = "let the app listen on another port, as a rule 8083, and name that one";
+    Err(Fault::new("is where STEVE listens inside the enclave").fix(fix))
 }
 
 /// A path inside the repository: relative, without `..`; `.` and doubled slashes are dropped.
@@ -247,20 +260,22 @@ pub(crate) fn cidr_ipv4(text: &str) -> Checked<Ipv4Network> {
     })
 }
 
-/// A browser origin: `scheme://host` or `scheme://host:port`, exactly.
-pub(crate) fn origin(text: &str) -> Checked<String> {
+/// A browser origin, exactly as browsers write it.
+pub(crate) fn origin(text: &str) -> Checked<Origin> {
     if text.contains('*') {
         return Err(
             Fault::new("is a pattern").fix("list every origin exactly, for example https://app.example.com")
         );
     }
-    let wrong =
-        || Fault::new("is not an origin").fix("write scheme://host or scheme://host:port, nothing after it");
-    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")).ok_or_else(wrong)?;
-    let (host, port) = rest.split_once(':').map_or((rest, None), |(host, port)| (host, Some(port)));
-    let lower = !host.bytes().any(|b| b.is_ascii_uppercase());
-    let good_port = port.is_none_or(|p| p.parse::<u16>().is_ok_and(|n| n > 0 && p == n.to_string()));
-    if is_host(host) && lower && good_port { Ok(text.to_owned()) } else { Err(wrong()) }
+    Origin::try_from(text.to_owned()).map_err(|error| match error {
+        OriginError::Scheme(_) if text.starts_with("http://") => {
+            Fault::new("is a page that anybody on the way can change")
+                .fix("write its https:// address; http:// is for localhost alone")
+        }
+        OriginError::Port(_) => Fault::new("has a port that browsers do not write so")
+            .fix("write a number, and leave out the scheme's own (443 of https)"),
+        _ => Fault::new("is not an origin").fix("write https://host or https://host:port, nothing after it"),
+    })
 }
 
 /// The name of an environment variable or a secret.

@@ -2,9 +2,9 @@
 
 use crate::command::shell_join;
 use crate::{
-    AppSpec, Build, Command, EndToEnd, EndToEndMode, EnvValue, Http, KeyExchange, Network, Platform,
-    Provider, TrafficRule, Upstream,
+    AppSpec, Build, Command, EndToEnd, EnvValue, Http, Network, Platform, Provider, TrafficRule, Upstream,
 };
+use caution_abi::e2e::Suite;
 use caution_abi::egress::{EgressRule, Protocol};
 use caution_abi::network::Ipv4Network;
 use caution_abi::ports::AppPort;
@@ -198,15 +198,16 @@ fn http_block(out: &mut Writer, http: &Http) {
 }
 
 fn end_to_end(out: &mut Writer, e2e: &EndToEnd) {
-    let mode = match e2e.mode {
-        EndToEndMode::Steve => "steve",
-        EndToEndMode::Tls => "tls",
+    let EndToEnd::Steve(steve) = e2e else {
+        return out.attributes(vec![Some(("mode", quoted("tls")))]);
     };
+    let origins: Vec<String> = steve.cors_origins.iter().map(ToString::to_string).collect();
     out.attributes(vec![
-        Some(("mode", quoted(mode))),
-        list("cors_origins", &e2e.cors_origins),
-        (e2e.key_exchange == KeyExchange::XWing).then(|| ("key_exchange", quoted("xwing-draft10"))),
-        e2e.allow_plaintext_fallback.then(|| ("allow_plaintext_fallback", "true".to_owned())),
+        Some(("mode", quoted("steve"))),
+        list("cors_origins", &origins),
+        (steve.key_exchange == Suite::Xwing).then(|| ("key_exchange", quoted("xwing"))),
+        steve.allow_plaintext_fallback.then(|| ("allow_plaintext_fallback", "true".to_owned())),
+        steve.steve_v2.then(|| ("steve_v2", "true".to_owned())),
     ]);
 }
 

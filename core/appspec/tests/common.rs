@@ -1,5 +1,6 @@
 //! The stable form of a spec in vectors: a table of everything that differs from the defaults.
 
+use caution_abi::e2e::Suite;
 use caution_abi::egress::Protocol;
 use caution_appspec::*;
 use toml::{Table, Value};
@@ -77,16 +78,17 @@ fn http(http: &Http) -> Table {
     put(&mut out, "port", Some(i64::from(http.port.get()).into()));
     put(&mut out, "domain", text(http.domain.as_ref()));
     put(&mut out, "upstream", (http.upstream == Upstream::H2c).then(|| "h2c".into()));
-    if let Some(e2e) = &http.e2e {
-        let mode = if e2e.mode == EndToEndMode::Tls { "tls" } else { "steve" };
-        put(&mut out, "e2e", Some(mode.into()));
-        put(&mut out, "cors_origins", list(&e2e.cors_origins));
-        put(
-            &mut out,
-            "key_exchange",
-            (e2e.key_exchange == KeyExchange::XWing).then(|| "xwing-draft10".into()),
-        );
-        put(&mut out, "allow_plaintext_fallback", flag(e2e.allow_plaintext_fallback));
+    match &http.e2e {
+        None => {}
+        Some(EndToEnd::Tls) => put(&mut out, "e2e", Some("tls".into())),
+        Some(EndToEnd::Steve(steve)) => {
+            put(&mut out, "e2e", Some("steve".into()));
+            let origins: Vec<String> = steve.cors_origins.iter().map(ToString::to_string).collect();
+            put(&mut out, "cors_origins", list(&origins));
+            put(&mut out, "key_exchange", (steve.key_exchange == Suite::Xwing).then(|| "xwing".into()));
+            put(&mut out, "allow_plaintext_fallback", flag(steve.allow_plaintext_fallback));
+            put(&mut out, "steve_v2", flag(steve.steve_v2));
+        }
     }
     out
 }

@@ -2,6 +2,7 @@
 
 use crate::common;
 
+use caution_abi::e2e::{Origin, Suite};
 use caution_abi::ports::AppPort;
 use caution_appspec::*;
 use proptest::collection::{btree_map, btree_set, vec};
@@ -38,19 +39,32 @@ fn build() -> impl Strategy<Value = Build> {
     )
 }
 
+fn steve() -> impl Strategy<Value = Steve> {
+    let origin =
+        "https://[a-z]{1,5}(\\.[a-z]{2})?(:8[0-9]{3})?".prop_map(|text| Origin::try_from(text).unwrap());
+    (btree_set(origin, 0..3), any::<(bool, bool, bool)>()).prop_map(
+        |(cors_origins, (xwing, allow_plaintext_fallback, steve_v2))| Steve {
+            cors_origins,
+            key_exchange: if xwing { Suite::Xwing } else { Suite::X25519 },
+            allow_plaintext_fallback,
+            steve_v2,
+        },
+    )
+}
+
 fn network() -> impl Strategy<Value = Network> {
-    (btree_set(port(), 0..6), any::<prop::sample::Index>(), any::<bool>(), of("[a-z]{1,5}\\.[a-z]{2}"))
-        .prop_map(|(ports, index, e2e, domain)| {
+    let domain = of("[a-z]{1,5}\\.[a-z]{2}");
+    (btree_set(port(), 0..6), any::<prop::sample::Index>(), of(steve()), domain).prop_map(
+        |(mut ports, index, steve, domain)| {
+            if steve.is_some() {
+                ports.retain(|port| port.get() != 8080);
+            }
             let port = (!ports.is_empty()).then(|| *index.get(&ports.iter().copied().collect::<Vec<_>>()));
-            let e2e = e2e.then(|| EndToEnd {
-                mode: EndToEndMode::Steve,
-                cors_origins: Vec::new(),
-                key_exchange: KeyExchange::X25519,
-                allow_plaintext_fallback: false,
-            });
+            let e2e = steve.map(EndToEnd::Steve);
             let http = port.map(|port| Http { port, domain, upstream: Upstream::Http, e2e });
             Network { ports, http, ..Network::default() }
-        })
+        },
+    )
 }
 
 fn spec() -> impl Strategy<Value = AppSpec> {
@@ -162,7 +176,7 @@ fn the_commented_parts_of_the_template_are_right_too() {
 
 #[test]
 fn what_is_not_supported_yet_is_an_error_for_whoever_acts() {
-    let config = parse(ConfigFile::Procfile, "ports: 8080\ne2e: true\n").unwrap();
+    let config = parse(ConfigFile::Procfile, "ports: 8083\ne2e: true\n").unwrap();
     let errors = config.into_supported(ConfigFile::Procfile).unwrap_err();
     assert_eq!(
         errors.to_string(),

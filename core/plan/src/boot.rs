@@ -1,8 +1,8 @@
 //! The boot plan of an app.
 
+use crate::ways::Ways;
 use caution_abi::boot_plan::{App, BootPlan, BootPlanError, MAX_BYTES, Readiness, Restart, RestartPolicy};
-use caution_abi::ports::AppPort;
-use caution_appspec::{AppSpec, Command, EnvValue};
+use caution_appspec::{AppSpec, Command, EndToEnd, EnvValue};
 use std::collections::BTreeMap;
 
 /// An app that listens on no port of its own by then counts as broken. A deployment waits this long
@@ -102,9 +102,10 @@ impl PlanError {
 pub fn boot_plan(spec: &AppSpec, image: &ImageProcess) -> Result<BootPlan, PlanError> {
     refuse_unsupported(spec)?;
     let argv = argv(spec, image)?;
-    let http_port = spec.network.http.as_ref().map(|http| http.port);
-    let ports: Vec<AppPort> = spec.network.ports.iter().copied().collect();
-    let readiness = match http_port.or(ports.first().copied()) {
+    let Ways { ports, http_port, e2e } = Ways::of(&spec.network);
+    // The app's own port, behind encryption too: whether it is ready is the app's matter.
+    let own = spec.network.http.as_ref().map(|http| http.port);
+    let readiness = match own.or(ports.first().copied()) {
         Some(port) => Readiness::Tcp { port, timeout_s: READINESS_TIMEOUT_S },
         None => Readiness::Started,
     };
@@ -124,7 +125,7 @@ pub fn boot_plan(spec: &AppSpec, image: &ImageProcess) -> Result<BootPlan, PlanE
         ports,
         http_port,
         egress: spec.network.egress.iter().copied().collect(),
-        e2e: None,
+        e2e,
         readiness,
         restart: Restart {
             policy: RestartPolicy::OnFailure,
@@ -201,7 +202,7 @@ fn refuse_unsupported(spec: &AppSpec) -> Result<(), PlanError> {
     let http = spec.network.http.as_ref();
     let asked = [
         (spec.locksmith, "secrets (locksmith)"),
-        (http.is_some_and(|http| http.e2e.is_some()), "end-to-end encryption"),
+        (http.is_some_and(|http| http.e2e == Some(EndToEnd::Tls)), "end-to-end encryption by TLS"),
     ];
     match asked.iter().find(|(wanted, _)| *wanted) {
         Some((_, what)) => Err(PlanError::NotSupportedYet(what)),

@@ -2,8 +2,11 @@
 
 use crate::boot::configured_argv;
 use crate::manifest::app_urls;
+use crate::ways::{Ways, e2e_in_words};
 use caution_abi::boot_plan::BootPlan;
+use caution_abi::e2e::{AppProtocol, E2e, Origin};
 use caution_abi::manifest::{EnclaveOsRef, Manifest};
+use caution_abi::ports::AppPort;
 use caution_appspec::{AppSpec, printable, shell_join};
 use std::collections::BTreeSet;
 
@@ -39,7 +42,7 @@ pub struct Disagreement {
 /// | `app_source.commit` | exactly; an absent `app_source` disagrees |
 /// | `app_source.urls` | as a set: order is taste, another URL points readers at other code, a missing one hides some |
 /// | `enclave_source` | as a set, for the same reasons |
-/// | `run_command`, `ports`, `http_port`, `logs`, `metadata` | exactly |
+/// | `run_command`, `ports`, `http_port`, `e2e`, `logs`, `metadata` | exactly |
 /// | `boot_plan_sha256` | exactly, once the plan is known |
 /// | `enclaveos.pcr1` | exactly |
 /// | `app_source.branch`, `enclaveos.version` | not: names for people, bound to nothing |
@@ -62,14 +65,17 @@ pub fn disagreements(expected: &Expected<'_>, remote: &Manifest) -> Vec<Disagree
     if let Some(argv) = argv {
         found.compare("run_command", &argv, &remote.run_command, |argv| shell_join(argv));
     }
-    let ports: Vec<u16> = spec.network.ports.iter().map(|port| port.get()).collect();
+    let ways = Ways::of(&spec.network);
+    let ports: Vec<u16> = ways.ports.iter().map(|port| port.get()).collect();
     found.compare("ports", &ports, &remote.ports, |ports| {
         or_none(ports.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))
     });
-    let http_port = spec.network.http.as_ref().map(|http| http.port.get());
+    let http_port = ways.http_port.map(AppPort::get);
     found.compare("http_port", &http_port, &remote.http_port, |port| {
         or_none(port.map(|port| port.to_string()).unwrap_or_default())
     });
+    found
+        .compare("e2e", &ways.e2e, &remote.e2e, |e2e| or_none(e2e.as_ref().map(written).unwrap_or_default()));
     found.compare("logs", &spec.logs, &remote.logs, |logs| logs_in_words(*logs).to_owned());
     if let Some(plan) = expected.plan {
         found.compare("boot_plan_sha256", &plan.digest(), &remote.boot_plan_sha256, ToString::to_string);
@@ -86,8 +92,16 @@ pub fn logs_in_words(logs: bool) -> &'static str {
     if logs { "leave the enclave, the host reads them" } else { "none leave the enclave" }
 }
 
-/// How far encryption reaches, where ports are exposed without end-to-end encryption.
-pub const TLS_ENDS_OUTSIDE: &str = "TLS ends outside the enclave: the host can read what passes";
+/// Encryption with everything that can disagree.
+fn written(e2e: &E2e) -> String {
+    let protocol = match e2e.app_protocol {
+        AppProtocol::Http => "HTTP/1.1",
+        AppProtocol::H2c => "HTTP/2",
+    };
+    let origins: Vec<&str> = e2e.origins.iter().map(Origin::as_str).collect();
+    let (words, port) = (e2e_in_words(e2e), e2e.app_port);
+    format!("{words}; in front of port {port} ({protocol}), for pages of {}", or_none(origins.join(", ")))
+}
 
 #[derive(Default)]
 struct Found {

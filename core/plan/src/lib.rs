@@ -5,7 +5,9 @@
 mod boot;
 mod claims;
 mod manifest;
+mod ways;
 
 pub use boot::{ImageProcess, MAX_COMMAND_BYTES, PlanError, boot_plan};
-pub use claims::{Disagreement, Expected, TLS_ENDS_OUTSIDE, disagreements, logs_in_words};
+pub use claims::{Disagreement, Expected, disagreements, logs_in_words};
 pub use manifest::{SourceIdentity, manifest};
+pub use ways::{TLS_ENDS_OUTSIDE, channel_in_words};

@@ -32,6 +32,7 @@ pub fn manifest(
         run_command: plan.app.argv.clone(),
         ports: plan.ports.iter().map(|port| port.get()).collect(),
         http_port: plan.http_port.map(caution_abi::ports::AppPort::get),
+        e2e: plan.e2e.clone(),
         logs: plan.logs,
         boot_plan_sha256: plan.digest(),
         enclaveos: enclaveos.clone(),

@@ -2,10 +2,11 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails where it stands")]
 
 use caution_abi::boot_plan::{BootPlan, MAX_BYTES, Readiness, RestartPolicy};
+use caution_abi::e2e::{AppProtocol, Origin, Suite};
 use caution_abi::egress::{EgressRule, Protocol};
 use caution_abi::manifest::{self, AppSource, EnclaveOsRef, Manifest};
 use caution_abi::ports::AppPort;
-use caution_appspec::{AppSpec, Command, ConfigFile, EnvValue, parse};
+use caution_appspec::{AppSpec, Command, ConfigFile, EndToEnd, EnvValue, Steve, parse};
 use caution_measure::{Pcr, Sha256Digest};
 use caution_plan::*;
 
@@ -170,11 +171,97 @@ fn what_a_plan_cannot_say_is_refused_not_dropped() {
         PlanError::NotSupportedYet(what) => what,
         other => panic!("{other}"),
     };
-    assert_eq!(refused(&spec("ports: 8083\ne2e: true\n")), "end-to-end encryption");
+    let mut tls = spec("ports: 8443\n");
+    tls.network.http.as_mut().unwrap().e2e = Some(EndToEnd::Tls);
+    assert_eq!(refused(&tls), "end-to-end encryption by TLS");
     assert_eq!(refused(&spec("locksmith: true\n")), "secrets (locksmith)");
     let mut vault = AppSpec::default();
     vault.env.insert("A".to_owned(), EnvValue::Vault("A".to_owned()));
     assert_eq!(refused(&vault), "a secret (env::vault)");
+}
+
+/// An app with all that `e2e_encryption` can say, and a raw port.
+const ENCRYPTED: &str = r#"enclave "a" {
+  network {
+    ingress {
+      cidr_ipv4  = "0.0.0.0/0"
+      start_port = 3000
+      end_port   = 3001
+    }
+    http {
+      port              = 3000
+      upstream_protocol = "h2c"
+      e2e_encryption {
+        mode                     = "steve"
+        cors_origins             = ["https://b.example", "https://a.example"]
+        key_exchange             = "xwing-draft10"
+        allow_plaintext_fallback = true
+        steve_v2                 = true
+      }
+    }
+  }
+}
+"#;
+
+#[test]
+fn encryption_is_measured_and_nothing_leads_past_it() {
+    let open = boot_plan(&spec("ports: 8083\n"), &image()).unwrap();
+    assert!(!String::from_utf8_lossy(&open.to_bytes()).contains("e2e"));
+    assert_eq!(channel_in_words(&open).unwrap(), TLS_ENDS_OUTSIDE);
+    assert_eq!(channel_in_words(&boot_plan(&AppSpec::default(), &image()).unwrap()), None);
+
+    let spec = spec("e2e: true\n");
+    let plan = boot_plan(&spec, &image()).unwrap();
+    assert_eq!((plan.ports.as_slice(), plan.http_port), (&[][..], None));
+    assert_eq!(plan.readiness, Readiness::Tcp { port: port(8083), timeout_s: 60 });
+    let e2e = plan.e2e.as_ref().unwrap();
+    assert_eq!((e2e.suite, e2e.app_port, e2e.app_protocol), (Suite::X25519, port(8083), AppProtocol::Http));
+    assert!(e2e.origins.is_empty() && !e2e.plaintext_fallback && !e2e.steve_v2);
+    assert_eq!(
+        channel_in_words(&plan).unwrap(),
+        "encrypted into the enclave by STEVE (x25519); requests without it are refused"
+    );
+    assert_eq!(BootPlan::from_bytes(&plan.to_bytes()).unwrap(), plan);
+    assert_ne!(plan.digest(), open.digest());
+}
+
+#[test]
+fn all_that_is_said_of_encryption_is_in_plan_and_manifest() {
+    let spec = parse(ConfigFile::Hcl, ENCRYPTED).unwrap().spec;
+    let plan = boot_plan(&spec, &image()).unwrap();
+    let e2e = plan.e2e.clone().unwrap();
+    assert_eq!((plan.ports.as_slice(), plan.http_port, e2e.app_port), (&[port(3001)][..], None, port(3000)));
+    assert_eq!((e2e.suite, e2e.app_protocol), (Suite::Xwing, AppProtocol::H2c));
+    assert!(e2e.plaintext_fallback && e2e.steve_v2);
+    let origins: Vec<&str> = e2e.origins.iter().map(Origin::as_str).collect();
+    assert_eq!(origins, ["https://a.example", "https://b.example"]);
+    assert_eq!(
+        channel_in_words(&plan).unwrap(),
+        "encrypted into the enclave by STEVE (xwing, clients of version 2 too); requests without it reach the app, too, \
+         and the host can read those; port 3001 is raw, STEVE does not encrypt there"
+    );
+    let honest = manifest(&spec, Some(&source()), &plan, &enclaveos());
+    assert_eq!((&honest.ports, honest.http_port, &honest.e2e), (&vec![3001], None, &plan.e2e));
+    assert_eq!(Manifest::from_bytes(&honest.to_bytes()).unwrap(), honest);
+
+    let expected = Expected { commit: COMMIT, spec: &spec, enclaveos: &enclaveos(), plan: None };
+    assert_eq!(disagreements(&expected, &honest), []);
+    let lies: [fn(&mut Manifest); 7] = [
+        |m| m.e2e = None,
+        |m| m.e2e.as_mut().unwrap().suite = Suite::X25519,
+        |m| m.e2e.as_mut().unwrap().app_port = port(3002),
+        |m| m.e2e.as_mut().unwrap().app_protocol = AppProtocol::Http,
+        |m| m.e2e.as_mut().unwrap().origins.clear(),
+        |m| m.e2e.as_mut().unwrap().plaintext_fallback = false,
+        |m| m.e2e.as_mut().unwrap().steve_v2 = false,
+    ];
+    for lie in lies {
+        let mut remote = honest.clone();
+        lie(&mut remote);
+        let found = disagreements(&expected, &remote);
+        assert_eq!(found.iter().map(|d| d.field).collect::<Vec<_>>(), ["e2e"]);
+        assert_ne!(found[0].reviewed, found[0].remote, "the difference can be seen");
+    }
 }
 
 #[test]
@@ -252,6 +339,7 @@ fn the_manifest_says_what_the_plan_and_the_spec_say() {
             run_command: texts(&["/app/server", "--flag"]),
             ports: vec![8080, 9000],
             http_port: Some(8080),
+            e2e: None,
             logs: false,
             boot_plan_sha256: plan.digest(),
             enclaveos: enclaveos(),
@@ -277,6 +365,12 @@ fn the_longest_manifest_fits() {
     );
     let mut spec = spec(&text);
     assert_eq!(spec.network.ports.len(), caution_appspec::MAX_PORTS);
+    let origin = |n: usize| {
+        Origin::try_from(format!("https://{n:061}{}:65535", format!(".{}", "o".repeat(63)).repeat(3)))
+    };
+    let cors_origins = (0..caution_appspec::MAX_ORIGINS).map(|n| origin(n).unwrap()).collect();
+    let steve = Steve { cors_origins, ..Steve::default() };
+    spec.network.http.as_mut().unwrap().e2e = Some(EndToEnd::Steve(steve));
     spec.command = Some(Command::Argv(vec!["\u{1}".repeat((MAX_COMMAND_BYTES - 8) / 6)]));
     let plan = boot_plan(&spec, &image()).unwrap();
     let source = SourceIdentity { commit: "0".repeat(64), branch: Some("b".repeat(255)) };

@@ -1,6 +1,7 @@
 //! caution.hcl: syntax tree with spans → strict sections → [`AppSpec`].
 
 mod build;
+mod e2e;
 mod network;
 mod platform;
 mod section;

@@ -1,9 +1,10 @@
 //! The `network` block: traffic rules, HTTP port, encryption.
 
+use super::e2e::{self, Scene};
 use super::section::{BlockRef, Names, Section, subject, value_at};
 use crate::problem::{Checked, Fault, Report};
 use crate::procfile::listed;
-use crate::{EndToEnd, EndToEndMode, Http, KeyExchange, MAX_PORTS, Network, TrafficRule, Upstream, value};
+use crate::{Http, MAX_PORTS, Network, TrafficRule, Upstream, value};
 use caution_abi::egress::{self, EgressRule, Protocol};
 use caution_abi::ports::AppPort;
 use std::collections::BTreeSet;
@@ -201,8 +202,8 @@ fn http(
     let domain = section.text(report, "domain", value::domain);
     let upstream = section.text(report, "upstream_protocol", upstream);
     let e2e = section.block(report, "e2e_encryption").and_then(|block| {
-        let scene = TlsScene { has_domain: section.attribute("domain").is_some(), has_egress };
-        end_to_end(report, block, scene)
+        let scene = Scene { ports, has_domain: section.attribute("domain").is_some(), has_egress };
+        e2e::read(report, block, scene)
     });
     Some(Http {
         port: port?,
@@ -217,113 +218,5 @@ fn upstream(text: &str) -> Checked<Upstream> {
         "http" => Ok(Upstream::Http),
         "h2c" => Ok(Upstream::H2c),
         _ => Err(Fault::new("is not a protocol").fix("write \"http\" or \"h2c\"")),
-    }
-}
-
-/// What mode `tls` asks of its surroundings.
-#[derive(Clone, Copy)]
-struct TlsScene {
-    has_domain: bool,
-    has_egress: bool,
-}
-
-fn end_to_end(report: &mut Report<'_>, block: BlockRef<'_>, scene: TlsScene) -> Option<EndToEnd> {
-    let names = Names {
-        attributes: &["enabled", "mode", "cors_origins", "key_exchange", "allow_plaintext_fallback"],
-        blocks: &[],
-    };
-    let at = block.at();
-    let section = Section::of(report, block, &names);
-    let enabled = section.flag(report, "enabled").map(|(on, _)| on);
-    let mode = section.text(report, "mode", mode).map(|(mode, _)| mode);
-    let cors_origins = section.texts(report, "cors_origins", value::origin);
-    let key_exchange = section.text(report, "key_exchange", key_exchange).map(|(kx, _)| kx);
-    let fallback = section.flag(report, "allow_plaintext_fallback").map(|(on, _)| on);
-
-    let given = |key| section.attribute(key).is_some();
-    let mode = match (enabled, mode) {
-        (Some(false), _) => {
-            for key in ["mode", "cors_origins", "key_exchange", "allow_plaintext_fallback"] {
-                let fix = "remove it, or `enabled = false`";
-                contradiction(
-                    report,
-                    &section,
-                    key,
-                    "says how to encrypt, and `enabled = false` says not to",
-                    fix,
-                );
-            }
-            return None;
-        }
-        (_, Some(mode)) => mode,
-        // A wrong value has been reported.
-        (None, None) if given("enabled") || given("mode") => return None,
-        (Some(true), None) => EndToEndMode::Steve,
-        (None, None) => {
-            let fix = "add `mode = \"steve\"`, or remove the block";
-            report.problem(at, "This block names no `mode`.".to_owned(), Some(fix.to_owned()));
-            return None;
-        }
-    };
-    report.not_yet(
-        at,
-        "`e2e_encryption`",
-        "remove the block, or write `enabled = false`; TLS then ends outside the enclave",
-    );
-    if mode == EndToEndMode::Tls {
-        tls(report, &section, at, scene);
-    }
-    Some(EndToEnd {
-        mode,
-        cors_origins,
-        key_exchange: key_exchange.unwrap_or_default(),
-        allow_plaintext_fallback: fallback.unwrap_or(false),
-    })
-}
-
-/// What mode `tls` needs, and what it has no use for.
-fn tls(report: &mut Report<'_>, section: &Section<'_>, at: usize, scene: TlsScene) {
-    if !scene.has_domain {
-        let fix = "add `domain` to the `http` block";
-        report.problem(
-            at,
-            "Mode `tls` needs a domain to get a certificate for.".to_owned(),
-            Some(fix.to_owned()),
-        );
-    }
-    if !scene.has_egress {
-        let fix = "add an `egress` block that reaches the certificate authority";
-        report.problem(at, "Mode `tls` needs egress to get a certificate.".to_owned(), Some(fix.to_owned()));
-    }
-    for key in ["cors_origins", "key_exchange", "allow_plaintext_fallback"] {
-        contradiction(
-            report,
-            section,
-            key,
-            "means something in mode `steve` only",
-            "remove it, or `mode = \"tls\"`",
-        );
-    }
-}
-
-fn contradiction(report: &mut Report<'_>, section: &Section<'_>, key: &str, why: &str, fix: &str) {
-    if let Some(at) = section.key_at(key) {
-        report.problem(at, format!("`{key}` {why}."), Some(fix.to_owned()));
-    }
-}
-
-fn mode(text: &str) -> Checked<EndToEndMode> {
-    match text {
-        "steve" => Ok(EndToEndMode::Steve),
-        "tls" => Ok(EndToEndMode::Tls),
-        _ => Err(Fault::new("is not a mode").fix("write \"steve\" or \"tls\"")),
-    }
-}
-
-fn key_exchange(text: &str) -> Checked<KeyExchange> {
-    match text {
-        "x25519" => Ok(KeyExchange::X25519),
-        "xwing-draft10" => Ok(KeyExchange::XWing),
-        _ => Err(Fault::new("is not a key exchange").fix("write \"x25519\" or \"xwing-draft10\"")),
     }
 }

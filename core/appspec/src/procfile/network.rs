@@ -3,12 +3,12 @@
 use super::lines::{Entries, Entry, Key};
 use super::{comment_hint, field, flag, split_list, whole_number};
 use crate::problem::{Checked, Fault, Report, shown};
-use crate::{EndToEnd, EndToEndMode, Http, KeyExchange, MAX_PORTS, Network, Upstream, value};
+use crate::{EndToEnd, Http, MAX_PORTS, Network, Steve, Upstream, value};
 use caution_abi::ports::AppPort;
 use std::collections::BTreeSet;
 
 pub(super) fn read(report: &mut Report<'_>, entries: &Entries<'_>) -> Network {
-    let ports = entries.get(Key::Ports).map(|entry| (entry, ports(report, entry)));
+    let listed = entries.get(Key::Ports).map(|entry| (entry, ports(report, entry)));
     let domain = field(report, entries.get(Key::Domain), value::domain);
     let e2e = flag(report, entries.get(Key::E2e)).unwrap_or(false);
     let http_port = entries.get(Key::HttpPort).and_then(|entry| {
@@ -17,30 +17,40 @@ pub(super) fn read(report: &mut Report<'_>, entries: &Entries<'_>) -> Network {
         })?;
         Some((entry, port))
     });
-    let Some((entry, ports)) = ports else {
-        needs_ports(report, entries, http_port.map(|(_, port)| port), e2e);
-        return Network::default();
+    let ports = match listed {
+        // A list with a bad item says nothing about the keys that refer to it.
+        Some((entry, ports)) => ports.map(|ports| (Some(entry), ports)),
+        // Where a wrong `http_port` stands, which has been reported, no other is guessed.
+        None if e2e => {
+            let named = entries.get(Key::HttpPort).map(|_| http_port.map(|(_, port)| port));
+            named.unwrap_or(Some(behind_steve())).map(|port| (None, BTreeSet::from([port])))
+        }
+        None => {
+            needs_ports(report, entries, http_port.map(|(_, port)| port));
+            None
+        }
     };
-    // A list with a bad item says nothing about the keys that refer to it.
-    let Some(ports) = ports else { return Network::default() };
+    let Some((entry, ports)) = ports else { return Network::default() };
 
-    let port = match http_port {
-        Some((entry, port)) => member(report, entry, port, &ports),
-        None if entries.get(Key::HttpPort).is_some() => None,
-        None => only_port(report, entry, &ports),
+    let port = match (http_port, entry) {
+        (Some((entry, port)), _) => member(report, entry, port, &ports),
+        (None, _) if entries.get(Key::HttpPort).is_some() => None,
+        (None, _) if e2e && ports.contains(&behind_steve()) => Some(behind_steve()),
+        (None, Some(entry)) => only_port(report, entry, &ports),
+        (None, None) => ports.first().copied(),
     };
-    let http = port.map(|port| Http { port, domain, upstream: Upstream::Http, e2e: e2e.then(steve) });
+    if let Some(entry) = entries.get(Key::E2e).filter(|_| e2e) {
+        report.check(entry.key_at, value::STEVES_PORT, value::beside_steve(&ports));
+    }
+    // What `e2e: true` means: STEVE with its defaults.
+    let e2e = e2e.then(|| EndToEnd::Steve(Steve::default()));
+    let http = port.map(|port| Http { port, domain, upstream: Upstream::Http, e2e });
     Network { ports, http, ..Network::default() }
 }
 
-/// What `e2e: true` means: STEVE with its defaults.
-fn steve() -> EndToEnd {
-    EndToEnd {
-        mode: EndToEndMode::Steve,
-        cors_origins: Vec::new(),
-        key_exchange: KeyExchange::X25519,
-        allow_plaintext_fallback: false,
-    }
+/// Where STEVE finds an app that says nothing else: the documented port.
+fn behind_steve() -> AppPort {
+    AppPort::try_from(8083).expect("8083 is a port that apps may have")
 }
 
 /// The ports of a list with ranges; `None` when an item is wrong.
@@ -116,15 +126,11 @@ fn only_port(report: &mut Report<'_>, entry: &Entry<'_>, ports: &BTreeSet<AppPor
 }
 
 /// Without `ports` there is nothing for these keys to speak of.
-fn needs_ports(report: &mut Report<'_>, entries: &Entries<'_>, http_port: Option<AppPort>, e2e: bool) {
-    let wanted = |key: Key| match key {
-        Key::E2e => e2e,
-        _ => true,
-    };
-    // Where the app listens is a guess unless `http_port` says it; 8083 is the documented e2e port.
-    let guess = http_port.map_or(if e2e { 8083 } else { 8080 }, AppPort::get);
-    for key in [Key::HttpPort, Key::Domain, Key::E2e] {
-        if let Some(entry) = entries.get(key).filter(|_| wanted(key)) {
+fn needs_ports(report: &mut Report<'_>, entries: &Entries<'_>, http_port: Option<AppPort>) {
+    // Where the app listens is a guess unless `http_port` says it.
+    let guess = http_port.map_or(8080, AppPort::get);
+    for key in [Key::HttpPort, Key::Domain] {
+        if let Some(entry) = entries.get(key) {
             let fault = Fault::new("needs a port, and there is no `ports`")
                 .fix(format!("add `ports: {guess}`, with the port the app listens on"));
             report.fault(entry.value_at, &entry.subject(), fault);
