@@ -22,6 +22,7 @@ mod record;
 mod session;
 mod suite;
 mod varint;
+pub mod websocket;
 mod window;
 
 pub use bundle::{Bundle, MAX_BUNDLE};

@@ -23,6 +23,11 @@ enum Piece {
 pub(crate) struct Sink(mpsc::Sender<Piece>);
 
 impl Sink {
+    /// Another one to the same body, which has its end when one of them says so.
+    pub(crate) fn another(&self) -> Self {
+        Self(self.0.clone())
+    }
+
     /// False when nobody reads any more.
     pub(crate) async fn data(&self, bytes: Bytes) -> bool {
         bytes.is_empty() || self.frame(Frame::data(bytes)).await
@@ -171,7 +176,9 @@ impl Body for Reply {
 }
 
 /// The next frame of a body, none at its end.
-pub(crate) async fn next_frame(body: &mut Incoming) -> Option<hyper::Result<Frame<Bytes>>> {
+pub(crate) async fn next_frame<B: Body<Data = Bytes> + Unpin>(
+    body: &mut B,
+) -> Option<Result<Frame<Bytes>, B::Error>> {
     poll_fn(|context| Pin::new(&mut *body).poll_frame(context)).await
 }
 

@@ -22,7 +22,7 @@ use tokio::time::timeout;
 
 /// Why there is no response, or no more of it.
 #[derive(Debug, Clone, Copy)]
-enum Failure {
+pub(crate) enum Failure {
     /// To be said inside, and whether the app may have acted.
     Say(SealedCode, bool),
     /// There is nobody to say it to.
@@ -36,28 +36,31 @@ impl From<Gone> for Failure {
 }
 
 /// The work of one exchange, from its first record to its last.
-pub(crate) async fn run(shared: Arc<Shared>, started: Started, sink: Sink) {
-    let Started { begun, body, turn } = started;
+pub(crate) async fn run(shared: Arc<Shared>, started: Started, body: Incoming, sink: Sink) {
+    let Started { begun, turn } = started;
     let mut outbound = Outbound::new(begun.sealer, sink);
-    let Some(_turn) = turn else {
-        let busy = SealedError { code: SealedCode::Busy, executed: false, retry_after_s: Some(1) };
-        return outbound.fail(&busy).await;
-    };
+    let Some(_turn) = turn else { return outbound.fail(&BUSY).await };
     let inbound = Inbound::new(body, &begun.first, begun.opener);
     let limits = &shared.settings.limits;
     let exchange = exchange(&shared, inbound, &mut outbound);
-    let outcome = timeout(limits.exchange, Box::pin(exchange)).await;
+    let outcome = timeout(limits.exchange, Box::pin(exchange)).await.unwrap_or(Err(TOO_LONG));
     let last = async {
-        match outcome.unwrap_or(Err(Failure::Say(SealedCode::UpstreamTimeout, true))) {
+        match outcome {
             Ok(trailers) => drop(outbound.end(&request::to_fields(&trailers)).await),
-            Err(Failure::Say(code, executed)) => {
-                outbound.fail(&SealedError { code, executed, retry_after_s: None }).await;
-            }
-            Err(Failure::Gone) => {}
+            Err(failure) => failure.say(outbound).await,
         }
     };
     // Who does not take even that has no end.
     let _ = timeout(limits.patience, last).await;
+}
+
+impl Failure {
+    /// Says it, where there is somebody to say it to.
+    pub(crate) async fn say(self, outbound: Outbound) {
+        if let Self::Say(code, executed) = self {
+            outbound.fail(&SealedError { code, executed, retry_after_s: None }).await;
+        }
+    }
 }
 
 /// The response up to its trailers.
@@ -152,7 +155,6 @@ async fn head_of(
     outbound: &mut Outbound,
     silence: Duration,
 ) -> Result<Incoming, Failure> {
-    const BROKEN: Failure = Failure::Say(SealedCode::UpstreamTruncated, true);
     let mut response = pin!(response);
     loop {
         let next = poll_fn(|context| match informational.poll_recv(context) {
@@ -179,7 +181,7 @@ async fn head_of(
 }
 
 /// Passes content on as it comes; gives the trailers.
-async fn content_of(
+pub(crate) async fn content_of(
     mut content: Incoming,
     outbound: &mut Outbound,
     silence: Duration,
@@ -197,7 +199,7 @@ async fn content_of(
             frame
         };
         let Some(frame) = frame else { return Ok(trailers) };
-        let frame = frame.map_err(|_| Failure::Say(SealedCode::UpstreamTruncated, true))?;
+        let frame = frame.map_err(|_| BROKEN)?;
         match frame.into_data() {
             Ok(data) => outbound.content(&data).await?,
             Err(frame) => trailers = frame.into_trailers().unwrap_or_default(),
@@ -221,5 +223,12 @@ async fn at_once(content: &mut Incoming) -> Option<NextFrame> {
     None
 }
 
+/// The session has as many exchanges as it may.
+pub(crate) const BUSY: SealedError =
+    SealedError { code: SealedCode::Busy, executed: false, retry_after_s: Some(1) };
+/// The app broke off, or said what no app says.
+pub(crate) const BROKEN: Failure = Failure::Say(SealedCode::UpstreamTruncated, true);
+/// An exchange that lasts longer than any may.
+pub(crate) const TOO_LONG: Failure = Failure::Say(SealedCode::UpstreamTimeout, true);
 /// Informational heads that wait to pass.
 const INFORMATIONAL: usize = 16;

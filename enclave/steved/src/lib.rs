@@ -3,11 +3,12 @@
 //! ```text
 //! connection ─▶ server ─▶ evidence, session ─▶ keys, sessions
 //!                    ├──▶ x ─▶ exchange: records ─▶ request ─▶ upstream ─▶ app
+//!                    ├──▶ ws ─▶ upgrade ─▶ tunnel: records ─▶ frames ─▶ upstream ─▶ app
 //!                    └──▶ without encryption: refused, but for what a page begins with
 //! ```
 //!
 //! Nothing here runs by itself: the work of an exchange is polled by the body of its response, so that it
-//! ends with the client that wants it. Time of day, random bytes and evidence come from [`Enclave`].
+//! ends with the client that wants it, and that of a WebSocket by its connection's task. Time of day, random bytes and evidence come from [`Enclave`].
 
 mod begin;
 mod body;
@@ -22,6 +23,9 @@ mod plain;
 mod request;
 mod server;
 mod sessions;
+mod socket;
+mod tunnel;
+mod upgrade;
 mod upstream;
 
 pub use keys::{Attested, Epoch, Identity};

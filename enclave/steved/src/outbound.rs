@@ -3,6 +3,7 @@
 use crate::body::Sink;
 use bytes::Bytes;
 use caution_steve::http::{Encoder, Fields, MAX_HEAD, MessageError, ResponseHead};
+use caution_steve::websocket::{Opcode, write_frame};
 use caution_steve::{Kind, SealedError, Sealer};
 use hyper::HeaderMap;
 
@@ -11,6 +12,10 @@ pub(crate) struct Outbound {
     sink: Sink,
     sealer: Sealer,
     encoder: Encoder,
+    /// Each record is a message of a WebSocket.
+    is_socket: bool,
+    /// The last record is sealed.
+    ended: bool,
     /// What is written and not yet sealed.
     waiting: Vec<u8>,
 }
@@ -21,7 +26,12 @@ pub(crate) struct Gone;
 
 impl Outbound {
     pub(crate) fn new(sealer: Sealer, sink: Sink) -> Self {
-        Self { sink, sealer, encoder: Encoder::new(), waiting: Vec::new() }
+        Self { sink, sealer, encoder: Encoder::new(), is_socket: false, ended: false, waiting: Vec::new() }
+    }
+
+    /// One whose records are messages of a WebSocket.
+    pub(crate) fn socket(sealer: Sealer, sink: Sink) -> Self {
+        Self { is_socket: true, ..Self::new(sealer, sink) }
     }
 
     /// A head; nothing of it is sent before [`Outbound::flush`].
@@ -45,8 +55,19 @@ impl Outbound {
         let trailers = if may_pass(trailers) { trailers } else { &none };
         self.encoder.end(trailers, &mut self.waiting).map_err(|_| Gone)?;
         self.seal(true).await?;
-        self.sink.end(HeaderMap::new()).await;
+        self.close().await;
         Ok(())
+    }
+
+    /// Nothing is left to say.
+    pub(crate) async fn close(self) {
+        let mut close = Vec::new();
+        if self.is_socket {
+            write_frame(Opcode::Close, true, &1000_u16.to_be_bytes(), None, &mut close);
+        }
+        if self.sink.data(close.into()).await {
+            self.sink.end(HeaderMap::new()).await;
+        }
     }
 
     /// Sends what waits.
@@ -56,32 +77,59 @@ impl Outbound {
 
     /// Sends a record that says nothing.
     pub(crate) async fn pad(&mut self) -> Result<(), Gone> {
+        self.say(Kind::Pad, b"").await
+    }
+
+    /// A record of its own, of at most 16,384 bytes: the least that a longest chunk has.
+    pub(crate) async fn say(&mut self, kind: Kind, content: &[u8]) -> Result<(), Gone> {
         let mut sealed = Vec::new();
-        self.sealer.seal(Kind::Pad, b"", false, &mut sealed);
+        self.record(kind, content, false, &mut sealed);
         self.send(sealed).await
     }
 
-    /// Says why there is no response, or no more of it.
+    /// How a WebSocket ends: a close, and then the last record.
+    pub(crate) async fn closing(&mut self, content: &[u8]) -> Result<(), Gone> {
+        let mut sealed = Vec::new();
+        self.record(Kind::WsClose, content, false, &mut sealed);
+        self.record(Kind::Pad, b"", true, &mut sealed);
+        self.send(sealed).await
+    }
+
+    /// Says why there is no response, or no more of it, where the last word is not said yet.
     pub(crate) async fn fail(mut self, error: &SealedError) {
         let mut sealed = Vec::new();
-        self.sealer.seal(Kind::Error, &error.to_bytes(), true, &mut sealed);
+        if !self.ended {
+            self.record(Kind::Error, &error.to_bytes(), true, &mut sealed);
+        }
         if self.send(sealed).await.is_ok() {
-            self.sink.end(HeaderMap::new()).await;
+            self.close().await;
         }
     }
 
     async fn seal(&mut self, last: bool) -> Result<(), Gone> {
         let most = self.sealer.max_content();
         let mut sealed = Vec::with_capacity(self.waiting.len() + 64);
-        let mut rest = &self.waiting[..];
+        let mut waiting = std::mem::take(&mut self.waiting);
+        let mut rest = &waiting[..];
         while rest.len() > most {
             let (chunk, others) = rest.split_at(most);
-            self.sealer.seal(Kind::Data, chunk, false, &mut sealed);
+            self.record(Kind::Data, chunk, false, &mut sealed);
             rest = others;
         }
-        self.sealer.seal(Kind::Data, rest, last, &mut sealed);
-        self.waiting.clear();
+        self.record(Kind::Data, rest, last, &mut sealed);
+        waiting.clear();
+        self.waiting = waiting;
         self.send(sealed).await
+    }
+
+    fn record(&mut self, kind: Kind, content: &[u8], last: bool, out: &mut Vec<u8>) {
+        self.ended = last;
+        if !self.is_socket {
+            return self.sealer.seal(kind, content, last, out);
+        }
+        let mut message = Vec::new();
+        self.sealer.seal(kind, content, last, &mut message);
+        write_frame(Opcode::Binary, true, &message, None, out);
     }
 
     async fn send(&mut self, sealed: Vec<u8>) -> Result<(), Gone> {

@@ -16,6 +16,8 @@ pub(crate) enum Problem {
     Malformed,
     /// There is nothing here.
     NotFound,
+    /// A page of another origin.
+    Origin,
     /// It was taken before.
     Replay,
     /// Its number lies behind the window.
@@ -39,9 +41,11 @@ pub(crate) enum Problem {
 }
 
 impl Problem {
-    fn code(self) -> (u16, &'static str) {
+    /// Its status and name.
+    pub(crate) fn code(self) -> (u16, &'static str) {
         match self {
             Self::Malformed => (400, "malformed"),
+            Self::Origin => (403, "origin"),
             Self::NotFound => (404, "not_found"),
             Self::Replay => (409, "replay"),
             Self::TooOld => (409, "too_old"),
@@ -130,6 +134,14 @@ pub(crate) struct Origins(Vec<String>);
 impl Origins {
     pub(crate) fn new(origins: &[String]) -> Self {
         Self(origins.to_vec())
+    }
+
+    /// Whether the browser of a page with this origin may open a WebSocket at `host`. What is no browser says none.
+    pub(crate) fn may_open(&self, origin: Option<&HeaderValue>, host: Option<&HeaderValue>) -> bool {
+        let Some(named) = origin else { return true };
+        let own = ["https://", "http://"].iter().find_map(|it| named.as_bytes().strip_prefix(it.as_bytes()));
+        let is_own = own.zip(host).is_some_and(|(own, host)| own.eq_ignore_ascii_case(host.as_bytes()));
+        is_own || self.allow(origin).is_some()
     }
 
     fn allow(&self, origin: Option<&HeaderValue>) -> Option<HeaderValue> {

@@ -4,7 +4,7 @@ use crate::body::Pipe;
 use crate::upstream::Protocol;
 use caution_steve::Suite;
 use caution_steve::http::{Fields, RequestHead, ResponseHead};
-use hyper::header::{CONNECTION, HOST, HeaderName, HeaderValue};
+use hyper::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderName, HeaderValue};
 use hyper::{HeaderMap, Method, Request, StatusCode, Uri};
 
 /// The app's request; nothing where the head is none that may reach it.
@@ -23,7 +23,7 @@ pub(crate) fn to_app(
     if request.method() == Method::CONNECT {
         return None;
     }
-    let mut fields = to_map(&head.fields)?;
+    let mut fields = marked(&head.fields, suite)?;
     match protocol {
         Protocol::Http1 => {
             *request.uri_mut() = head.path.parse().ok()?;
@@ -36,10 +36,37 @@ pub(crate) fn to_app(
             *request.uri_mut() = uri.path_and_query(head.path.as_str()).build().ok()?;
         }
     }
-    let marker = format!("v=3; suite={}", suite.name());
-    fields.insert(MARKER, HeaderValue::from_str(&marker).expect("names of suites are tokens"));
     *request.headers_mut() = fields;
     Some(request)
+}
+
+/// The app's request for a WebSocket, which is HTTP/1.1's; nothing where the head is none that may reach it.
+pub(crate) fn to_app_socket(head: &RequestHead, key: &str, suite: Suite) -> Option<Request<Pipe>> {
+    if head.method != "GET" {
+        return None;
+    }
+    let mut request = to_app(head, Pipe::empty(), Protocol::Http1, suite)?;
+    let fields = request.headers_mut();
+    fields.remove(CONTENT_LENGTH);
+    // Each hop makes its own, and has no extensions.
+    for name in ["sec-websocket-accept", "sec-websocket-extensions"] {
+        fields.remove(name);
+    }
+    for (name, value) in
+        [("connection", "upgrade"), ("upgrade", "websocket"), ("sec-websocket-version", "13")]
+    {
+        fields.insert(name, HeaderValue::from_static(value));
+    }
+    fields.insert("sec-websocket-key", HeaderValue::from_str(key).ok()?);
+    Some(request)
+}
+
+/// Fields as the app may have them, with what says that they came by STEVE.
+fn marked(fields: &Fields, suite: Suite) -> Option<HeaderMap> {
+    let mut fields = to_map(fields)?;
+    let marker = format!("v=3; suite={}", suite.name());
+    fields.insert(MARKER, HeaderValue::from_str(&marker).expect("names of suites are tokens"));
+    Some(fields)
 }
 
 /// Fields as the app may have them.

@@ -6,16 +6,17 @@ use crate::keys::{Due, Keys};
 use crate::outer::{Origins, Problem, empty, not_allowed};
 use crate::patient::Patient;
 use crate::sessions::Sessions;
-use crate::{Enclave, Settings, begin, exchange, hello, plain};
+use crate::{Enclave, Settings, begin, exchange, hello, plain, tunnel, upgrade};
 use hyper::body::Incoming;
 use hyper::header::{ACCESS_CONTROL_REQUEST_METHOD, ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, ORIGIN};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
+use hyper::upgrade::OnUpgrade;
 use hyper::{Method, Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -105,14 +106,31 @@ impl Steved {
         // A record that waits for another is a token that comes late.
         let _ = stream.set_nodelay(true);
         let stream = Patient::new(stream, self.0.settings.limits.exchange);
-        let service = service_fn(|request| async { Ok::<_, Infallible>(answer(&self.0, request).await) });
+        // What takes the connection over, and so has its place among the connections.
+        let socket = Mutex::new(None);
+        let service = service_fn(|request| async {
+            let (response, upgrade) = answer(&self.0, request).await;
+            if upgrade.is_some() {
+                *lock(&socket) = upgrade;
+            }
+            Ok::<_, Infallible>(response)
+        });
         let _ = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(IDLE)
             .max_buf_size(MAX_BUFFER)
             .serve_connection(TokioIo::new(stream), service)
+            .with_upgrades()
             .await;
+        let socket = lock(&socket).take();
+        if let Some(upgrade) = socket {
+            tunnel::run(Arc::clone(&self.0), upgrade).await;
+        }
     }
+}
+
+fn lock<T>(it: &Mutex<T>) -> MutexGuard<'_, T> {
+    it.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Whether an accept failed for the connection's own sake.
@@ -146,6 +164,7 @@ enum Path {
     Evidence,
     Session,
     Exchange,
+    Socket,
     Unknown,
 }
 
@@ -157,6 +176,7 @@ impl Path {
             "evidence" => Self::Evidence,
             "session" => Self::Session,
             "x" => Self::Exchange,
+            "ws" => Self::Socket,
             _ => Self::Unknown,
         })
     }
@@ -164,25 +184,33 @@ impl Path {
     fn methods(self) -> &'static str {
         match self {
             Self::Evidence => "GET, HEAD, POST, OPTIONS",
+            Self::Socket => "GET, OPTIONS",
             _ => "POST, OPTIONS",
         }
     }
 }
 
-async fn answer(shared: &Arc<Shared>, request: Request<Incoming>) -> Response<Reply> {
-    let Some(path) = Path::of(request.uri()) else { return plain::answer(shared, request).await };
+/// A response, and what takes the connection over after it.
+async fn answer(
+    shared: &Arc<Shared>,
+    mut request: Request<Incoming>,
+) -> (Response<Reply>, Option<OnUpgrade>) {
+    let Some(path) = Path::of(request.uri()) else { return (plain::answer(shared, request).await, None) };
+    if path == Path::Socket && request.method() == Method::GET {
+        return upgrade::accept(&shared.origins, &mut request);
+    }
     let origin = request.headers().get(ORIGIN).cloned();
     let asks = request.headers().contains_key(ACCESS_CONTROL_REQUEST_METHOD);
     let method = request.method().clone();
     let mut response = if path == Path::Unknown {
         Problem::NotFound.response()
-    } else if method == Method::OPTIONS && asks {
+    } else if method == Method::OPTIONS && asks && path != Path::Socket {
         shared.origins.preflight(origin.as_ref())
     } else {
         own(shared, path, &method, request).await
     };
-    shared.origins.mark(origin.as_ref(), &mut response);
-    response
+    shared.origins.mark(origin.as_ref().filter(|_| path != Path::Socket), &mut response);
+    (response, None)
 }
 
 /// What STEVE's own paths answer.
@@ -209,16 +237,16 @@ async fn own(
         (Path::Exchange, &Method::POST) if typed(b"application/steve-req") => {
             begin_exchange(shared, request.into_body()).await
         }
-        (_, &Method::POST) => Err(Problem::Malformed),
+        (Path::Evidence | Path::Session | Path::Exchange, &Method::POST) => Err(Problem::Malformed),
         _ => Ok(not_allowed(path.methods())),
     };
     answer.unwrap_or_else(Problem::response)
 }
 
-async fn begin_exchange(shared: &Arc<Shared>, body: Incoming) -> Result<Response<Reply>, Problem> {
-    let started = begin::begin(shared, body).await?;
+async fn begin_exchange(shared: &Arc<Shared>, mut body: Incoming) -> Result<Response<Reply>, Problem> {
+    let started = begin::begin(shared, &mut body).await?;
     let inside = Arc::clone(shared);
-    let mut response = Response::new(Reply::driven(|sink| exchange::run(inside, started, sink)));
+    let mut response = Response::new(Reply::driven(|sink| exchange::run(inside, started, body, sink)));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/steve-res"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store, no-transform"));

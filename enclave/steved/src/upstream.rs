@@ -52,6 +52,7 @@ where
                 let (sender, connection) =
                     http1::Builder::new().max_headers(MAX_FIELDS).handshake(stream).await.ok()?;
                 // Why it ended, the response says.
+                let connection = connection.with_upgrades();
                 Connection {
                     sender: Sender::Http1(sender),
                     work: Work::new(async { drop(connection.await) }),

@@ -72,6 +72,25 @@ impl Opener {
         record.map(Some)
     }
 
+    /// Whether nothing that came waits to be opened.
+    pub fn is_empty(&self) -> bool {
+        self.done == self.waiting.len()
+    }
+
+    /// Takes a message of what keeps the borders of messages, a WebSocket: exactly one chunk.
+    pub fn message(&mut self, bytes: &[u8]) -> Result<Record, RecordError> {
+        self.feed(bytes)?;
+        let record = match self.next_record()? {
+            Some(record) => record,
+            None => self.end()?.ok_or(RecordError::Truncated)?,
+        };
+        if self.is_empty() {
+            return Ok(record);
+        }
+        self.break_off();
+        Err(RecordError::Length)
+    }
+
     fn advance(&mut self) -> Result<Option<Record>, RecordError> {
         if self.state == State::Length {
             match varint::read(&self.waiting[self.done..]).map_err(|_| RecordError::Length)? {

@@ -177,3 +177,29 @@ fn sealed_errors_have_one_form() {
         assert_eq!(SealedError::from_bytes(wrong), Err(RecordError::MalformedError));
     }
 }
+
+#[test]
+fn a_message_of_a_socket_is_one_chunk() {
+    let (mut sealer, mut opener) = (sealer(), opener());
+    let mut chunk = |content: &[u8], last| {
+        let mut bytes = Vec::new();
+        sealer.seal(Kind::WsText { more: false }, content, last, &mut bytes);
+        bytes
+    };
+    for content in [&b"one"[..], b"", &[7; 10_000]] {
+        assert_eq!(opener.message(&chunk(content, false)).unwrap().content, content);
+    }
+    let last = opener.message(&chunk(b"last", true)).unwrap();
+    assert!(last.last && last.content == b"last");
+    assert_eq!(opener.message(b""), Err(RecordError::Truncated));
+    assert_eq!(opener.message(b"more"), Err(RecordError::AfterEnd));
+    let one = framed(&self::chunk(b"a\x10", false));
+    for (bytes, expected) in [
+        (vec![], RecordError::Truncated),
+        (one[..one.len() - 1].to_vec(), RecordError::Truncated),
+        ([&one[..], &one].concat(), RecordError::Length),
+        ([&one[..], b"\0"].concat(), RecordError::Length),
+    ] {
+        assert_eq!(self::opener().message(&bytes), Err(expected));
+    }
+}

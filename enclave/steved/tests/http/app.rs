@@ -113,6 +113,11 @@ impl Peer {
         let _ = self.stream.write_all(text.as_bytes()).await;
     }
 
+    /// The connection, and what was read of it and not yet used.
+    pub(crate) fn into_parts(self) -> (TcpStream, Vec<u8>) {
+        (self.stream, self.bytes)
+    }
+
     async fn more(&mut self) -> bool {
         matches!(self.stream.read_buf(&mut self.bytes).await, Ok(read) if read > 0)
     }

@@ -122,13 +122,14 @@ async fn pages_of_the_named_origins_may_ask_and_no_others() {
 async fn paths_methods_and_types_are_exact() {
     let (app, _) = App::answering(OK).await;
     let steved = run(Settings { plaintext_fallback: true, ..settings(app.address) }).await;
-    for path in ["", "evidence/", "evidence?x", "X", "x?r=1", "session/../x", "%78", "ws"] {
+    for path in ["", "evidence/", "evidence?x", "X", "x?r=1", "session/../x", "%78", "ws/"] {
         let answer = ask(steved.address, &format!("POST /.well-known/steve/{path} HTTP/1.1"), b"").await;
         assert_eq!(answer.problem(), (404, "not_found"), "{path}");
     }
     for (method, path, allow) in [
         ("GET", "x", "allow: post, options"),
         ("PUT", "session", "allow: post, options"),
+        ("POST", "ws", "allow: get, options"),
         ("DELETE", "evidence", "allow: get, head, post, options"),
     ] {
         let answer = ask(steved.address, &format!("{method} /.well-known/steve/{path} HTTP/1.1"), b"").await;

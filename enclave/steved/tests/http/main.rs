@@ -7,4 +7,6 @@ mod evidence;
 mod exchanges;
 mod plain;
 mod sessions;
+mod socket;
+mod sockets;
 mod support;
