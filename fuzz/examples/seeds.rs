@@ -59,7 +59,16 @@ fn sessions() -> Result<(), Box<dyn std::error::Error>> {
         };
         seed("steve", &format!("{suite}-keys"), &bytes(&session["key_configs"])?)?;
         seed("steve", &format!("{suite}-claims"), &bytes(&session["epoch_claims"])?)?;
+        let session = std::fs::read(tree(&format!("specs/vectors/steve/v2-{suite}.json")))?;
+        let session: Value = serde_json::from_slice(&session)?;
+        for name in ["session_request", "session_response", "client_confirmation"] {
+            seed("steve_v2", &format!("{suite}-{name}"), &bytes(&session[name])?)?;
+        }
+        let request = &session["exchanges"][0]["request_plain"];
+        seed("steve_v2", &format!("{suite}-request"), &bytes(request)?)?;
     }
+    let response = b"\xa3\x66status\x18\xc8\x67headers\x81\x82\x61a\x61b\x64body\x42hi";
+    seed("steve_v2", "response", response)?;
     for (name, message) in [
         ("request", &b"\x02\x03GET\x05https\x01a\x01/\x01a\x01b\0\x02hi\0\0"[..]),
         ("response", b"\x03\x40\x67\0\x40\xc8\x01a\x01b\0\x02hi\0\x01c\x01d\0"),

@@ -11,6 +11,7 @@ mod malformed;
 mod refused;
 pub(crate) mod scene;
 mod steve;
+mod steve_v2;
 
 use data_encoding::{BASE64, HEXLOWER};
 use serde::Serialize;
@@ -47,7 +48,10 @@ pub(crate) fn run(root: &Path) -> Result<(), VectorsError> {
 
 /// Each folder with every file by its name.
 fn families() -> [(&'static str, BTreeMap<String, String>); 2] {
-    [("specs/vectors/attest", documents()), ("specs/vectors/steve", steve::files().collect())]
+    [
+        ("specs/vectors/attest", documents()),
+        ("specs/vectors/steve", steve::files().chain(steve_v2::files()).collect()),
+    ]
 }
 
 fn write(folder: &Path, files: &BTreeMap<String, String>) -> Result<(), VectorsError> {

@@ -31,7 +31,7 @@ pub(crate) trait Message: Sized {
     /// The bytes.
     fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
-        self.write(&mut Writer(Encoder::new(&mut bytes)));
+        self.write(&mut Writer::new(&mut bytes));
         bytes
     }
 
@@ -48,7 +48,12 @@ pub(crate) struct Writer<'a>(Encoder<&'a mut Vec<u8>>);
 /// Memory takes everything.
 const INFALLIBLE: &str = "writing to memory cannot fail";
 
-impl Writer<'_> {
+impl<'a> Writer<'a> {
+    /// Appends to `bytes`.
+    pub(crate) fn new(bytes: &'a mut Vec<u8>) -> Self {
+        Self(Encoder::new(bytes))
+    }
+
     pub(crate) fn map(&mut self, entries: u64) -> &mut Self {
         self.0.map(entries).expect(INFALLIBLE);
         self
@@ -69,8 +74,19 @@ impl Writer<'_> {
         self
     }
 
+    /// The head of a byte string whose bytes are appended later.
+    pub(crate) fn bytes_of(&mut self, length: usize) -> &mut Self {
+        self.0.bytes_len(length as u64).expect(INFALLIBLE);
+        self
+    }
+
     pub(crate) fn text(&mut self, value: &str) -> &mut Self {
         self.0.str(value).expect(INFALLIBLE);
+        self
+    }
+
+    pub(crate) fn null(&mut self) -> &mut Self {
+        self.0.null().expect(INFALLIBLE);
         self
     }
 

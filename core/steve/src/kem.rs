@@ -131,16 +131,16 @@ fn x_wing(shared_m: &[u8; 32], shared_x: &[u8; 32], ct_x: &[u8], pk_x: &[u8]) ->
     Zeroizing::new(array(&hash.finalize()))
 }
 
-fn x25519(scalar: &[u8; 32]) -> PrivateKey {
+pub(crate) fn x25519(scalar: &[u8; 32]) -> PrivateKey {
     PrivateKey::from_private_key(&X25519, scalar).expect("any 32 bytes are a private key of X25519")
 }
 
-fn x25519_public(private: &PrivateKey) -> [u8; 32] {
+pub(crate) fn x25519_public(private: &PrivateKey) -> [u8; 32] {
     array(private.compute_public_key().expect("every private key of X25519 has a public one").as_ref())
 }
 
 /// X25519; refuses points that give zero (RFC 7748, section 6.1), as AWS-LC does.
-fn agree(private: &PrivateKey, peer: &[u8], what: &'static str) -> Result<Secret, InvalidKey> {
+pub(crate) fn agree(private: &PrivateKey, peer: &[u8], what: &'static str) -> Result<Secret, InvalidKey> {
     agreement::agree(private, UnparsedPublicKey::new(&X25519, peer), InvalidKey(what), |shared| {
         Ok(Zeroizing::new(array(shared)))
     })

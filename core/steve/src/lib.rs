@@ -21,6 +21,7 @@ mod kem;
 mod record;
 mod session;
 mod suite;
+pub mod v2;
 mod varint;
 pub mod websocket;
 mod window;

@@ -108,7 +108,7 @@ pub(super) fn files() -> impl Iterator<Item = (String, String)> {
 }
 
 /// Bytes that follow from a name, so that no two values are the same.
-fn bytes<const N: usize>(suite: Suite, name: &str) -> [u8; N] {
+pub(super) fn bytes<const N: usize>(suite: Suite, name: &str) -> [u8; N] {
     use sha2::{Digest as _, Sha512};
     let digest = Sha512::digest(format!("caution steve vector {} {name}", suite.name()));
     digest[..N].try_into().expect("at most 64 bytes")
