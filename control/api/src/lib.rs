@@ -1,0 +1,23 @@
+//! The platform's HTTP API, version 1: what goes over the wire, and as a trait (feature `server`) what a server answers.
+//! `specs/platform.md` §7.
+//!
+//! These types belong to the wire alone. They change by rules: a field may be added to an answer, a field that may be left
+//! out to a question; everything else is a version of its own.
+
+mod problem;
+mod types;
+#[cfg(feature = "server")]
+mod v1;
+
+pub use problem::{ErrorCode, Problem};
+pub use types::account::{Account, Me, Membership, Role, SshKey, SshKeyAdd, Token, TokenCreate, TokenMade};
+pub use types::app::{App, AppCreate, AppDestroy, AppRename, AppSelect, AppState};
+pub use types::audit::{AuditLine, OrganisationSelect};
+pub use types::event::{Event, EventStreamQuery};
+pub use types::job::{Failure, Job, JobCreate, JobKind, JobPhase, JobSelect, LogQuery};
+pub use types::page::{Page, PageQuery};
+pub use types::release::{Release, ReleaseSelect};
+pub use types::select::{KeySelect, TokenSelect};
+pub use types::status::{Health, Ready};
+#[cfg(feature = "server")]
+pub use v1::{V1, api_description, openapi};

@@ -1,0 +1,11 @@
+//! What goes over the wire, one file for each noun.
+
+pub(crate) mod account;
+pub(crate) mod app;
+pub(crate) mod audit;
+pub(crate) mod event;
+pub(crate) mod job;
+pub(crate) mod page;
+pub(crate) mod release;
+pub(crate) mod select;
+pub(crate) mod status;

@@ -1,0 +1,238 @@
+//! The trait: one method for each operation.
+
+use crate::{
+    App, AppCreate, AppDestroy, AppRename, AppSelect, AuditLine, Event, EventStreamQuery, Health, Job,
+    JobCreate, JobSelect, KeySelect, LogQuery, Me, OrganisationSelect, Page, PageQuery, Problem, Ready,
+    Release, ReleaseSelect, SshKey, SshKeyAdd, Token, TokenCreate, TokenMade, TokenSelect,
+};
+use dropshot::{
+    ApiDescription, ApiDescriptionBuildErrors, Body, HttpResponseAccepted, HttpResponseCreated,
+    HttpResponseDeleted, HttpResponseOk, Path, Query, RequestContext, TypedBody,
+};
+
+/// A handler's answer.
+type Answer<T> = Result<T, Problem>;
+/// An answer that is no JSON.
+type Raw = Result<http::Response<Body>, Problem>;
+
+/// Version 1 of the platform's API. Every request but `/health`, `/ready` and `/metrics` says who asks, by
+/// `Authorization: Bearer …`. A POST that has a body and the header `Idempotency-Key` is done once: the same key and body within 24 h gets the
+/// first answer again.
+#[dropshot::api_description]
+pub trait V1 {
+    /// What the server's handlers share.
+    type Context;
+
+    /// Says who asks.
+    #[endpoint { method = GET, path = "/v1/me", tags = ["account"] }]
+    async fn me_get(rqctx: RequestContext<Self::Context>) -> Answer<HttpResponseOk<Me>>;
+
+    /// Lists the keys that this account's git is known by.
+    #[endpoint { method = GET, path = "/v1/me/ssh-keys", tags = ["account"] }]
+    async fn ssh_key_list(
+        rqctx: RequestContext<Self::Context>,
+        query: Query<PageQuery>,
+    ) -> Answer<HttpResponseOk<Page<SshKey>>>;
+
+    /// Adds a key for git. One that this account has already stays as it is.
+    #[endpoint { method = POST, path = "/v1/me/ssh-keys", tags = ["account"] }]
+    async fn ssh_key_add(
+        rqctx: RequestContext<Self::Context>,
+        body: TypedBody<SshKeyAdd>,
+    ) -> Answer<HttpResponseCreated<SshKey>>;
+
+    /// Removes a key.
+    #[endpoint { method = DELETE, path = "/v1/me/ssh-keys/{fingerprint}", tags = ["account"] }]
+    async fn ssh_key_remove(
+        rqctx: RequestContext<Self::Context>,
+        path: Path<KeySelect>,
+    ) -> Answer<HttpResponseDeleted>;
+
+    /// Lists this account's tokens.
+    #[endpoint { method = GET, path = "/v1/me/tokens", tags = ["account"] }]
+    async fn token_list(
+        rqctx: RequestContext<Self::Context>,
+        query: Query<PageQuery>,
+    ) -> Answer<HttpResponseOk<Page<Token>>>;
+
+    /// Makes a token. Its secret is shown once: the answer is not kept for an `Idempotency-Key`.
+    #[endpoint { method = POST, path = "/v1/me/tokens", tags = ["account"] }]
+    async fn token_create(
+        rqctx: RequestContext<Self::Context>,
+        body: TypedBody<TokenCreate>,
+    ) -> Answer<HttpResponseCreated<TokenMade>>;
+
+    /// Revokes a token.
+    #[endpoint { method = DELETE, path = "/v1/me/tokens/{token}", tags = ["account"] }]
+    async fn token_revoke(
+        rqctx: RequestContext<Self::Context>,
+        path: Path<TokenSelect>,
+    ) -> Answer<HttpResponseDeleted>;
+
+    /// Lists the apps that this account may read, by name.
+    #[endpoint { method = GET, path = "/v1/apps", tags = ["apps"] }]
+    async fn app_list(
+        rqctx: RequestContext<Self::Context>,
+        query: Query<PageQuery>,
+    ) -> Answer<HttpResponseOk<Page<App>>>;
+
+    /// Creates an app, which has no release yet.
+    #[endpoint { method = POST, path = "/v1/apps", tags = ["apps"] }]
+    async fn app_create(
+        rqctx: RequestContext<Self::Context>,
+        body: TypedBody<AppCreate>,
+    ) -> Answer<HttpResponseCreated<App>>;
+
+    /// Says what an app is and does.
+    #[endpoint { method = GET, path = "/v1/apps/{app}", tags = ["apps"] }]
+    async fn app_get(
+        rqctx: RequestContext<Self::Context>,
+        path: Path<AppSelect>,
+    ) -> Answer<HttpResponseOk<App>>;
+
+    /// Gives an app another name.
+    #[endpoint { method = PATCH, path = "/v1/apps/{app}", tags = ["apps"] }]
+    async fn app_rename(
+        rqctx: RequestContext<Self::Context>,
+        path: Path<AppSelect>,
+        body: TypedBody<AppRename>,
+    ) -> Answer<HttpResponseOk<App>>;
+
+    /// Destroys an app: its enclave, releases, repository. `confirm` is its name. The app is gone when the job has ended well.
+    #[endpoint { method = DELETE, path = "/v1/apps/{app}", tags = ["apps"] }]
+    async fn app_destroy(
+        rqctx: RequestContext<Self::Context>,
+        path: Path<AppSelect>,
+        query: Query<AppDestroy>,
+    ) -> Answer<HttpResponseAccepted<Job>>;
+
+    /// Ends an app's enclave until it is started again.
+    #[endpoint { method = POST, path = "/v1/apps/{app}/stop", tags = ["apps"] }]
+    async fn app_stop(
+        rqctx: RequestContext<Self::Context>,
+        path: Path<AppSelect>,
+    ) -> Answer<HttpResponseAccepted<Job>>;
+
+    /// Deploys the release again that was live when the app was stopped.
+    #[endpoint { method = POST, path = "/v1/apps/{app}/start", tags = ["apps"] }]
+    async fn app_start(
+        rqctx: RequestContext<Self::Context>,
+        path: Path<AppSelect>,
+    ) -> Answer<HttpResponseAccepted<Job>>;
+
+    /// Puts a fresh enclave of the live release in the place of the one that runs.
+    #[endpoint { method = POST, path = "/v1/apps/{app}/restart", tags = ["apps"] }]
+    async fn app_restart(
+        rqctx: RequestContext<Self::Context>,
+        path: Path<AppSelect>,
+    ) -> Answer<HttpResponseAccepted<Job>>;
+
+    /// Lists an app's builds and deployments, the last first.
+    #[endpoint { method = GET, path = "/v1/apps/{app}/jobs", tags = ["jobs"] }]
+    async fn job_list(
+        rqctx: RequestContext<Self::Context>,
+        path: Path<AppSelect>,
+        query: Query<PageQuery>,
+    ) -> Answer<HttpResponseOk<Page<Job>>>;
+
+    /// Asks for a build and its deployment, or for the deployment of a release.
+    #[endpoint { method = POST, path = "/v1/apps/{app}/jobs", tags = ["jobs"] }]
+    async fn job_create(
+        rqctx: RequestContext<Self::Context>,
+        path: Path<AppSelect>,
+        body: TypedBody<JobCreate>,
+    ) -> Answer<HttpResponseAccepted<Job>>;
+
+    /// Says how far a job is.
+    #[endpoint { method = GET, path = "/v1/apps/{app}/jobs/{number}", tags = ["jobs"] }]
+    async fn job_get(
+        rqctx: RequestContext<Self::Context>,
+        path: Path<JobSelect>,
+    ) -> Answer<HttpResponseOk<Job>>;
+
+    /// Asks to end a job before its time.
+    #[endpoint { method = POST, path = "/v1/apps/{app}/jobs/{number}/cancel", tags = ["jobs"] }]
+    async fn job_cancel(
+        rqctx: RequestContext<Self::Context>,
+        path: Path<JobSelect>,
+    ) -> Answer<HttpResponseAccepted<Job>>;
+
+    /// A job's output, `text/plain`, from a byte on.
+    #[endpoint { method = GET, path = "/v1/apps/{app}/jobs/{number}/log", tags = ["jobs"] }]
+    async fn job_log(
+        rqctx: RequestContext<Self::Context>,
+        path: Path<JobSelect>,
+        query: Query<LogQuery>,
+    ) -> Raw;
+
+    /// Lists an app's releases, the last first.
+    #[endpoint { method = GET, path = "/v1/apps/{app}/releases", tags = ["releases"] }]
+    async fn release_list(
+        rqctx: RequestContext<Self::Context>,
+        path: Path<AppSelect>,
+        query: Query<PageQuery>,
+    ) -> Answer<HttpResponseOk<Page<Release>>>;
+
+    /// Says what a release is.
+    #[endpoint { method = GET, path = "/v1/apps/{app}/releases/{number}", tags = ["releases"] }]
+    async fn release_get(
+        rqctx: RequestContext<Self::Context>,
+        path: Path<ReleaseSelect>,
+    ) -> Answer<HttpResponseOk<Release>>;
+
+    /// The image of a release. Ranges are answered, so that a download can go on; `Digest` is the whole file's.
+    #[endpoint { method = GET, path = "/v1/apps/{app}/releases/{number}/image", tags = ["releases"] }]
+    async fn release_image(rqctx: RequestContext<Self::Context>, path: Path<ReleaseSelect>) -> Raw;
+
+    /// Lists what happened to an app, the last first.
+    #[endpoint { method = GET, path = "/v1/apps/{app}/events", tags = ["events"] }]
+    async fn event_list(
+        rqctx: RequestContext<Self::Context>,
+        path: Path<AppSelect>,
+        query: Query<PageQuery>,
+    ) -> Answer<HttpResponseOk<Page<Event>>>;
+
+    /// What happens to an app, as it happens: `text/event-stream`, each event's data as in the list.
+    #[endpoint { method = GET, path = "/v1/apps/{app}/events/stream", tags = ["events"] }]
+    async fn event_stream(
+        rqctx: RequestContext<Self::Context>,
+        path: Path<AppSelect>,
+        query: Query<EventStreamQuery>,
+    ) -> Raw;
+
+    /// Lists the changes in an organisation, the last first.
+    #[endpoint { method = GET, path = "/v1/organisations/{organisation}/audit", tags = ["organisations"] }]
+    async fn audit_list(
+        rqctx: RequestContext<Self::Context>,
+        path: Path<OrganisationSelect>,
+        query: Query<PageQuery>,
+    ) -> Answer<HttpResponseOk<Page<AuditLine>>>;
+
+    /// Answers as long as the process lives.
+    #[endpoint { method = GET, path = "/health", tags = ["server"] }]
+    async fn health_get(rqctx: RequestContext<Self::Context>) -> Answer<HttpResponseOk<Health>>;
+
+    /// Answers while the server takes work.
+    #[endpoint { method = GET, path = "/ready", tags = ["server"] }]
+    async fn ready_get(rqctx: RequestContext<Self::Context>) -> Answer<HttpResponseOk<Ready>>;
+
+    /// Numbers in Prometheus' text format.
+    #[endpoint { method = GET, path = "/metrics", tags = ["server"] }]
+    async fn metrics_get(rqctx: RequestContext<Self::Context>) -> Raw;
+}
+
+/// Every operation, answered by `T`.
+pub fn api_description<T: V1>() -> Result<ApiDescription<T::Context>, ApiDescriptionBuildErrors> {
+    v1_mod::api_description::<T>()
+}
+
+/// The OpenAPI document, as it is checked in.
+pub fn openapi() -> Result<String, Box<dyn std::error::Error>> {
+    let definition = v1_mod::stub_api_description()?;
+    let document = definition
+        .openapi("Caution", semver::Version::new(1, 0, 0))
+        .description("The platform: apps, releases, deployments. specs/platform.md")
+        .license_name("Apache-2.0")
+        .json()?;
+    Ok(format!("{document:#}\n"))
+}
