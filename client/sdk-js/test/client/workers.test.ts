@@ -56,7 +56,8 @@ test("a service worker sends an app's requests into the enclave, or nowhere", in
     // One attempt speaks for all requests, and the next one is made after a pause.
     const attempts = () => host.came.filter((one) => one.includes("/evidence")).length;
     const once = attempts();
-    for (const path of ["/notes?1", "/notes?2", "/notes?3"]) assert.equal(await page.evaluate(plain, path), "TypeError");
+    for (const path of ["/notes?1", "/notes?2", "/notes?3"])
+      assert.equal(await page.evaluate(plain, path), "TypeError");
     assert.equal(attempts(), once);
     const [worker] = context.serviceWorkers();
     await worker?.evaluate(() => {
