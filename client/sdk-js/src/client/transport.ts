@@ -49,7 +49,8 @@ async function send(url: string, { method, contentType, body, signal }: Ask): Pr
     method,
     redirect: "error",
     credentials: "omit",
-    cache: "no-store",
+    // Answers to POST are not kept anyway. Where that is said all the same, Chromium keeps no leave either, and asks for it before each request.
+    cache: method === "GET" ? "no-store" : "default",
     referrerPolicy: "no-referrer",
     signal,
   };

@@ -116,3 +116,27 @@ test(
     });
   },
 );
+
+test("a page of another origin asks for leave once, not with every request", inChromium, async () => {
+  await onPage(path, { anyOrigin: true }, async (page, host) => {
+    // The same server, and another origin.
+    await page.goto(host.url.replace("127.0.0.1", "localhost"));
+    const asking = () => host.came.filter((one) => one.startsWith("OPTIONS ")).length;
+    const ask = async ({ root, url, ...profile }: Given & { readonly url: string }) => {
+      const bundle = "/client.min.js";
+      const { connect, Roots } = (await import(bundle)) as typeof Client;
+      const roots = Roots.devRoot(Uint8Array.from(atob(root), (character) => character.charCodeAt(0)));
+      const policy = { mode: "pinned", profiles: [profile] } as const;
+      const enclave = await connect(url, { policy, suite: "x25519", roots });
+      for (const field of ["x-one", "x-two"]) await enclave.fetch("/notes", { headers: { [field]: "1" } });
+    };
+    await page.evaluate(ask, { ...given, url: host.url });
+    assert.deepEqual(
+      host.came.filter((one) => one.startsWith("OPTIONS ")),
+      ["OPTIONS /.well-known/steve/session", "OPTIONS /.well-known/steve/x"],
+    );
+    assert.equal(host.ran.length, 2);
+    await page.evaluate(ask, { ...given, url: host.url });
+    assert.deepEqual([asking(), host.ran.length], [2, 4]);
+  });
+});

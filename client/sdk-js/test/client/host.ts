@@ -102,6 +102,8 @@ export interface HostOptions {
   readonly seed?: number;
   /** Answers WebSockets: their requests, and what sends and hears records. */
   readonly socket?: SocketApp;
+  /** Pages of every origin may ask, as those that a deployment names (`specs/steve.md` §9.5). */
+  readonly anyOrigin?: boolean;
   /** Answers everything that is not STEVE's. */
   readonly page?: (request: IncomingMessage, response: ServerResponse) => void;
 }
@@ -189,6 +191,13 @@ export class Host {
     const { method, url: path = "" } = request;
     this.came.push(`${method} ${path}`);
     const name = path.startsWith(PREFIX) ? path.slice(PREFIX.length) : undefined;
+    if (this.#options.anyOrigin) {
+      response.setHeader("Access-Control-Allow-Origin", request.headers.origin ?? "*");
+      if (method === "OPTIONS") {
+        response.writeHead(204, LEAVE).end();
+        return;
+      }
+    }
     if (name === undefined) {
       const { page = (_: IncomingMessage, other: ServerResponse) => refuse(other) } = this.#options;
       page(request, response);
@@ -371,4 +380,9 @@ function problem(status: number, code: string): Bytes {
 }
 
 const PREFIX = "/.well-known/steve/";
+const LEAVE = {
+  "Access-Control-Allow-Methods": "GET, POST",
+  "Access-Control-Allow-Headers": "content-type, incremental",
+  "Access-Control-Max-Age": "7200",
+};
 const NOT_KEPT = { "Cache-Control": "no-store, no-transform" };
