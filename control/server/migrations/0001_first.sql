@@ -1,0 +1,158 @@
+-- Accounts -------------------------------------------------------------------------------------------
+CREATE TABLE account (
+    id         TEXT PRIMARY KEY,
+    name       TEXT NOT NULL UNIQUE,
+    created_ms BIGINT NOT NULL
+);
+
+CREATE TABLE organisation (
+    id         TEXT PRIMARY KEY,
+    name       TEXT NOT NULL UNIQUE,
+    created_ms BIGINT NOT NULL
+);
+
+CREATE TABLE member (
+    organisation_id TEXT NOT NULL REFERENCES organisation (id) ON DELETE CASCADE,
+    account_id      TEXT NOT NULL REFERENCES account (id) ON DELETE CASCADE,
+    role            TEXT NOT NULL CHECK (role IN ('owner', 'admin', 'member', 'viewer')),
+    created_ms      BIGINT NOT NULL,
+    PRIMARY KEY (organisation_id, account_id)
+);
+CREATE INDEX member_by_account ON member (account_id);
+
+-- Who holds the link becomes a member. Only the hash of its secret is kept.
+CREATE TABLE invitation (
+    id              TEXT PRIMARY KEY,
+    organisation_id TEXT NOT NULL REFERENCES organisation (id) ON DELETE CASCADE,
+    role            TEXT NOT NULL CHECK (role IN ('admin', 'member', 'viewer')),
+    secret_sha256   TEXT NOT NULL UNIQUE,
+    made_by         TEXT NOT NULL REFERENCES account (id) ON DELETE CASCADE,
+    created_ms      BIGINT NOT NULL,
+    expires_ms      BIGINT NOT NULL
+);
+
+CREATE TABLE ssh_key (
+    fingerprint TEXT PRIMARY KEY,
+    account_id  TEXT NOT NULL REFERENCES account (id) ON DELETE CASCADE,
+    name        TEXT NOT NULL,
+    public_key  TEXT NOT NULL,
+    created_ms  BIGINT NOT NULL,
+    used_ms     BIGINT
+);
+CREATE INDEX ssh_key_by_account ON ssh_key (account_id);
+
+CREATE TABLE token (
+    id            TEXT PRIMARY KEY,
+    account_id    TEXT NOT NULL REFERENCES account (id) ON DELETE CASCADE,
+    name          TEXT NOT NULL,
+    secret_sha256 TEXT NOT NULL UNIQUE,
+    read_only     BIGINT NOT NULL CHECK (read_only IN (0, 1)),
+    app_id        TEXT,
+    created_ms    BIGINT NOT NULL,
+    expires_ms    BIGINT NOT NULL,
+    used_ms       BIGINT
+);
+CREATE INDEX token_by_account ON token (account_id);
+
+-- Apps -----------------------------------------------------------------------------------------------
+CREATE TABLE app (
+    id              TEXT PRIMARY KEY,
+    organisation_id TEXT NOT NULL REFERENCES organisation (id),
+    name            TEXT NOT NULL,
+    -- The first label of its host name: the name where that was free, kept when the app is renamed.
+    label           TEXT NOT NULL UNIQUE,
+    deploy_branch   TEXT NOT NULL,
+    created_ms      BIGINT NOT NULL,
+    -- Set while everything of it is being removed; then the row goes, too.
+    destroying_ms   BIGINT,
+    UNIQUE (organisation_id, name)
+);
+
+CREATE TABLE app_domain (
+    name       TEXT PRIMARY KEY,
+    app_id     TEXT NOT NULL REFERENCES app (id) ON DELETE CASCADE,
+    created_ms BIGINT NOT NULL
+);
+CREATE INDEX app_domain_by_app ON app_domain (app_id);
+
+-- Immutable. `number` counts in an app from 1.
+CREATE TABLE app_release (
+    id            TEXT PRIMARY KEY,
+    app_id        TEXT NOT NULL REFERENCES app (id) ON DELETE CASCADE,
+    number        BIGINT NOT NULL,
+    job_id        TEXT NOT NULL UNIQUE,
+    commit_id     TEXT NOT NULL,
+    plan_sha256   TEXT NOT NULL,
+    image_sha256  TEXT NOT NULL,
+    image_bytes   BIGINT NOT NULL,
+    pcr0          TEXT NOT NULL,
+    pcr1          TEXT NOT NULL,
+    pcr2          TEXT NOT NULL,
+    enclaveos     TEXT NOT NULL,
+    manifest      TEXT NOT NULL,
+    made_by       TEXT NOT NULL,
+    created_ms    BIGINT NOT NULL,
+    UNIQUE (app_id, number)
+);
+CREATE INDEX app_release_by_plan ON app_release (app_id, plan_sha256);
+
+-- Work -----------------------------------------------------------------------------------------------
+-- Builds, deployments and ends. `number` is the order of an app's work; a lease says who does it until when.
+CREATE TABLE job (
+    id          TEXT PRIMARY KEY,
+    app_id      TEXT NOT NULL REFERENCES app (id) ON DELETE CASCADE,
+    number      BIGINT NOT NULL,
+    kind        TEXT NOT NULL CHECK (kind IN ('build', 'deploy', 'stop', 'destroy')),
+    phase       TEXT NOT NULL,
+    -- What to build (`commit_id`) or to deploy (`release_id`).
+    commit_id   TEXT,
+    release_id  TEXT REFERENCES app_release (id) ON DELETE CASCADE,
+    made_by     TEXT NOT NULL,
+    created_ms  BIGINT NOT NULL,
+    started_ms  BIGINT,
+    ended_ms    BIGINT,
+    -- Why it failed, a sentence, and what to do.
+    failure     TEXT,
+    fix         TEXT,
+    cancel_ms   BIGINT,
+    lease       TEXT,
+    lease_ms    BIGINT,
+    UNIQUE (app_id, number)
+);
+CREATE INDEX job_by_phase ON job (phase, created_ms);
+-- At most one release of an app is live.
+CREATE UNIQUE INDEX job_one_live ON job (app_id) WHERE phase = 'live';
+
+-- What happened, for people -------------------------------------------------------------------------
+CREATE TABLE event (
+    id         TEXT PRIMARY KEY,
+    app_id     TEXT NOT NULL REFERENCES app (id) ON DELETE CASCADE,
+    kind       TEXT NOT NULL,
+    text       TEXT NOT NULL,
+    created_ms BIGINT NOT NULL
+);
+CREATE INDEX event_by_app ON event (app_id, id);
+
+-- Every change, whoever made it. No foreign keys: lines outlive what they speak of.
+CREATE TABLE audit (
+    id              TEXT PRIMARY KEY,
+    organisation_id TEXT,
+    account_id      TEXT,
+    -- How the account was known: token, session, ssh key, this machine.
+    by_means_of     TEXT NOT NULL,
+    action          TEXT NOT NULL,
+    target          TEXT NOT NULL,
+    detail          TEXT NOT NULL,
+    created_ms      BIGINT NOT NULL
+);
+CREATE INDEX audit_by_organisation ON audit (organisation_id, id);
+
+CREATE TABLE idempotency (
+    account_id  TEXT NOT NULL,
+    key         TEXT NOT NULL,
+    body_sha256 TEXT NOT NULL,
+    status      BIGINT NOT NULL,
+    answer      TEXT NOT NULL,
+    created_ms  BIGINT NOT NULL,
+    PRIMARY KEY (account_id, key)
+);

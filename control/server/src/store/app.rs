@@ -1,0 +1,134 @@
+//! Apps.
+
+use super::row::Columns;
+use super::{AppId, OrganisationId, StoreError};
+use crate::clock::now_ms;
+use sqlx::AnyConnection;
+use sqlx::any::AnyRow;
+
+/// An app.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct App {
+    /// Its id, by which everything of it is found.
+    pub id: AppId,
+    /// Whose it is.
+    pub organisation: OrganisationId,
+    /// Its name, unique in its organisation.
+    pub name: String,
+    /// The first label of its host name, unique among all apps: the name it was made with, where that was free.
+    pub label: String,
+    /// The branch that is deployed when it is pushed.
+    pub deploy_branch: String,
+    /// When it was made.
+    pub created_ms: i64,
+    /// Since when everything of it is being removed.
+    pub destroying_ms: Option<i64>,
+}
+
+/// Writes a new app down.
+///
+/// # Errors
+/// - [`StoreError::Taken`] when the organisation has one of this name
+pub async fn create(
+    db: &mut AnyConnection,
+    organisation: OrganisationId,
+    name: &str,
+    deploy_branch: &str,
+) -> Result<App, StoreError> {
+    let id = AppId::new()?;
+    // The last digits are the random ones.
+    let digits = id.uuid().as_simple().to_string();
+    let other = format!("{name}-{}", &digits[digits.len() - 8..]);
+    let row = sqlx::query(
+        "INSERT INTO app (id, organisation_id, name, label, deploy_branch, created_ms)
+         VALUES ($1, $2, $3, CASE WHEN EXISTS (SELECT 1 FROM app WHERE label = $3) THEN $4 ELSE $3 END, $5, $6)
+         RETURNING *",
+    )
+    .bind(id.to_string())
+    .bind(organisation.to_string())
+    .bind(name)
+    .bind(other)
+    .bind(deploy_branch)
+    .bind(now_ms())
+    .fetch_one(db)
+    .await?;
+    of(&row)
+}
+
+/// The app of this id, one that is being destroyed included.
+pub async fn find(db: &mut AnyConnection, id: AppId) -> Result<Option<App>, StoreError> {
+    let row = sqlx::query("SELECT * FROM app WHERE id = $1").bind(id.to_string()).fetch_optional(db).await?;
+    row.as_ref().map(of).transpose()
+}
+
+/// Apps of an organisation by name: up to `limit` after the name `after`, which begins a page.
+pub async fn list(
+    db: &mut AnyConnection,
+    organisation: OrganisationId,
+    after: &str,
+    limit: u32,
+) -> Result<Vec<App>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT * FROM app WHERE organisation_id = $1 AND name > $2 AND destroying_ms IS NULL
+         ORDER BY name LIMIT $3",
+    )
+    .bind(organisation.to_string())
+    .bind(after)
+    .bind(i64::from(limit))
+    .fetch_all(db)
+    .await?;
+    rows.iter().map(of).collect()
+}
+
+/// How many apps an organisation has.
+pub async fn count(db: &mut AnyConnection, organisation: OrganisationId) -> Result<i64, StoreError> {
+    let row = sqlx::query("SELECT COUNT(*) AS n FROM app WHERE organisation_id = $1")
+        .bind(organisation.to_string())
+        .fetch_one(db)
+        .await?;
+    row.number("n")
+}
+
+/// Gives an app another name; its label, and so its address, stays.
+///
+/// # Errors
+/// - [`StoreError::Taken`] when the organisation has one of this name
+pub async fn rename(db: &mut AnyConnection, id: AppId, name: &str) -> Result<Option<App>, StoreError> {
+    let row = sqlx::query("UPDATE app SET name = $2 WHERE id = $1 AND destroying_ms IS NULL RETURNING *")
+        .bind(id.to_string())
+        .bind(name)
+        .fetch_optional(db)
+        .await?;
+    row.as_ref().map(of).transpose()
+}
+
+/// Marks an app as being destroyed; false where it is already, or is not there.
+pub async fn begin_destroying(db: &mut AnyConnection, id: AppId) -> Result<bool, StoreError> {
+    let done = sqlx::query("UPDATE app SET destroying_ms = $2 WHERE id = $1 AND destroying_ms IS NULL")
+        .bind(id.to_string())
+        .bind(now_ms())
+        .execute(db)
+        .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Removes what is written down about an app that is being destroyed.
+pub async fn forget(db: &mut AnyConnection, id: AppId) -> Result<(), StoreError> {
+    sqlx::query("DELETE FROM app WHERE id = $1 AND destroying_ms IS NOT NULL")
+        .bind(id.to_string())
+        .execute(db)
+        .await?;
+    Ok(())
+}
+
+fn of(row: &AnyRow) -> Result<App, StoreError> {
+    Ok(App {
+        id: row.id("id")?,
+        organisation: row.id("organisation_id")?,
+        name: row.text("name")?,
+        label: row.text("label")?,
+        deploy_branch: row.text("deploy_branch")?,
+        created_ms: row.number("created_ms")?,
+        destroying_ms: row.number_or_none("destroying_ms")?,
+    })
+}
