@@ -4,8 +4,10 @@
 //! to the host's emulator over vsock. Shapes: the `aws-nitro-enclaves-nsm-api` crate's serde form (a
 //! unit variant is a text string; a variant with fields is a one-entry map).
 
+mod certificate;
 mod time;
 
+pub use certificate::document_certificate_ends_ms;
 pub use time::document_time_ms;
 
 /// The longest request the device takes, in bytes (kernel `drivers/misc/nsm.c`).

@@ -10,10 +10,10 @@ use minicbor::data::Type;
 /// itself. Shape: COSE_Sign1 (RFC 9052 §4.2), tagged or not, around a map with the key `timestamp`.
 pub fn document_time_ms(document: &[u8]) -> Result<u64, MessageError> {
     let mut cose = Decoder::new(document);
-    payload(&mut cose).and_then(timestamp).map_err(|_| MessageError)
+    payload(&mut cose).and_then(|payload| field(payload, "timestamp")?.u64()).map_err(|_| MessageError)
 }
 
-fn payload<'b>(cose: &mut Decoder<'b>) -> Result<&'b [u8], minicbor::decode::Error> {
+pub(super) fn payload<'b>(cose: &mut Decoder<'b>) -> Result<&'b [u8], minicbor::decode::Error> {
     if cose.datatype()? == Type::Tag {
         cose.tag()?;
     }
@@ -25,16 +25,17 @@ fn payload<'b>(cose: &mut Decoder<'b>) -> Result<&'b [u8], minicbor::decode::Err
     cose.bytes()
 }
 
-fn timestamp(payload: &[u8]) -> Result<u64, minicbor::decode::Error> {
+/// A decoder that stands before the value of a key.
+pub(super) fn field<'b>(payload: &'b [u8], key: &str) -> Result<Decoder<'b>, minicbor::decode::Error> {
     let mut map = Decoder::new(payload);
     // One of indefinite length, as modules write it since 2025, ends with what is no text.
     for _ in 0..map.map()?.unwrap_or(u64::MAX) {
-        if map.str()? == "timestamp" {
-            return map.u64();
+        if map.str()? == key {
+            return Ok(map);
         }
         map.skip()?;
     }
-    Err(minicbor::decode::Error::message("no timestamp"))
+    Err(minicbor::decode::Error::message("no such key"))
 }
 
 #[cfg(test)]
