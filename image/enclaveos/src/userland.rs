@@ -115,7 +115,8 @@ pub(crate) fn build(
         .with(|c| c.args(["fetch", "--locked", "--target", &lock.target]))
         .logged(&context.log(&format!("{name}-fetch.log")))?;
     context.say(&format!("{name}: compiling"));
-    let flags = rust_flags(&context.source, &target_dir, &homes, rustc)?;
+    let folders = Folders::new(&context.source, &target_dir, &homes)?;
+    let (flags, c_flags) = (rust_flags(&folders, rustc), c_flags(&folders));
     cargo(context, lock)?
         .with(|c| {
             c.args(["build", "--locked", "--profile", profile, "--package", package, "--bin", name])
@@ -123,6 +124,7 @@ pub(crate) fn build(
                 .arg("--target-dir")
                 .arg(&target_dir)
                 .env("CARGO_ENCODED_RUSTFLAGS", flags)
+                .env("CFLAGS", c_flags)
         })
         .logged(&context.log(&format!("{name}-compile.log")))?;
     let output = target_dir.join(&lock.target).join(profile).join(name);
@@ -166,37 +168,59 @@ fn cargo(context: &Context<'_>, lock: &EnclaveOsLock) -> Result<Run, ToolError> 
             .env("CARGO_BUILD_RUSTC_WRAPPER", "")
             .env("CARGO_BUILD_RUSTC_WORKSPACE_WRAPPER", "")
             .env("CARGO_TERM_COLOR", "never")
+            // C comes with AWS-LC alone: one compiler, and one way to build it whatever else is installed.
+            .env("CC", "gcc")
+            .env("AR", "ar")
+            .env("CC_SHELL_ESCAPED_FLAGS", "1")
+            .env("AWS_LC_SYS_CMAKE_BUILDER", "0")
     }))
 }
 
+/// Folders that compilers see, and what they are to be called in the program: the last one that fits is taken,
+/// so the narrower ones follow the wider.
+struct Folders(Vec<(PathBuf, &'static str)>);
+
+impl Folders {
+    fn new(source: &Path, target_dir: &Path, homes: &Homes) -> Result<Self, FileError> {
+        let mut folders = vec![(homes.cargo.clone(), "/cargo")];
+        // cargo names the folder of a registry after its address, which a mirror changes.
+        folders.extend(registries(&homes.cargo)?.into_iter().map(|folder| (folder, "/cargo")));
+        folders.extend([(source.to_owned(), "/caution"), (target_dir.to_owned(), "/target")]);
+        Ok(Self(folders))
+    }
+}
+
 /// Flags in cargo's encoding, parted by 0x1f, so that folders may have any name.
-fn rust_flags(
-    source: &Path,
-    target_dir: &Path,
-    homes: &Homes,
-    rustc: &Rustc,
-) -> Result<OsString, UserlandError> {
+fn rust_flags(folders: &Folders, rustc: &Rustc) -> OsString {
     let mut flags: Vec<OsString> =
         ["-C", "target-feature=+crt-static", "-C", "link-arg=-Wl,--build-id=none"].map(OsString::from).into();
-    let mut remap = |from: &Path, to: &str| {
-        let mut flag = OsString::from("--remap-path-prefix=");
-        flag.push(from);
-        flag.push("=");
-        flag.push(to);
-        flags.push(flag);
-    };
-    // The last one that fits is taken, so the narrower ones follow the wider.
-    remap(&homes.cargo, "/cargo");
-    // cargo names the folder of a registry after its address, which a mirror changes.
-    for folder in registries(&homes.cargo)? {
-        remap(&folder, "/cargo");
+    let mut remap = |from: &Path, to: &str| flags.push(mapping("--remap-path-prefix=", from, to));
+    for (from, to) in &folders.0 {
+        remap(from, to);
     }
-    remap(source, "/caution");
-    remap(target_dir, "/target");
     // Where rust-src is installed, rustc shows its folder instead of the one it was built in.
     remap(&rustc.sysroot.join("lib/rustlib/src/rust"), &format!("/rustc/{}", rustc.commit));
     let encoded: Vec<&[u8]> = flags.iter().map(|flag| flag.as_bytes()).collect();
-    Ok(OsString::from_vec(encoded.join(&0x1f)))
+    OsString::from_vec(encoded.join(&0x1f))
+}
+
+/// Flags for C, each in a shell's quotes.
+fn c_flags(folders: &Folders) -> OsString {
+    let mut flags = Vec::new();
+    for (from, to) in &folders.0 {
+        let mapping = mapping("-ffile-prefix-map=", from, to);
+        let quoted = mapping.as_bytes().split(|byte| *byte == b'\'').collect::<Vec<_>>().join(&br"'\''"[..]);
+        flags.extend_from_slice(&[&b"'"[..], &quoted, b"' "].concat());
+    }
+    OsString::from_vec(flags)
+}
+
+fn mapping(flag: &str, from: &Path, to: &str) -> OsString {
+    let mut mapping = OsString::from(flag);
+    mapping.push(from);
+    mapping.push("=");
+    mapping.push(to);
+    mapping
 }
 
 fn registries(cargo_home: &Path) -> Result<Vec<PathBuf>, FileError> {
@@ -340,12 +364,18 @@ mod tests {
         fs::create_dir_all(dir.path().join("registry/src/mirror-1234")).unwrap();
         let homes = Homes { cargo: dir.path().to_owned(), user: None };
         let rustc = Rustc { version: "rustc 1".into(), commit: "abc".into(), sysroot: "/sysroot".into() };
-        let flags = rust_flags(Path::new("/s p"), Path::new("/t"), &homes, &rustc).unwrap();
+        let folders = Folders::new(Path::new("/s p's"), Path::new("/t"), &homes).unwrap();
+        let flags = rust_flags(&folders, &rustc);
         let flags = flags.into_string().unwrap();
         let flags: Vec<&str> = flags.split('\u{1f}').collect();
-        assert!(flags.contains(&"--remap-path-prefix=/s p=/caution"), "{flags:?}");
+        assert!(flags.contains(&"--remap-path-prefix=/s p's=/caution"), "{flags:?}");
         let mirror = format!("--remap-path-prefix={}/registry/src/mirror-1234=/cargo", dir.path().display());
         assert!(flags.contains(&mirror.as_str()), "{flags:?}");
         assert_eq!(flags.last(), Some(&"--remap-path-prefix=/sysroot/lib/rustlib/src/rust=/rustc/abc"));
+        let flags = c_flags(&folders).into_string().unwrap();
+        assert!(
+            flags.ends_with(r"'-ffile-prefix-map=/s p'\''s=/caution' '-ffile-prefix-map=/t=/target' "),
+            "{flags}"
+        );
     }
 }
