@@ -4,21 +4,20 @@ mod env_file;
 
 use crate::logs::Sink;
 use caution_abi::boot_plan::BootPlan;
-use caution_enclave_sys::children::ChildId;
-use caution_enclave_sys::launch::{Launch, LaunchError, Step, Streams, launch};
+use caution_enclave_sys::app_root::AppRoot;
+use caution_enclave_sys::launch::{Launch, LaunchError, Launched, Step, Streams, launch};
 use env_file::EnvFileError;
 use std::collections::BTreeMap;
-use std::ffi::{CStr, CString, NulError};
+use std::ffi::{CString, NulError};
 use std::fs::File;
 use std::io;
 use std::os::fd::AsFd as _;
-use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 /// A process that can be started again and again.
 #[derive(Debug)]
 pub(crate) struct App {
-    root: CString,
+    root: AppRoot,
     programs: Vec<CString>,
     argv: Vec<CString>,
     env: Vec<CString>,
@@ -78,9 +77,8 @@ pub(crate) enum StartError {
 }
 
 impl App {
-    /// The process of `plan` in `root`.
-    pub(crate) fn new(plan: &BootPlan, root: &CStr) -> Result<Self, AppError> {
-        let path = Path::new(std::ffi::OsStr::from_bytes(root.to_bytes()));
+    /// The process of `plan` in the root that was prepared from `path`.
+    pub(crate) fn new(plan: &BootPlan, path: &Path, root: AppRoot) -> Result<Self, AppError> {
         let app = &plan.app;
         let home = env_file::home(path, app.uid)?;
         let env = merge(env_file::environment(path)?, &app.env, home);
@@ -88,7 +86,7 @@ impl App {
             app.argv.iter().map(|a| CString::new(a.as_str())).collect::<Result<_, _>>()?;
         let programs = app.argv.first().map_or_else(Vec::new, |program| candidates(program, &env["PATH"]));
         Ok(Self {
-            root: root.to_owned(),
+            root,
             programs: programs.into_iter().map(CString::new).collect::<Result<_, _>>()?,
             argv,
             env: env
@@ -109,7 +107,7 @@ impl App {
     }
 
     /// Starts it.
-    pub(crate) fn start(&self, sink: &Sink) -> Result<ChildId, StartError> {
+    pub(crate) fn start(&self, sink: &Sink) -> Result<Launched, StartError> {
         let (stdout, stderr) = sink.streams();
         let streams = Streams { stdin: self.stdin.as_fd(), stdout, stderr };
         let process = Launch {

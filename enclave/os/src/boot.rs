@@ -10,10 +10,11 @@ use crate::control::Control;
 use crate::egress::{self, EgressError};
 use crate::forward::{self, Forwarder};
 use crate::manifest::{self, Manifest, ManifestError};
+use crate::steved::{self, StevedError};
 use crate::supervise::Supervisor;
 use crate::{end, heartbeat, serve};
 use caution_abi::boot_plan::{self, BootPlan, BootPlanError};
-use caution_abi::ports::{ATTESTATION, CONTROL};
+use caution_abi::ports::{ATTESTATION, CONTROL, E2E, STEVED};
 use caution_enclave_sys::app_root::{self, AppRootError};
 use caution_enclave_sys::children::Children;
 use caution_enclave_sys::mount::{ENCLAVE, MountError, mount_all};
@@ -22,7 +23,6 @@ use caution_enclave_sys::vsock::Listener;
 use caution_enclave_sys::{entropy, network, process};
 use cmdline::CmdlineError;
 use seal::UnpackError;
-use std::ffi::CStr;
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -80,6 +80,9 @@ pub(crate) enum BootError {
     /// There is no way out, and the plan has egress.
     #[error("the app was to reach the network, and cannot")]
     Egress(#[from] EgressError),
+    /// The app was to be reached by encryption alone.
+    #[error("end-to-end encryption did not start")]
+    Steved(#[from] StevedError),
     /// The app's process cannot be described.
     #[error(transparent)]
     App(#[from] AppError),
@@ -109,14 +112,17 @@ pub(crate) fn boot(control: &Arc<Control>) -> Result<Supervisor, BootError> {
     let plan = read_plan()?;
     let manifest = manifest::fetch(parent)?;
     keep_clock(&nsm, control)?;
-    app_root::prepare(Path::new(ROOT))?;
-    let app = App::new(&plan, ROOT_C)?;
+    let root = app_root::prepare(Path::new(ROOT))?;
+    let app = App::new(&plan, Path::new(ROOT), root)?;
     egress::start(&plan.egress, parent, Path::new(ROOT), control)?;
-    start_attestd(nsm, manifest, control)?;
+    start_attestd(Arc::clone(&nsm), manifest.clone(), control)?;
+    // Before the app, which could take its port.
+    let e2e = plan.e2e.as_ref().map(|e2e| steved::start(e2e, nsm, manifest.as_ref(), control));
+    let steved = e2e.transpose()?;
     start_forwarders(&plan, control)?;
     let BootPlan { readiness, restart, logs, .. } = plan;
     let logs = logs || debug;
-    Ok(Supervisor { children, app, readiness, restart, logs, control: Arc::clone(control) })
+    Ok(Supervisor { children, app, steved, readiness, restart, logs, control: Arc::clone(control) })
 }
 
 fn start_control(control: &Arc<Control>) -> Result<(), BootError> {
@@ -182,6 +188,9 @@ fn start_forwarders(plan: &BootPlan, control: &Arc<Control>) -> Result<(), BootE
     for port in plan.ports.iter().map(|p| p.get()) {
         doors.push((vsock(port, "the app")?, port));
     }
+    if plan.e2e.is_some() {
+        doors.push((vsock(E2E, "end-to-end encryption")?, STEVED));
+    }
     let forwarder = Forwarder::new(doors, forward::MAX_CONNECTIONS).map_err(step("making the forwarders"))?;
     let control = Arc::clone(control);
     serve::spawn("forwarders", move || {
@@ -222,7 +231,6 @@ fn step(step: &'static str) -> impl Fn(io::Error) -> BootError {
 
 /// The app's root in PID 1's view: [`boot_plan::ROOTFS_DIR`] below `/`.
 const ROOT: &str = "/rootfs";
-const ROOT_C: &CStr = c"/rootfs";
 /// Two for every forwarded connection, and a quarter more to spare.
 const OPEN_FILES: u64 = 5 * forward::MAX_CONNECTIONS as u64 / 2;
 /// Control connections at a time, those being closed included.
@@ -237,6 +245,5 @@ mod tests {
     #[test]
     fn the_root_is_the_abis() {
         assert_eq!(ROOT, format!("/{}", boot_plan::ROOTFS_DIR));
-        assert_eq!(ROOT.as_bytes(), ROOT_C.to_bytes());
     }
 }

@@ -126,7 +126,7 @@ impl Control {
 
     /// Tells a line of the app to every reader that has room for it.
     pub(crate) fn log(&self, stream: LogStream, line: String) {
-        let unix_ms = u64::try_from(clock::now().as_millis()).unwrap_or(u64::MAX);
+        let unix_ms = clock::now_ms();
         let line = queue::encode(&Event::Log { stream, unix_ms, line });
         self.lock().queues.retain(|queue| queue.log(&line));
     }

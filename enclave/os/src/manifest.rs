@@ -75,6 +75,11 @@ impl Manifest {
         }
     }
 
+    /// SHA-256 of its text.
+    pub(crate) fn digest(&self) -> &Sha256Digest {
+        &self.digest
+    }
+
     /// What goes into `user_data`.
     pub(crate) fn user_data(manifest: Option<&Self>) -> UserData {
         UserData { manifest_sha256: manifest.map(|m| m.digest) }

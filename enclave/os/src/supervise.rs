@@ -19,6 +19,8 @@ pub(crate) struct Supervisor {
     pub(crate) children: Children,
     /// The app.
     pub(crate) app: App,
+    /// What encrypts in front of it.
+    pub(crate) steved: Option<ChildId>,
     /// When it counts as ready.
     pub(crate) readiness: Readiness,
     /// When it is started again.
@@ -62,6 +64,9 @@ pub(crate) enum EndReason {
         /// Seconds.
         timeout_s: u32,
     },
+    /// What encrypts in front of it ended, and with it every session.
+    #[error("End-to-end encryption {0}, which it never does by itself.")]
+    Steved(Exit),
     /// A system call of the supervisor failed.
     #[error("The app could not be supervised: {0}.")]
     Io(#[from] io::Error),
@@ -83,10 +88,10 @@ impl Supervisor {
     fn run_once(&self, row: &mut Row) -> Result<Duration, EndReason> {
         let started = Instant::now();
         let (sink, relays) = self.sink()?;
-        let child = self.app.start(&sink);
+        let app = self.app.start(&sink);
         drop(sink);
-        let child = match child {
-            Ok(child) => child,
+        let app = match app {
+            Ok(app) => app,
             Err(e) => {
                 relays.finish();
                 let exit = Exit::NotStarted { reason: chain(&e).join(": ") };
@@ -95,11 +100,14 @@ impl Supervisor {
             }
         };
         self.control.advance(Input::Started);
-        let ended = self.watch(child, started);
-        // Whatever the app has left behind ends with it; then its last lines can be told.
-        self.children.end_all()?;
+        let ended = self.watch(app.id, started);
+        if ended.is_err() {
+            self.children.end(app.id)?;
+        }
+        // Whatever the app has left behind ended with it, so its last lines can be told.
         relays.finish();
         let Ended { exit, was_ready } = ended?;
+        let exit = app.exit(exit);
         row.settle(was_ready, started.elapsed());
         self.control.publish(&Event::AppExit { exit: exit.clone(), restarts: row.restarts });
         row.next(exit)
@@ -126,7 +134,7 @@ impl Supervisor {
                 }
                 Readiness::Tcp { port, timeout_s } => Some((port.get(), timeout_s)),
             };
-            let ended = self.children.wait(probing.map(|_| PROBE_PAUSE))?;
+            let ended = self.ended(probing.map(|_| PROBE_PAUSE))?;
             if let Some((_, exit)) = ended.into_iter().find(|(child, _)| *child == app) {
                 return Ok(Ended { exit, was_ready });
             }
@@ -146,9 +154,17 @@ impl Supervisor {
         while let left = until.saturating_duration_since(Instant::now())
             && !left.is_zero()
         {
-            self.children.wait(Some(left))?;
+            self.ended(Some(left))?;
         }
         Ok(())
+    }
+
+    /// What ended within this time; the encryption in front of the app is not to.
+    fn ended(&self, timeout: Option<Duration>) -> Result<Vec<(ChildId, Exit)>, EndReason> {
+        let ended = self.children.wait(timeout)?;
+        let steved = ended.iter().find(|(child, _)| Some(*child) == self.steved);
+        steved.map_or(Ok(()), |(_, exit)| Err(EndReason::Steved(exit.clone())))?;
+        Ok(ended)
     }
 }
 

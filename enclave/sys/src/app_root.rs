@@ -2,15 +2,20 @@
 //!
 //! Done once, in PID 1's own mount namespace, so that it can be ordinary code; every start of the app
 //! copies that namespace. Files the app writes therefore survive its restarts, as in a container.
+//!
+//! All but /proc: it shows the processes of whoever mounts it, so each start does that inside its own namespace.
 
+use crate::confine;
 use crate::mount::{Mount, MountError, NO_ALL, mount_all};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open, openat, openat2};
 use nix::mount::{MsFlags, mount};
 use nix::sys::stat::{Mode, SFlag, makedev, mknod};
 use nix::unistd::{UnlinkatFlags, unlinkat};
+use std::ffi::{CStr, CString};
 use std::fs::{self, File, Permissions};
 use std::io;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 
@@ -36,19 +41,26 @@ pub enum AppRootError {
         #[source]
         source: io::Error,
     },
-    /// A part of /proc could not be closed.
-    #[error("the app's {what} could not be closed to it")]
-    Close {
-        /// Path below the root.
-        what: String,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
+}
+
+/// A prepared root.
+#[derive(Debug)]
+pub struct AppRoot {
+    path: CString,
+    /// Parts of its /proc that are closed, as paths inside.
+    closed: Vec<(CString, Closed)>,
+}
+
+/// How a part of /proc is closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Closed {
+    ReadOnly,
+    HiddenDirectory,
+    HiddenFile,
 }
 
 /// Prepares `root`.
-pub fn prepare(root: &Path) -> Result<(), AppRootError> {
+pub fn prepare(root: &Path) -> Result<AppRoot, AppRootError> {
     if !fs::symlink_metadata(root).is_ok_and(|m| m.is_dir()) {
         return Err(AppRootError::Missing(root.display().to_string()));
     }
@@ -66,8 +78,9 @@ pub fn prepare(root: &Path) -> Result<(), AppRootError> {
     for (name, target) in LINKS {
         symlink(target, root.join("dev").join(name)).map_err(make(name))?;
     }
-    close_proc(root)?;
-    provide_hosts(root).map_err(make("etc/hosts"))
+    provide_hosts(root).map_err(make("etc/hosts"))?;
+    let path = CString::new(root.as_os_str().as_bytes()).map_err(|e| make("/")(e.into()))?;
+    Ok(AppRoot { path, closed: closed_proc(Path::new("/proc")) })
 }
 
 /// Opens `path` for reading as a process inside `root` would: links are followed, never out of it.
@@ -106,33 +119,45 @@ fn directory(root: &Path, name: &'static str, mode: u32, exact: bool) -> Result<
     }
 }
 
-/// Makes the parts of /proc through which root could steer the kernel read-only, and hides those
-/// that tell of it: the lists of the OCI runtime's default specification.
-fn close_proc(root: &Path) -> Result<(), AppRootError> {
-    let none = None::<&str>;
-    let proc = root.join("proc");
-    for name in READ_ONLY_PROC {
-        let path = proc.join(name);
-        if path.exists() {
-            let flags = MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_RDONLY | NO_ALL;
-            mount(Some(&path), &path, none, MsFlags::MS_BIND, none)
-                .and_then(|()| mount(none, &path, none, flags, none))
-                .map_err(|e| AppRootError::Close { what: format!("proc/{name}"), source: e.into() })?;
-        }
+/// The parts of /proc through which root could steer the kernel, to be read-only, and those that tell of it, to be
+/// hidden: the lists of the OCI runtime's default specification, as far as this kernel has them.
+fn closed_proc(proc: &Path) -> Vec<(CString, Closed)> {
+    let read_only = READ_ONLY_PROC.iter().filter(|name| proc.join(name).exists());
+    let read_only = read_only.map(|name| (*name, Closed::ReadOnly));
+    let hidden = HIDDEN_PROC.iter().filter_map(|name| {
+        let is_dir = fs::metadata(proc.join(name)).ok()?.is_dir();
+        Some((*name, if is_dir { Closed::HiddenDirectory } else { Closed::HiddenFile }))
+    });
+    let inside = |name| CString::new(format!("/proc/{name}")).ok();
+    read_only.chain(hidden).filter_map(|(name, closed)| Some((inside(name)?, closed))).collect()
+}
+
+impl AppRoot {
+    /// Where it is in PID 1's view.
+    pub(crate) fn path(&self) -> &CStr {
+        &self.path
     }
-    let null = root.join("dev/null");
-    for name in HIDDEN_PROC {
-        let path = proc.join(name);
-        let hidden = match fs::metadata(&path) {
-            Err(_) => Ok(()),
-            Ok(m) if m.is_dir() => {
-                mount(Some("tmpfs"), &path, Some("tmpfs"), NO_ALL | MsFlags::MS_RDONLY, Some("size=0"))
+
+    /// Mounts /proc of the calling process's namespace, whose root this is by now, and closes parts of it.
+    /// Async-signal-safe.
+    pub(crate) fn mount_proc(&self) -> Result<(), Errno> {
+        confine::mount(c"proc", c"/proc", c"proc", NO_ALL, c"hidepid=2")?;
+        let (none, bind) = (c"", MsFlags::MS_BIND);
+        for (path, closed) in &self.closed {
+            match closed {
+                Closed::ReadOnly => {
+                    confine::mount(path, path, none, bind, none)?;
+                    let flags = MsFlags::MS_REMOUNT | bind | MsFlags::MS_RDONLY | NO_ALL;
+                    confine::mount(none, path, none, flags, none)?;
+                }
+                Closed::HiddenDirectory => {
+                    confine::mount(c"tmpfs", path, c"tmpfs", NO_ALL | MsFlags::MS_RDONLY, c"size=0")?;
+                }
+                Closed::HiddenFile => confine::mount(c"/dev/null", path, none, bind, none)?,
             }
-            Ok(_) => mount(Some(&null), &path, none, MsFlags::MS_BIND, none),
-        };
-        hidden.map_err(|e| AppRootError::Close { what: format!("proc/{name}"), source: e.into() })?;
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 /// Writes `/etc/hosts` where the image has none or an empty one; the root lies in memory, so the
@@ -182,7 +207,7 @@ const DIRECTORIES: [(&str, u32, bool); 5] = [
     ("run", 0o755, false),
 ];
 
-const MOUNTS: [Mount; 5] = [
+const MOUNTS: [Mount; 4] = [
     Mount {
         kind: "tmpfs",
         target: "dev",
@@ -196,7 +221,6 @@ const MOUNTS: [Mount; 5] = [
         data: Some("newinstance,ptmxmode=0666,mode=0620,gid=5"),
     },
     Mount { kind: "tmpfs", target: "dev/shm", flags: NO_ALL, data: Some("mode=1777") },
-    Mount { kind: "proc", target: "proc", flags: NO_ALL, data: Some("hidepid=2") },
     Mount { kind: "sysfs", target: "sys", flags: NO_ALL.union(MsFlags::MS_RDONLY), data: None },
 ];
 
@@ -280,6 +304,22 @@ mod tests {
         assert!(matches!(refused, Err(AppRootError::NotADirectory("proc"))));
         directory(root.path(), "dev", 0o755, true).unwrap();
         assert!(root.path().join("dev").is_dir());
+    }
+
+    #[test]
+    fn parts_of_proc_are_closed_as_far_as_there_are_any() {
+        let proc = tempfile::tempdir().unwrap();
+        fs::create_dir(proc.path().join("sys")).unwrap();
+        fs::create_dir(proc.path().join("acpi")).unwrap();
+        fs::write(proc.path().join("keys"), "").unwrap();
+        let closed = closed_proc(proc.path());
+        let closed: Vec<_> = closed.iter().map(|(path, how)| (path.to_str().unwrap(), *how)).collect();
+        let expected = [
+            ("/proc/sys", Closed::ReadOnly),
+            ("/proc/acpi", Closed::HiddenDirectory),
+            ("/proc/keys", Closed::HiddenFile),
+        ];
+        assert_eq!(closed, expected);
     }
 
     #[test]

@@ -41,31 +41,31 @@ impl Children {
         }
         // One signal may stand for many children: empty the queue first, then ask until nobody is left.
         while self.0.read_signal()?.is_some() {}
-        reap(libc::WNOHANG)
+        reap()
     }
 
-    /// Kills every process but PID 1 and waits for their end. Refused in any other process, where
-    /// it would kill the machine's.
-    pub fn end_all(&self) -> io::Result<()> {
-        if !crate::process::is_pid1() {
-            return Err(io::ErrorKind::PermissionDenied.into());
+    /// Kills a child and waits for its end; one that has ended already, and was reaped, is none.
+    pub fn end(&self, child: ChildId) -> io::Result<()> {
+        match kill(child.0, Signal::SIGKILL) {
+            Ok(()) | Err(nix::Error::ESRCH) => {}
+            Err(e) => return Err(e.into()),
         }
-        match kill(Pid::from_raw(-1), Signal::SIGKILL) {
-            Ok(()) | Err(nix::Error::ESRCH) => reap(0).map(drop),
+        match nix::sys::wait::waitpid(child.0, None) {
+            Ok(_) | Err(nix::Error::ECHILD) => Ok(()),
             Err(e) => Err(e.into()),
         }
     }
 }
 
-/// Waits for children until none is left or, with WNOHANG, none has ended.
+/// Every child that has ended.
 ///
 /// By the raw call: nix has no name for real-time signals and would lose a child that one ended.
-fn reap(flags: libc::c_int) -> io::Result<Vec<(ChildId, Exit)>> {
+fn reap() -> io::Result<Vec<(ChildId, Exit)>> {
     let mut ended = Vec::new();
     loop {
         let mut status: libc::c_int = 0;
         // SAFETY: waitpid writes one int, which lives across the call.
-        let pid = unsafe { libc::waitpid(-1, &raw mut status, flags) };
+        let pid = unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG) };
         match pid {
             0 => return Ok(ended),
             1.. => ended.push((ChildId(Pid::from_raw(pid)), exit_of(status))),
@@ -99,11 +99,5 @@ mod tests {
         assert_eq!(exit_of(libc::SIGKILL), Exit::Signal { signal: 9 });
         // Real-time signal, with the "core dumped" bit.
         assert_eq!(exit_of(64 | 0x80), Exit::Signal { signal: 64 });
-    }
-
-    #[test]
-    fn only_pid_1_may_end_everybody() {
-        let children = Children::listen().unwrap();
-        assert_eq!(children.end_all().unwrap_err().kind(), io::ErrorKind::PermissionDenied);
     }
 }

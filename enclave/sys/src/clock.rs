@@ -16,6 +16,11 @@ pub fn now() -> Duration {
     read(ClockId::CLOCK_REALTIME).unwrap_or_default()
 }
 
+/// The same in milliseconds.
+pub fn now_ms() -> u64 {
+    u64::try_from(now().as_millis()).unwrap_or(u64::MAX)
+}
+
 /// Sets the clock at once.
 pub fn set(to: Duration) -> io::Result<()> {
     Ok(clock_settime(ClockId::CLOCK_REALTIME, to.into())?)

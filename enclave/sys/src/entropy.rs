@@ -8,6 +8,19 @@ use std::os::fd::AsRawFd as _;
 /// The most bytes one [`Pool::add`] takes.
 pub const CHUNK: usize = 256;
 
+/// Fills a buffer with random bytes of the kernel.
+pub fn fill(buffer: &mut [u8]) -> io::Result<()> {
+    // Up to 256 bytes come whole and at once, once the generator is seeded (getrandom(2)).
+    for chunk in buffer.chunks_mut(CHUNK) {
+        // SAFETY: writes at most `chunk.len()` bytes at its beginning.
+        let filled = unsafe { libc::getrandom(chunk.as_mut_ptr().cast(), chunk.len(), 0) };
+        if usize::try_from(filled) != Ok(chunk.len()) {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    Ok(())
+}
+
 /// `/dev/random`, open for seeding.
 #[derive(Debug)]
 pub struct Pool(File);

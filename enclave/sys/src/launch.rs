@@ -1,14 +1,22 @@
-//! Starting the app: fork, its own root, less privilege, exec.
+//! Starting the app: a namespace of processes, its own root, less privilege, exec.
 //!
-//! Everything that allocates happens before the fork: PID 1 has threads, and the child of a threaded
-//! process may only make async-signal-safe calls (fork(2)) until it executes something.
+//! ```text
+//! PID 1 ──▶ shepherd: first of its namespace ──▶ the app: second of it, and whatever that starts
+//! ```
+//! The shepherd waits for the app, adopts its orphans, tells how the app ended, and ends. With the first process of
+//! a namespace the kernel ends all others, at once and however fast they fork. The app sees and signals nobody
+//! outside; in it, too, the first process takes no signal that it does not handle, and the shepherd handles none.
+//!
+//! Everything that allocates happens before the fork.
 
-use crate::children::ChildId;
-use crate::seccomp;
+use crate::app_root::AppRoot;
+use crate::children::{ChildId, exit_of};
+use crate::{confine, seccomp};
+use caution_abi::control::Exit;
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::libc;
-use nix::unistd::{ForkResult, Pid, fork, pipe2};
+use nix::unistd::{Pid, pipe2};
 use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -17,8 +25,8 @@ use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd, RawFd};
 /// A process to start.
 #[derive(Debug)]
 pub struct Launch<'a> {
-    /// Directory that becomes its root, prepared by [`crate::app_root::prepare`].
-    pub root: &'a CStr,
+    /// Its root.
+    pub root: &'a AppRoot,
     /// Paths to try as the program, in order, seen from inside the root.
     pub programs: &'a [CString],
     /// Arguments, the program's name included.
@@ -58,6 +66,8 @@ pub enum Step {
     Streams,
     /// A mount namespace of its own whose root is the app's.
     Root,
+    /// /proc, of its own processes.
+    Proc,
     /// Resource limits.
     Limits,
     /// The system call filter.
@@ -91,10 +101,11 @@ pub enum LaunchError {
 }
 
 impl Step {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Session,
         Self::Streams,
         Self::Root,
+        Self::Proc,
         Self::Limits,
         Self::SystemCalls,
         Self::Capabilities,
@@ -108,6 +119,7 @@ impl Step {
             Self::Session => "starting a session",
             Self::Streams => "connecting the standard streams",
             Self::Root => "entering the app's root",
+            Self::Proc => "mounting the app's /proc",
             Self::Limits => "setting resource limits",
             Self::SystemCalls => "installing the system call filter",
             Self::Capabilities => "dropping capabilities",
@@ -118,21 +130,54 @@ impl Step {
     }
 }
 
-/// Starts the process. Call from the thread that waits for children: a process that could not start
-/// is reaped here.
-pub fn launch(launch: &Launch<'_>, streams: Streams<'_>) -> Result<ChildId, LaunchError> {
-    let fork_error = |e: Errno| LaunchError::Fork(e.into());
-    let (report_read, report_write) = pipe2(OFlag::O_CLOEXEC).map_err(fork_error)?;
-    let prepared = Prepared::new(launch, streams, &report_write);
-    // SAFETY: the child only calls `Prepared::run`, which makes raw system calls on memory prepared
-    // above, and never returns.
-    match unsafe { fork() }.map_err(fork_error)? {
-        ForkResult::Child => prepared.run(),
-        ForkResult::Parent { child } => {
-            drop(report_write);
-            started(child, report_read)
+/// A started app: its shepherd, and what that will have to tell.
+#[derive(Debug)]
+pub struct Launched {
+    /// The shepherd. When it has ended, so has everything that the app started.
+    pub id: ChildId,
+    told: File,
+}
+
+impl Launched {
+    /// How the app ended, from how its shepherd did.
+    pub fn exit(mut self, shepherd: Exit) -> Exit {
+        let mut status = [0; size_of::<libc::c_int>()];
+        // Without a word the shepherd was ended from outside, and the app with it.
+        match self.told.read_exact(&mut status) {
+            Ok(()) => exit_of(libc::c_int::from_ne_bytes(status)),
+            Err(_) => shepherd,
         }
     }
+}
+
+/// Starts the process. Call from the thread that waits for children: a process that could not start
+/// is reaped here.
+pub fn launch(launch: &Launch<'_>, streams: Streams<'_>) -> Result<Launched, LaunchError> {
+    let fork_error = |e: Errno| LaunchError::Fork(e.into());
+    let (report_read, report_write) = pipe2(OFlag::O_CLOEXEC).map_err(fork_error)?;
+    let (told_read, told_write) = pipe2(OFlag::O_CLOEXEC).map_err(fork_error)?;
+    let prepared = Prepared::new(launch, streams, &report_write, &told_write);
+    // SAFETY: the child only calls `Prepared::shepherd`, which makes raw system calls on memory prepared above, and
+    // never returns.
+    let shepherd = match unsafe { clone(libc::CLONE_NEWPID) }.map_err(fork_error)? {
+        0 => prepared.shepherd(),
+        pid => Pid::from_raw(pid),
+    };
+    drop((report_write, told_write));
+    let id = started(shepherd, report_read)?;
+    Ok(Launched { id, told: told_read.into() })
+}
+
+/// fork(2) by the raw call, which the C library keeps no record of. The pid, or 0 in the child.
+///
+/// # Safety
+/// As of fork: the child of a threaded process makes async-signal-safe calls only.
+unsafe fn clone(namespaces: libc::c_int) -> Result<libc::pid_t, Errno> {
+    let flags = namespaces | libc::SIGCHLD;
+    // SAFETY: without CLONE_VM the child has its own copy of this stack, which a stack of 0 asks for; the other
+    // pointers are not read without their flags.
+    let pid = Errno::result(unsafe { libc::syscall(libc::SYS_clone, flags, 0, 0, 0, 0) })?;
+    Ok(libc::pid_t::try_from(pid).unwrap_or(libc::pid_t::MAX))
 }
 
 /// Waits until the child has executed its program (the pipe closes) or has reported why not.
@@ -157,10 +202,11 @@ struct Prepared<'a> {
     argv: Vec<*const libc::c_char>,
     env: Vec<*const libc::c_char>,
     report: RawFd,
+    told: RawFd,
 }
 
 impl<'a> Prepared<'a> {
-    fn new(launch: &'a Launch<'a>, streams: Streams<'a>, report: &OwnedFd) -> Self {
+    fn new(launch: &'a Launch<'a>, streams: Streams<'a>, report: &OwnedFd, told: &OwnedFd) -> Self {
         let pointers = |strings: &[CString]| {
             strings.iter().map(|s| s.as_ptr()).chain([std::ptr::null()]).collect::<Vec<_>>()
         };
@@ -170,6 +216,39 @@ impl<'a> Prepared<'a> {
             argv: pointers(launch.argv),
             env: pointers(launch.env),
             report: report.as_raw_fd(),
+            told: told.as_raw_fd(),
+        }
+    }
+
+    /// The shepherd. It holds nothing of PID 1's but the one pipe.
+    fn shepherd(&self) -> ! {
+        let started = confine::hide_memory().and_then(|()| {
+            // SAFETY: the child only calls `run`, as above.
+            unsafe { clone(0) }
+        });
+        match started {
+            Ok(0) => self.run(),
+            Ok(app) => self.watch(app),
+            Err(e) => self.fail(Step::Session, e),
+        }
+    }
+
+    fn watch(&self, app: libc::pid_t) -> ! {
+        let mut status: libc::c_int = 0;
+        // SAFETY: the calls take integers, and pointers to a status that lives across them. Both ranges end with
+        // the pipe, which is above the standard streams.
+        unsafe {
+            let told = self.told.cast_unsigned();
+            libc::syscall(libc::SYS_close_range, 0, told - 1, 0);
+            libc::syscall(libc::SYS_close_range, told + 1, libc::c_uint::MAX, 0);
+            loop {
+                let ended = libc::waitpid(-1, &raw mut status, 0);
+                if ended == app || (ended < 0 && Errno::last() != Errno::EINTR) {
+                    break;
+                }
+            }
+            libc::write(self.told, (&raw const status).cast(), size_of::<libc::c_int>());
+            libc::_exit(0)
         }
     }
 
@@ -177,76 +256,37 @@ impl<'a> Prepared<'a> {
     fn run(&self) -> ! {
         for step in Step::ALL {
             if let Err(e) = self.take(step) {
-                let mut report = [0; REPORT_LENGTH];
-                report[0] = step as u8;
-                report[1..].copy_from_slice(&(e as i32).to_ne_bytes());
-                // SAFETY: writes five bytes that live across the call; `_exit` runs nothing of PID 1's.
-                unsafe {
-                    libc::write(self.report, report.as_ptr().cast(), REPORT_LENGTH);
-                    libc::_exit(127);
-                }
+                self.fail(step, e);
             }
         }
         // `execute` only returns with an error.
-        // SAFETY: takes an integer.
-        unsafe { libc::_exit(127) }
+        self.fail(Step::Program, Errno::ENOEXEC)
+    }
+
+    fn fail(&self, step: Step, e: Errno) -> ! {
+        let mut report = [0; REPORT_LENGTH];
+        report[0] = step as u8;
+        report[1..].copy_from_slice(&(e as i32).to_ne_bytes());
+        // SAFETY: writes five bytes that live across the call; `_exit` runs nothing of PID 1's.
+        unsafe {
+            libc::write(self.report, report.as_ptr().cast(), REPORT_LENGTH);
+            libc::_exit(127)
+        }
     }
 
     fn take(&self, step: Step) -> Result<(), Errno> {
         match step {
-            Step::Session => set_session(),
-            Step::Streams => self.connect_streams(),
-            Step::Root => self.enter_root(),
-            Step::Limits => set_limits(),
+            Step::Session => confine::set_session(),
+            // PID 1's own 0–2 are open, so all of these are 3 or more.
+            Step::Streams => confine::keep_only(&self.streams),
+            Step::Root => confine::enter_root(self.launch.root.path()),
+            Step::Proc => self.launch.root.mount_proc(),
+            Step::Limits => confine::set_limits(),
             Step::SystemCalls => seccomp::install(),
-            Step::Capabilities => drop_capabilities(),
-            Step::User => self.become_user(),
+            Step::Capabilities => confine::keep_capabilities(&KEPT_CAPABILITIES),
+            Step::User => confine::become_user(self.launch.uid, self.launch.gid, self.launch.groups),
             Step::WorkingDirectory => self.enter_directory(),
             Step::Program => self.execute(),
-        }
-    }
-
-    fn connect_streams(&self) -> Result<(), Errno> {
-        for (to, from) in (0..).zip(self.streams) {
-            // SAFETY: takes only integers. PID 1's own 0–2 are open, so every `from` is 3 or more and
-            // no dup2 can overwrite one that is still needed.
-            Errno::result(unsafe { libc::dup2(from, to) })?;
-        }
-        // SAFETY: takes only integers. Everything else closes at exec, marked so or not.
-        Errno::result(unsafe {
-            libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC)
-        })
-        .map(drop)
-    }
-
-    /// As switch_root(8): an initramfs is the root of all mounts and cannot be pivoted away, so the
-    /// app's root is moved over it. `..` then ends at that mount, chroot or not.
-    fn enter_root(&self) -> Result<(), Errno> {
-        let (here, slash) = (c".".as_ptr(), c"/".as_ptr());
-        let none = std::ptr::null();
-        // SAFETY: every pointer is a NUL-terminated string that lives across the calls, or null where
-        // mount(2) ignores the argument. The process has a single thread, so unshare affects it alone.
-        unsafe {
-            Errno::result(libc::unshare(libc::CLONE_NEWNS))?;
-            let private = libc::MS_REC | libc::MS_PRIVATE;
-            Errno::result(libc::mount(none, slash, none, private, none.cast()))?;
-            Errno::result(libc::chdir(self.launch.root.as_ptr()))?;
-            Errno::result(libc::mount(here, slash, none, libc::MS_MOVE, none.cast()))?;
-            Errno::result(libc::chroot(here))?;
-            Errno::result(libc::chdir(slash)).map(drop)
-        }
-    }
-
-    fn become_user(&self) -> Result<(), Errno> {
-        let Launch { uid, gid, groups, .. } = *self.launch;
-        // By the raw calls: glibc's wrappers signal every thread of the process, and this child has
-        // none of them.
-        // SAFETY: setgroups reads `groups.len()` ids, which live across the call; the others take
-        // only integers.
-        unsafe {
-            Errno::result(libc::syscall(libc::SYS_setgroups, groups.len(), groups.as_ptr()))?;
-            Errno::result(libc::syscall(libc::SYS_setresgid, gid, gid, gid))?;
-            Errno::result(libc::syscall(libc::SYS_setresuid, uid, uid, uid)).map(drop)
         }
     }
 
@@ -258,7 +298,7 @@ impl<'a> Prepared<'a> {
     /// As execvp(3): a path that is absent or forbidden gives way to the next; "forbidden" is then the
     /// more telling error.
     fn execute(&self) -> Result<(), Errno> {
-        reset_signals()?;
+        confine::reset_signals()?;
         let mut error = Errno::ENOENT;
         for program in self.launch.programs {
             // SAFETY: `argv` and `env` end with a null pointer; their strings outlive `self.launch`.
@@ -271,25 +311,6 @@ impl<'a> Prepared<'a> {
         }
         Err(error)
     }
-}
-
-fn set_session() -> Result<(), Errno> {
-    // SAFETY: no arguments; a freshly forked process never leads a group, so this cannot fail.
-    Errno::result(unsafe { libc::setsid() }).map(drop)
-}
-
-/// No core files (a path out of the app's memory), and room for servers with many connections; the
-/// soft limit stays where programs that walk all descriptors are quick.
-fn set_limits() -> Result<(), Errno> {
-    let limits = [
-        (libc::RLIMIT_CORE, libc::rlimit { rlim_cur: 0, rlim_max: 0 }),
-        (libc::RLIMIT_NOFILE, libc::rlimit { rlim_cur: 65_536, rlim_max: 524_288 }),
-    ];
-    for (resource, limit) in limits {
-        // SAFETY: reads one `rlimit` that lives across the call.
-        Errno::result(unsafe { libc::setrlimit(resource, &raw const limit) })?;
-    }
-    Ok(())
 }
 
 /// Capability numbers an app keeps when it runs as root (`linux/capability.h`): what container
@@ -307,32 +328,3 @@ const KEPT_CAPABILITIES: [u32; 10] = [
     10, // NET_BIND_SERVICE
     18, // SYS_CHROOT
 ];
-
-/// Takes every other capability out of the bounding set. With an empty inheritable set, exec then
-/// gives root exactly the kept ones, and any other user none (capabilities(7)).
-fn drop_capabilities() -> Result<(), Errno> {
-    for capability in (0..64).filter(|c| !KEPT_CAPABILITIES.contains(c)) {
-        // SAFETY: takes only integers.
-        match Errno::result(unsafe { libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0) }) {
-            // Numbers past the kernel's last capability.
-            Ok(_) | Err(Errno::EINVAL) => {}
-            Err(e) => return Err(e),
-        }
-    }
-    Ok(())
-}
-
-/// Exec keeps blocked and ignored signals; PID 1 blocks SIGCHLD and its runtime ignores SIGPIPE.
-fn reset_signals() -> Result<(), Errno> {
-    // SAFETY: `sigset_t` is plain data that sigemptyset initialises; SIG_DFL installs no handler;
-    // umask cannot fail.
-    unsafe {
-        libc::umask(0o022);
-        if libc::signal(libc::SIGPIPE, libc::SIG_DFL) == libc::SIG_ERR {
-            return Err(Errno::last());
-        }
-        let mut none: libc::sigset_t = std::mem::zeroed();
-        libc::sigemptyset(&raw mut none);
-        Errno::result(libc::sigprocmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut())).map(drop)
-    }
-}

@@ -7,8 +7,10 @@
 pub mod app_root;
 pub mod children;
 pub mod clock;
+mod confine;
 pub mod count;
 pub mod entropy;
+pub mod helper;
 pub mod launch;
 pub mod mount;
 pub mod network;

@@ -5,6 +5,7 @@ use caution_abi::evidence::UserData;
 use caution_abi::nsm::{MAX_REQUEST, MAX_RESPONSE, Request, Response, document_time_ms};
 use caution_abi::ports::{PARENT_CID_NITRO, PARENT_CID_QEMU, PARENT_NSM};
 use caution_measure::{Nonce, Pcr};
+use caution_steve::EpochClaims;
 use nix::libc;
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -18,23 +19,20 @@ pub const DEVICE: &str = "/dev/nsm";
 
 /// A security module.
 ///
-/// The caller of [`Nsm::attest`] chooses types, not bytes: `user_data` can only be EnclaveOS' own map
-/// and `public_key` is absent, so no path through here yields a document about anything else.
+/// The callers of [`Nsm::attest`] and [`Nsm::attest_epoch`] choose types, not bytes: `user_data` can only be one of
+/// EnclaveOS' own maps and `public_key` is absent, so no path through here yields a document about anything else.
 pub trait Nsm: Send + Sync {
     /// Sends one CBOR request and gives the CBOR response.
     fn exchange(&self, request: &[u8]) -> Result<Vec<u8>, NsmError>;
 
     /// A signed attestation document: COSE_Sign1 bytes.
     fn attest(&self, user_data: &UserData, nonce: &Nonce) -> Result<Vec<u8>, NsmError> {
-        let request = Request::Attestation {
-            user_data: Some(&user_data.to_bytes()),
-            nonce: Some(nonce.as_bytes()),
-            public_key: None,
-        };
-        match self.call(&request)? {
-            Response::Attestation { document } => Ok(document),
-            _ => Err(NsmError::Unexpected),
-        }
+        self.document(&user_data.to_bytes(), Some(nonce))
+    }
+
+    /// The same about the keys of an epoch of end-to-end encryption; a nonce is its caller's, where there is one.
+    fn attest_epoch(&self, claims: &EpochClaims, nonce: Option<&Nonce>) -> Result<Vec<u8>, NsmError> {
+        self.document(&claims.to_bytes(), nonce)
     }
 
     /// The value of register `index`, 0 to 31.
@@ -61,6 +59,16 @@ pub trait Nsm: Send + Sync {
             Response::Attestation { document } => {
                 document_time_ms(&document).map_err(|_| NsmError::Malformed)
             }
+            _ => Err(NsmError::Unexpected),
+        }
+    }
+
+    #[doc(hidden)]
+    fn document(&self, user_data: &[u8], nonce: Option<&Nonce>) -> Result<Vec<u8>, NsmError> {
+        let nonce = nonce.map(|nonce| &nonce.as_bytes()[..]);
+        let request = Request::Attestation { user_data: Some(user_data), nonce, public_key: None };
+        match self.call(&request)? {
+            Response::Attestation { document } => Ok(document),
             _ => Err(NsmError::Unexpected),
         }
     }

@@ -1,0 +1,122 @@
+//! STEVE in front of the app: a process of its own, and what it has of this one.
+//!
+//! ```text
+//! vsock 49500 ──forwarder──▶ 127.0.0.1:8080, listener ──┐ inherited
+//!                 PID 1: epochs ◀──words on a socket──▶ steved ──▶ the app's port
+//! ```
+//! Keys of sessions are in that process alone, and it has no security module: it asks here for documents, and gets
+//! those about epochs and no others.
+
+mod epochs;
+mod inside;
+mod words;
+
+use crate::control::Control;
+use crate::manifest::Manifest;
+use crate::{end, serve};
+use caution_abi::e2e::E2e;
+use caution_abi::ports::STEVED;
+use caution_enclave_sys::children::ChildId;
+use caution_enclave_sys::nsm::Nsm;
+use caution_enclave_sys::{clock, entropy, helper};
+use caution_steved::Identity;
+use epochs::Epochs;
+pub(crate) use inside::main;
+use std::ffi::CStr;
+use std::io;
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::fd::AsFd as _;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::time::Duration;
+use words::{Answer, Question, Setup};
+
+/// What this program is called when it is that process.
+pub(crate) const NAME: &CStr = c"steved";
+
+/// Why it does not serve.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub(crate) enum StevedError {
+    /// Somebody else listens.
+    #[error("TCP port {STEVED} of 127.0.0.1 could not be listened on")]
+    Listen(#[source] io::Error),
+    /// There is no process, or no way to talk to it.
+    #[error("its process could not be started")]
+    Start(#[source] io::Error),
+    /// It says why.
+    #[error("it gave up: {0}")]
+    Failed(String),
+    /// It ended without a word.
+    #[error("its process ended before it was ready")]
+    Ended,
+    /// It takes too long.
+    #[error("it was not ready after {} s", READY.as_secs())]
+    Late,
+}
+
+/// Starts it, and waits until it has evidence for its first keys.
+pub(crate) fn start(
+    e2e: &E2e,
+    nsm: Arc<dyn Nsm>,
+    manifest: Option<&Manifest>,
+    control: &Arc<Control>,
+) -> Result<ChildId, StevedError> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, STEVED)).map_err(StevedError::Listen)?;
+    let (ours, theirs) = UnixStream::pair().map_err(StevedError::Start)?;
+    let mut instance = [0; 16];
+    entropy::fill(&mut instance).map_err(StevedError::Start)?;
+    let child = helper::start(NAME, &[theirs.as_fd(), listener.as_fd()]).map_err(StevedError::Start)?;
+    drop((theirs, listener));
+    Setup { instance, e2e: e2e.clone() }.send(&ours).map_err(StevedError::Start)?;
+    let identity = Identity {
+        instance,
+        manifest_hash: manifest.map_or([0; 32], |manifest| *manifest.digest().as_bytes()),
+        plaintext_fallback: e2e.plaintext_fallback,
+    };
+    let (sender, ready) = channel();
+    let (mut epochs, control) = (Epochs::new(nsm, identity), Arc::clone(control));
+    serve::spawn("epochs", move || match answer_all(&ours, &mut epochs, &sender) {
+        // Before the first document the boot waits, and hears of it.
+        Some(reason) if sender.send(Err(StevedError::Failed(reason.clone()))).is_err() => {
+            end(&control, &format!("End-to-end encryption ended: {reason}."));
+        }
+        // A process that ended is its parent's to tell of.
+        _ => {}
+    })
+    .map_err(StevedError::Start)?;
+    match ready.recv_timeout(READY) {
+        Ok(ready) => ready.map(|()| child),
+        Err(RecvTimeoutError::Disconnected) => Err(StevedError::Ended),
+        Err(RecvTimeoutError::Timeout) => Err(StevedError::Late),
+    }
+}
+
+/// Answers until the process ends, or says why it will.
+fn answer_all(
+    stream: &UnixStream,
+    epochs: &mut Epochs,
+    ready: &Sender<Result<(), StevedError>>,
+) -> Option<String> {
+    loop {
+        match Question::receive(stream).ok()? {
+            Question::Attest { epoch, nonce } => {
+                let answer = match epochs.attest(&epoch, nonce.as_ref(), clock::now_ms()) {
+                    Ok(attested) => Answer::Attested(attested),
+                    Err(e) => Answer::Refused(crate::chain(&e).join(": ")),
+                };
+                let attested = matches!(answer, Answer::Attested(_));
+                answer.send(stream).ok()?;
+                if attested {
+                    // Only the first one is waited for.
+                    let _ = ready.send(Ok(()));
+                }
+            }
+            Question::Failed(reason) => return Some(reason),
+        }
+    }
+}
+
+/// How long until the first document: keys are made in milliseconds, on slow machines within a second.
+const READY: Duration = Duration::from_secs(30);
