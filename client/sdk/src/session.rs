@@ -111,13 +111,15 @@ impl Sessions {
     }
 
     async fn make(&self, handshakes: &mut VecDeque<Duration>) -> Result<Current, Error> {
-        let begun = self.clock.elapsed();
-        handshakes.retain(|then| begun.saturating_sub(*then) < MINUTE);
+        let now = self.clock.elapsed();
+        handshakes.retain(|then| now.saturating_sub(*then) < MINUTE);
         if handshakes.len() >= HANDSHAKES_A_MINUTE {
             return Err(Error::TooManyHandshakes { authority: self.authority(), limit: HANDSHAKES_A_MINUTE });
         }
-        handshakes.push_back(begun);
         let attested = self.attested().await?;
+        // An enclave that starts again is asked for evidence until it has some, which costs nobody a handshake.
+        let begun = self.clock.elapsed();
+        handshakes.push_back(begun);
         let session = self.shake_hands(&attested).await?;
         let trust = self.decide(&attested)?;
         let lifetime = Duration::from_secs(session.session().lifetime_s().into());

@@ -96,9 +96,10 @@ export class Sessions {
     if (this.#handshakes.length >= HANDSHAKES_A_MINUTE) {
       throw new SteveError("TOO_MANY_HANDSHAKES", { authority, limit: HANDSHAKES_A_MINUTE });
     }
+    const attested = await this.#attested();
+    // An enclave that starts again is asked for evidence until it has some, which costs nobody a handshake.
     const born = moment();
     this.#handshakes.push(born);
-    const attested = await this.#attested();
     const session = await this.#shakeHands(attested);
     // The last step before anything is sent, so that what must be remembered is.
     const { rule, appContext, kem } = this.#terms;

@@ -174,6 +174,19 @@ test("a session that is said to be gone is replaced for the next request, three 
   });
 });
 
+test("an enclave that starts again is asked until it is there, however often", async () => {
+  await visiting({ app: short }, async (host) => {
+    const app = await connect(host.url, OPTIONS);
+    host.forgetSessions();
+    assert.equal(await outcome(app), "STEVE_AMBIGUOUS true");
+    host.meddle = () => ({ status: 503, type: "application/problem+json", body: new Uint8Array() });
+    for (let more = 0; more < 5; more += 1) assert.equal(await outcome(app), "UNREACHABLE false");
+    host.meddle = undefined;
+    assert.equal(await outcome(app), "somewords of /");
+    assert.equal(host.handshakes, 2);
+  });
+});
+
 test("what the enclave itself says is believed", async () => {
   const app: App = async (asked, reply) => {
     const retryAfterS = asked.head.path === "/busy" ? 7 : null;
