@@ -17,8 +17,7 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
         assert_eq!((again.head.fields, again.body.map(|body| &written[body])), (head.fields, body));
     }
     if let Ok(Response::App { status, fields, body }) = Response::from_bytes(data) {
-        let mut written = Vec::new();
-        Response::write(status, &fields, &data[body], &mut written);
+        let written = Response::write(status, &fields, &data[body]);
         assert!(Response::from_bytes(&written).is_ok());
     }
 });

@@ -5,7 +5,7 @@
 //!                 PID 1: epochs ◀──words on a socket──▶ steved ──▶ the app's port
 //! ```
 //! Keys of sessions are in that process alone, and it has no security module: it asks here for documents, and gets
-//! those about epochs and no others.
+//! those about epochs, and about sessions where the boot plan has version 2, and no others.
 
 mod epochs;
 mod inside;
@@ -76,7 +76,7 @@ pub(crate) fn start(
         plaintext_fallback: e2e.plaintext_fallback,
     };
     let (sender, ready) = channel();
-    let (mut epochs, control) = (Epochs::new(nsm, identity), Arc::clone(control));
+    let (mut epochs, control) = (Epochs::new(nsm, identity, e2e.steve_v2), Arc::clone(control));
     serve::spawn("epochs", move || match answer_all(&ours, &mut epochs, &sender) {
         // Before the first document the boot waits, and hears of it.
         Some(reason) if sender.send(Err(StevedError::Failed(reason.clone()))).is_err() => {
@@ -112,6 +112,13 @@ fn answer_all(
                     // Only the first one is waited for.
                     let _ = ready.send(Ok(()));
                 }
+            }
+            Question::Session { claims, nonce } => {
+                let answer = match epochs.attest_session(&claims, &nonce) {
+                    Ok(document) => Answer::Session(document),
+                    Err(e) => Answer::Refused(crate::chain(&e).join(": ")),
+                };
+                answer.send(stream).ok()?;
             }
             Question::Failed(reason) => return Some(reason),
         }

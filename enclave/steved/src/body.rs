@@ -60,6 +60,17 @@ impl Pipe {
         (Sink(sender), Self { pieces, ended: false })
     }
 
+    /// One whose content is there.
+    pub(crate) fn whole(bytes: Bytes) -> Self {
+        let (Sink(sender), pipe) = Self::new();
+        let content = (!bytes.is_empty()).then(|| Piece::Frame(Frame::data(bytes)));
+        for piece in content.into_iter().chain([Piece::End]) {
+            // There is room for more than two.
+            let _ = sender.try_send(piece);
+        }
+        pipe
+    }
+
     /// One without content.
     pub(crate) fn empty() -> Self {
         Self { ended: true, ..Self::new().1 }

@@ -241,6 +241,7 @@ mod tests {
             platform: ([127, 0, 0, 1], 1).into(),
             origins: Vec::new(),
             plaintext_fallback: false,
+            steve_v2: false,
             limits: Limits::DEFAULT,
         };
         let lasts = |seconds: u64| {

@@ -4,6 +4,7 @@
 //! connection ─▶ server ─▶ evidence, session ─▶ keys, sessions
 //!                    ├──▶ x ─▶ exchange: records ─▶ request ─▶ upstream ─▶ app
 //!                    ├──▶ ws ─▶ upgrade ─▶ tunnel: records ─▶ frames ─▶ upstream ─▶ app
+//!                    ├──▶ e2p/v2 ─▶ v2: whole messages ─▶ upstream ─▶ app
 //!                    └──▶ without encryption: refused, but for what a page begins with
 //! ```
 //!
@@ -27,10 +28,13 @@ mod socket;
 mod tunnel;
 mod upgrade;
 mod upstream;
+mod v2;
 
 pub use keys::{Attested, Epoch, Identity};
 pub use server::Steved;
 pub use upstream::Protocol;
+
+pub use caution_steve::v2::Claims as SessionClaims;
 
 use caution_steve::Suite;
 use std::io;
@@ -42,6 +46,12 @@ pub trait Enclave: Send + Sync + 'static {
     /// An attestation document that vouches for an epoch's keys, with a caller's nonce where there is one.
     /// May block.
     fn attest(&self, epoch: &Epoch, nonce: Option<&[u8; 32]>) -> io::Result<Attested>;
+    /// An attestation document whose `user_data` are these claims of a session of version 2, with its client's
+    /// nonce. May block. Where there are none, version 2 is not served: its sessions do not begin.
+    fn attest_session(&self, claims: &SessionClaims, nonce: &[u8; 32]) -> io::Result<Vec<u8>> {
+        let _ = (claims, nonce);
+        Err(io::ErrorKind::Unsupported.into())
+    }
     /// Milliseconds since 1970.
     fn now_ms(&self) -> u64;
     /// Fills a buffer with random bytes.
@@ -65,6 +75,8 @@ pub struct Settings {
     pub origins: Vec<String>,
     /// Requests that are not encrypted reach the app, too.
     pub plaintext_fallback: bool,
+    /// Clients that have version 2 are served, too.
+    pub steve_v2: bool,
     /// Limits of time and number.
     pub limits: Limits,
 }
@@ -92,6 +104,10 @@ pub struct Limits {
     pub patience: Duration,
     /// How long an exchange may last.
     pub exchange: Duration,
+    /// How long a request of version 2 may take, with its response.
+    pub request: Duration,
+    /// Bytes of requests and responses of version 2 at a time, which are whole in memory.
+    pub held: usize,
     /// After how long without a word a record without content is sent.
     pub silence: Duration,
 }
@@ -109,6 +125,8 @@ impl Limits {
         connections: 4096,
         patience: Duration::from_secs(10),
         exchange: Duration::from_hours(1),
+        request: Duration::from_secs(30),
+        held: 128 * 1024 * 1024,
         silence: Duration::from_secs(15),
     };
 }

@@ -63,13 +63,18 @@ impl Problem {
     /// The response that says so.
     pub(crate) fn response(self) -> Response<Reply> {
         let (status, code) = self.code();
-        let body = format!(r#"{{"type":"urn:steve:{code}","status":{status}}}"#);
-        let mut response = whole(status, "application/problem+json", body.into());
-        if matches!(status, 429 | 503) {
-            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
-        }
-        response
+        problem(status, code)
     }
+}
+
+/// An error of this name.
+pub(crate) fn problem(status: u16, code: &str) -> Response<Reply> {
+    let body = format!(r#"{{"type":"urn:steve:{code}","status":{status}}}"#);
+    let mut response = whole(status, "application/problem+json", body.into());
+    if matches!(status, 429 | 503) {
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    response
 }
 
 impl From<HandshakeError> for Problem {

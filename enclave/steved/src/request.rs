@@ -69,6 +69,12 @@ fn marked(fields: &Fields, suite: Suite) -> Option<HeaderMap> {
     Some(fields)
 }
 
+/// Says that a request came by version 2.
+pub(crate) fn mark_v2(fields: &mut HeaderMap, suite: Suite) {
+    let marker = format!("v=2; suite={}", suite.name());
+    fields.insert(MARKER, HeaderValue::from_str(&marker).expect("names of suites are tokens"));
+}
+
 /// Fields as the app may have them.
 pub(crate) fn to_map(fields: &Fields) -> Option<HeaderMap> {
     let mut map = HeaderMap::with_capacity(fields.len() + 2);

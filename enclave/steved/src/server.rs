@@ -6,7 +6,7 @@ use crate::keys::{Due, Keys};
 use crate::outer::{Origins, Problem, empty, not_allowed};
 use crate::patient::Patient;
 use crate::sessions::Sessions;
-use crate::{Enclave, Settings, begin, exchange, hello, plain, tunnel, upgrade};
+use crate::{Enclave, Settings, begin, exchange, hello, plain, tunnel, upgrade, v2};
 use hyper::body::Incoming;
 use hyper::header::{ACCESS_CONTROL_REQUEST_METHOD, ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, ORIGIN};
 use hyper::server::conn::http1;
@@ -32,10 +32,11 @@ pub(crate) struct Shared {
     pub(crate) enclave: Arc<dyn Enclave>,
     pub(crate) keys: Keys,
     pub(crate) sessions: Sessions,
+    pub(crate) v2: v2::Sessions,
     pub(crate) hellos: Semaphore,
     pub(crate) fresh: Rate,
     connections: Arc<Semaphore>,
-    origins: Origins,
+    pub(crate) origins: Origins,
 }
 
 impl Steved {
@@ -45,6 +46,7 @@ impl Steved {
             enclave,
             keys: Keys::new(),
             sessions: Sessions::default(),
+            v2: v2::Sessions::new(&settings.limits),
             hellos: Semaphore::new(HELLOS),
             fresh: Rate::new(),
             connections: Arc::new(Semaphore::new(settings.limits.connections)),
@@ -63,6 +65,7 @@ impl Steved {
     pub async fn maintain(&self) -> io::Error {
         loop {
             self.0.sessions.sweep(&self.0.settings.limits);
+            self.0.v2.sweep(&self.0.settings.limits);
             let done = match self.0.keys.due(&self.0.settings) {
                 Due::Key => self.start().await,
                 Due::Document => {
@@ -195,6 +198,9 @@ async fn answer(
     shared: &Arc<Shared>,
     mut request: Request<Incoming>,
 ) -> (Response<Reply>, Option<OnUpgrade>) {
+    if let Some(path) = v2::Path::of(request.uri()).filter(|_| shared.settings.steve_v2) {
+        return (v2::answer(shared, path, request).await, None);
+    }
     let Some(path) = Path::of(request.uri()) else { return (plain::answer(shared, request).await, None) };
     if path == Path::Socket && request.method() == Method::GET {
         return upgrade::accept(&shared.origins, &mut request);
@@ -255,7 +261,7 @@ async fn begin_exchange(shared: &Arc<Shared>, mut body: Incoming) -> Result<Resp
 }
 
 /// The content type without its parameters.
-fn content_type(request: &Request<Incoming>) -> Option<&[u8]> {
+pub(crate) fn content_type(request: &Request<Incoming>) -> Option<&[u8]> {
     let value = request.headers().get(CONTENT_TYPE)?.as_bytes();
     value.split(|byte| *byte == b';').next().map(<[u8]>::trim_ascii)
 }

@@ -134,6 +134,7 @@ impl Deployment {
             platform: app,
             origins: Vec::new(),
             plaintext_fallback,
+            steve_v2: false,
             limits: Limits::DEFAULT,
         };
         let steved = Steved::new(settings, enclave);

@@ -6,6 +6,7 @@ use caution_abi::nsm::{MAX_REQUEST, MAX_RESPONSE, Request, Response, document_ti
 use caution_abi::ports::{PARENT_CID_NITRO, PARENT_CID_QEMU, PARENT_NSM};
 use caution_measure::{Nonce, Pcr};
 use caution_steve::EpochClaims;
+use caution_steve::v2::Claims as SessionClaims;
 use nix::libc;
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -19,8 +20,9 @@ pub const DEVICE: &str = "/dev/nsm";
 
 /// A security module.
 ///
-/// The callers of [`Nsm::attest`] and [`Nsm::attest_epoch`] choose types, not bytes: `user_data` can only be one of
-/// EnclaveOS' own maps and `public_key` is absent, so no path through here yields a document about anything else.
+/// The callers of [`Nsm::attest`], [`Nsm::attest_epoch`] and [`Nsm::attest_session`] choose types, not bytes:
+/// `user_data` can only be one of EnclaveOS' own forms, none of which can be read as another, and `public_key` is
+/// absent, so no path through here yields a document about anything else.
 pub trait Nsm: Send + Sync {
     /// Sends one CBOR request and gives the CBOR response.
     fn exchange(&self, request: &[u8]) -> Result<Vec<u8>, NsmError>;
@@ -33,6 +35,11 @@ pub trait Nsm: Send + Sync {
     /// The same about the keys of an epoch of end-to-end encryption; a nonce is its caller's, where there is one.
     fn attest_epoch(&self, claims: &EpochClaims, nonce: Option<&Nonce>) -> Result<Vec<u8>, NsmError> {
         self.document(&claims.to_bytes(), nonce)
+    }
+
+    /// The same about one session of version 2 of it, with its client's nonce.
+    fn attest_session(&self, claims: &SessionClaims, nonce: &Nonce) -> Result<Vec<u8>, NsmError> {
+        self.document(&claims.to_bytes(), Some(nonce))
     }
 
     /// The value of register `index`, 0 to 31.

@@ -149,7 +149,7 @@ mod tests {
     fn a_seed_decides_the_cases_and_many_refusals_are_reached() {
         let cases = |seed| {
             let mut cases = Cases::new(seed);
-            (0..600).map(|_| cases.next()).collect::<Vec<_>>()
+            (0..300).map(|_| cases.next()).collect::<Vec<_>>()
         };
         let lines =
             |seed| cases(seed).iter().map(|case| serde_json::to_string(case).unwrap()).collect::<Vec<_>>();

@@ -128,6 +128,7 @@ async fn serve(suite: Suite, nsm: DevNsm, asked: Arc<AtomicUsize>) -> String {
         platform: app_address,
         origins: Vec::new(),
         plaintext_fallback: false,
+        steve_v2: false,
         limits: Limits::DEFAULT,
     };
     let steved = Steved::new(settings, Arc::new(TestEnclave(Mutex::new(nsm))));

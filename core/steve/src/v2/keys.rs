@@ -55,14 +55,18 @@ impl Transcript<'_> {
 
 /// What an enclave says of a session in the `user_data` of an attestation document.
 ///
-/// Only a handshake makes one, so nobody chooses what is attested but by beginning a session; and its first
-/// byte is that of no CBOR map, so it is neither `caution-evidence` nor `steve3-evidence`.
+/// Only a key exchange gives a binder, so nobody chooses what is attested but by beginning a session; and their
+/// first byte is that of no CBOR map, so they are neither `caution-evidence` nor `steve3-evidence`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claims {
-    suite: Suite,
-    session: SessionId,
-    transcript_hash: [u8; 32],
-    binder: [u8; 32],
+    /// The deployment's suite.
+    pub suite: Suite,
+    /// The session's name.
+    pub session: SessionId,
+    /// The digest of what both sides said.
+    pub transcript_hash: [u8; 32],
+    /// What only they can compute.
+    pub binder: [u8; 32],
 }
 
 impl Claims {

@@ -207,19 +207,30 @@ impl Request {
 }
 
 impl Response {
-    /// Appends the bytes of a response.
-    pub fn write(status: u16, fields: &Fields, body: &[u8], bytes: &mut Vec<u8>) {
-        let mut to = Writer::new(bytes);
+    /// The bytes of a response.
+    pub fn write(status: u16, fields: &Fields, body: &[u8]) -> Vec<u8> {
+        let mut bytes = Self::head(status, fields, body.len());
+        bytes.extend_from_slice(body);
+        bytes
+    }
+
+    /// Everything up to a body of so many bytes, which is to be appended.
+    pub(super) fn head(status: u16, fields: &Fields, body: usize) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let mut to = Writer::new(&mut bytes);
         to.map(3).text("status").uint(status.into()).text("headers").array(fields.len() as u64);
         for (name, value) in fields {
             to.array(2).text(name).text(&widened(value));
         }
-        to.text("body").bytes(body);
+        to.text("body").bytes_of(body);
+        bytes
     }
 
-    /// Appends the bytes of an error.
-    pub fn write_error(code: &str, bytes: &mut Vec<u8>) {
-        Writer::new(bytes).map(1).text("error").text(code);
+    /// The bytes of an error.
+    pub fn write_error(code: &str) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        Writer::new(&mut bytes).map(1).text("error").text(code);
+        bytes
     }
 
     /// Reads either.

@@ -146,20 +146,19 @@ impl ServerSession {
 
     /// The response to a request that began. Each is sealed once: whoever has the number has begun it.
     pub fn seal(&self, sequence: u64, status: u16, fields: &Fields, body: &[u8]) -> Vec<u8> {
-        self.sealed(sequence, |to| Response::write(status, fields, body, to))
+        self.sealed(sequence, &Response::head(status, fields, body.len()), body)
     }
 
     /// An error in its place.
     pub fn seal_error(&self, sequence: u64, code: &str) -> Vec<u8> {
-        self.sealed(sequence, |to| Response::write_error(code, to))
+        self.sealed(sequence, &Response::write_error(code), &[])
     }
 
-    fn sealed(&self, sequence: u64, write: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
-        let mut plain = Vec::new();
-        write(&mut plain);
-        let mut bytes = Envelope::head(self.id(), sequence, plain.len() + OVERHEAD);
+    fn sealed(&self, sequence: u64, head: &[u8], body: &[u8]) -> Vec<u8> {
+        let mut bytes = Envelope::head(self.id(), sequence, head.len() + body.len() + OVERHEAD);
         let from = bytes.len();
-        bytes.extend_from_slice(&plain);
+        bytes.extend_from_slice(head);
+        bytes.extend_from_slice(body);
         let place = Place { purpose: Purpose::Application, direction: Direction::ToClient, sequence };
         self.keys.seal(place, &mut bytes, from);
         bytes

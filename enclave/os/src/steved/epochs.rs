@@ -1,4 +1,4 @@
-//! Documents about epochs, in EnclaveOS' own words.
+//! Documents about epochs, and about sessions of version 2, in EnclaveOS' own words.
 //!
 //! steved says which keys, and for how long at most; who it is, which manifest, and what the deployment allows is
 //! written here, and no caller chooses any of it.
@@ -6,13 +6,15 @@
 use caution_abi::nsm::document_certificate_ends_ms;
 use caution_enclave_sys::nsm::{Nsm, NsmError};
 use caution_measure::Nonce;
-use caution_steved::{Attested, Epoch, Identity};
+use caution_steved::{Attested, Epoch, Identity, SessionClaims};
 use std::sync::Arc;
 
 /// Asks the security module about epochs.
 pub(crate) struct Epochs {
     nsm: Arc<dyn Nsm>,
     identity: Identity,
+    /// The deployment serves version 2, too.
+    sessions: bool,
     /// When the certificate of the last document ends: the module uses one for hours.
     certificate_ends_ms: u64,
 }
@@ -30,11 +32,14 @@ pub(crate) enum EpochError {
     /// Whoever was given such a document could not use it.
     #[error("the security module's certificate has ended, or does within a minute")]
     Ends,
+    /// The boot plan has no `steve_v2`.
+    #[error("this deployment does not serve version 2")]
+    Sessions,
 }
 
 impl Epochs {
-    pub(crate) fn new(nsm: Arc<dyn Nsm>, identity: Identity) -> Self {
-        Self { nsm, identity, certificate_ends_ms: u64::MAX }
+    pub(crate) fn new(nsm: Arc<dyn Nsm>, identity: Identity, sessions: bool) -> Self {
+        Self { nsm, identity, sessions, certificate_ends_ms: u64::MAX }
     }
 
     /// A document that vouches for the epoch, as long as its certificate does.
@@ -56,6 +61,18 @@ impl Epochs {
             }
         }
         Err(EpochError::Ends)
+    }
+
+    /// A document about a session of version 2, which says nothing but what its key exchange gave.
+    pub(crate) fn attest_session(
+        &self,
+        claims: &SessionClaims,
+        nonce: &[u8; 32],
+    ) -> Result<Vec<u8>, EpochError> {
+        if !self.sessions {
+            return Err(EpochError::Sessions);
+        }
+        Ok(self.nsm.attest_session(claims, &Nonce::new(*nonce))?)
     }
 
     fn limited(&self, epoch: &Epoch, now_ms: u64) -> Result<Epoch, EpochError> {
@@ -116,7 +133,7 @@ mod tests {
         let module =
             Arc::new(Module { ends: ends.to_vec(), asked: AtomicUsize::new(0), last: Mutex::default() });
         let identity = Identity { instance: [1; 16], manifest_hash: [2; 32], plaintext_fallback: true };
-        let mut epochs = Epochs::new(Arc::clone(&module) as Arc<dyn Nsm>, identity);
+        let mut epochs = Epochs::new(Arc::clone(&module) as Arc<dyn Nsm>, identity, false);
         let epoch =
             Epoch { key_configs_hash: [3; 32], not_before_ms: now_ms, not_after_ms: now_ms + lasts_ms };
         let attested = epochs.attest(&epoch, Some(&[4; 32]), now_ms);
@@ -144,5 +161,28 @@ mod tests {
         assert_eq!(attest(&[ends, b"260301160000Z"], ENDS - MINUTE / 2, 20 * MINUTE), (Ok(20 * MINUTE), 2));
         let (refused, asked) = attest(&[ends], ENDS - MINUTE / 2, 20 * MINUTE);
         assert_eq!((refused.is_err(), asked), (true, TRIES));
+    }
+    #[test]
+    fn sessions_get_documents_where_the_boot_plan_has_version_2_and_then_about_themselves() {
+        let ends = vec![b"260301123456Z"];
+        let module = Arc::new(Module { ends, asked: AtomicUsize::new(0), last: Mutex::default() });
+        let identity = Identity { instance: [1; 16], manifest_hash: [2; 32], plaintext_fallback: true };
+        let claims = SessionClaims {
+            suite: caution_steve::Suite::X25519,
+            session: caution_steve::SessionId([5; 16]),
+            transcript_hash: [6; 32],
+            binder: [7; 32],
+        };
+        let ask = |sessions| {
+            let epochs = Epochs::new(Arc::clone(&module) as Arc<dyn Nsm>, identity, sessions);
+            epochs.attest_session(&claims, &[4; 32]).map(drop).map_err(|e| e.to_string())
+        };
+        assert_eq!(ask(false), Err("this deployment does not serve version 2".to_owned()));
+        assert_eq!(module.asked.load(Ordering::Relaxed), 0);
+        assert_eq!(ask(true), Ok(()));
+        let (said, last) = (claims.to_bytes(), module.last.lock().unwrap());
+        for part in [&said[..], &[4; 32]] {
+            assert!(last.windows(part.len()).any(|window| window == part));
+        }
     }
 }

@@ -4,7 +4,7 @@ use super::words::{Answer, Question, Setup};
 use caution_abi::e2e::{AppProtocol, Suite};
 use caution_abi::ports::ATTESTATION;
 use caution_enclave_sys::{clock, entropy, helper};
-use caution_steved::{Attested, Enclave, Epoch, Limits, Protocol, Settings, Steved};
+use caution_steved::{Attested, Enclave, Epoch, Limits, Protocol, SessionClaims, Settings, Steved};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::net::UnixStream;
@@ -44,6 +44,7 @@ fn serve(parent: &Arc<Parent>, listener: &TcpListener) -> io::Result<std::conver
             platform: loopback(ATTESTATION),
             origins: setup.e2e.origins.into_iter().map(Into::into).collect(),
             plaintext_fallback: setup.e2e.plaintext_fallback,
+            steve_v2: setup.e2e.steve_v2,
             limits: Limits::DEFAULT,
         },
         Arc::clone(parent) as Arc<dyn Enclave>,
@@ -90,6 +91,17 @@ impl Enclave for Parent {
         match Answer::receive(&words)? {
             Answer::Attested(attested) => Ok(attested),
             Answer::Refused(reason) => Err(io::Error::other(reason)),
+            Answer::Session(_) => Err(io::ErrorKind::InvalidData.into()),
+        }
+    }
+
+    fn attest_session(&self, claims: &SessionClaims, nonce: &[u8; 32]) -> io::Result<Vec<u8>> {
+        let words = self.words();
+        Question::Session { claims: claims.clone(), nonce: *nonce }.send(&words)?;
+        match Answer::receive(&words)? {
+            Answer::Session(document) => Ok(document),
+            Answer::Refused(reason) => Err(io::Error::other(reason)),
+            Answer::Attested(_) => Err(io::ErrorKind::InvalidData.into()),
         }
     }
 

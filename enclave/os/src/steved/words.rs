@@ -3,7 +3,8 @@
 //! Both ends are this very program, so a frame that cannot be read is an error and nothing to recover from.
 
 use caution_abi::e2e::E2e;
-use caution_steved::{Attested, Epoch};
+use caution_steve::{SessionId, Suite};
+use caution_steved::{Attested, Epoch, SessionClaims};
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 
@@ -19,6 +20,8 @@ pub(crate) struct Setup {
 pub(crate) enum Question {
     /// A document about these keys.
     Attest { epoch: Epoch, nonce: Option<[u8; 32]> },
+    /// A document about a session of version 2.
+    Session { claims: SessionClaims, nonce: [u8; 32] },
     /// It will end, for this reason.
     Failed(String),
 }
@@ -27,6 +30,7 @@ pub(crate) enum Question {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Answer {
     Attested(Attested),
+    Session(Vec<u8>),
     Refused(String),
 }
 
@@ -56,6 +60,11 @@ impl Question {
                     nonce.as_ref().map_or(&[], |nonce| &nonce[..]),
                 ],
             ),
+            Self::Session { claims, nonce } => {
+                let SessionClaims { suite, session, transcript_hash, binder } = claims;
+                let suite = suite.kem_id().to_be_bytes();
+                send(stream, &[b"s", &suite, &session.0, transcript_hash, binder, nonce])
+            }
             Self::Failed(reason) => send(stream, &[b"f", cut(reason)]),
         }
     }
@@ -70,6 +79,9 @@ impl Question {
         if *kind == b'f' {
             return Some(Self::Failed(text(rest)));
         }
+        if *kind == b's' {
+            return Self::session(rest);
+        }
         let (key_configs_hash, rest) = rest.split_first_chunk()?;
         let (not_before, rest) = rest.split_first_chunk()?;
         let (not_after, rest) = rest.split_first_chunk()?;
@@ -81,6 +93,20 @@ impl Question {
         let nonce = if rest.is_empty() { None } else { Some(rest.try_into().ok()?) };
         (*kind == b'a').then_some(Self::Attest { epoch, nonce })
     }
+
+    fn session(rest: &[u8]) -> Option<Self> {
+        let (suite, rest) = rest.split_first_chunk()?;
+        let (session, rest) = rest.split_first_chunk()?;
+        let (transcript_hash, rest) = rest.split_first_chunk()?;
+        let (binder, nonce) = rest.split_first_chunk()?;
+        let claims = SessionClaims {
+            suite: Suite::from_kem_id(u16::from_be_bytes(*suite))?,
+            session: SessionId(*session),
+            transcript_hash: *transcript_hash,
+            binder: *binder,
+        };
+        Some(Self::Session { claims, nonce: nonce.try_into().ok()? })
+    }
 }
 
 impl Answer {
@@ -89,6 +115,7 @@ impl Answer {
             Self::Attested(Attested { document, not_after_ms }) => {
                 send(stream, &[b"d", &not_after_ms.to_be_bytes(), document])
             }
+            Self::Session(document) => send(stream, &[b"v", document]),
             Self::Refused(reason) => send(stream, &[b"r", cut(reason)]),
         }
     }
@@ -102,6 +129,9 @@ impl Answer {
         let (kind, rest) = frame.split_first()?;
         if *kind == b'r' {
             return Some(Self::Refused(text(rest)));
+        }
+        if *kind == b'v' {
+            return Some(Self::Session(rest.to_vec()));
         }
         let (not_after, document) = rest.split_first_chunk()?;
         let attested = Attested { document: document.to_vec(), not_after_ms: u64::from_be_bytes(*not_after) };
@@ -144,6 +174,11 @@ const MAX_REASON: usize = 2048;
 mod tests {
     use super::*;
 
+    fn session() -> SessionClaims {
+        let (session, transcript_hash, binder) = (SessionId([1; 16]), [2; 32], [3; 32]);
+        SessionClaims { suite: Suite::XWing, session, transcript_hash, binder }
+    }
+
     #[test]
     fn words_arrive_as_they_were_said() {
         let (one, other) = UnixStream::pair().unwrap();
@@ -151,6 +186,7 @@ mod tests {
         for question in [
             Question::Attest { epoch, nonce: None },
             Question::Attest { epoch, nonce: Some([4; 32]) },
+            Question::Session { claims: session(), nonce: [4; 32] },
             Question::Failed("why".into()),
         ] {
             question.send(&one).unwrap();
@@ -158,6 +194,7 @@ mod tests {
         }
         for answer in [
             Answer::Attested(Attested { document: vec![5; 6000], not_after_ms: 6 }),
+            Answer::Session(vec![5; 6000]),
             Answer::Refused("why".into()),
         ] {
             answer.send(&other).unwrap();
@@ -169,7 +206,7 @@ mod tests {
 
     #[test]
     fn other_words_are_errors() {
-        for frame in [&b""[..], b"a", b"x", &[b'a'; 48], &[b'a'; 50], &[b'a'; 82]] {
+        for frame in [&b""[..], b"a", b"x", &[b'a'; 48], &[b'a'; 50], &[b'a'; 82], b"s", &[b's'; 115]] {
             assert_eq!(Question::read(frame), None, "{frame:?}");
         }
         assert_eq!(Answer::read(b"d1234567"), None);

@@ -10,3 +10,4 @@ mod sessions;
 mod socket;
 mod sockets;
 mod support;
+mod v2;

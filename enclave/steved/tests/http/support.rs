@@ -1,7 +1,7 @@
 //! steved with settings of a test, and an enclave whose documents are their own claims.
 
 use caution_steve::Suite;
-use caution_steved::{Attested, Enclave, Epoch, Identity, Limits, Protocol, Settings, Steved};
+use caution_steved::{Attested, Enclave, Epoch, Identity, Limits, Protocol, SessionClaims, Settings, Steved};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -24,6 +24,11 @@ impl Enclave for TestEnclave {
         let mut document = claims.to_bytes();
         document.extend_from_slice(nonce.map_or(&[], |nonce| &nonce[..]));
         Ok(Attested { document, not_after_ms: claims.not_after_ms })
+    }
+
+    fn attest_session(&self, claims: &SessionClaims, nonce: &[u8; 32]) -> io::Result<Vec<u8>> {
+        self.documents.fetch_add(1, Ordering::Relaxed);
+        Ok([&claims.to_bytes()[..], nonce].concat())
     }
 
     fn now_ms(&self) -> u64 {
@@ -61,6 +66,7 @@ pub(crate) fn settings(app: SocketAddr) -> Settings {
         platform: app,
         origins: vec!["https://page.example".to_owned()],
         plaintext_fallback: false,
+        steve_v2: false,
         limits: Limits::DEFAULT,
     }
 }

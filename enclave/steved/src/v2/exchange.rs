@@ -1,0 +1,93 @@
+//! A request of version 2: whole in, whole to the app, and its response whole back.
+
+use super::room::Room;
+use super::{Refused, much};
+use crate::body::{Pipe, Reply, beside};
+use crate::request;
+use crate::server::Shared;
+use crate::upstream;
+use bytes::Bytes;
+use caution_steve::http::ResponseHead;
+use caution_steve::v2::{Envelope, MAX_MESSAGE, Opened};
+use hyper::Response;
+use hyper::body::Incoming;
+use hyper::header::CONTENT_LENGTH;
+use std::sync::Arc;
+use tokio::time::{Instant, timeout_at};
+
+/// What an error inside is called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Failure {
+    HeadInvalid,
+    Busy,
+    Unavailable,
+    Truncated,
+    TooLarge,
+    Timeout,
+}
+
+impl Failure {
+    fn code(self) -> &'static str {
+        match self {
+            Self::HeadInvalid => "head_invalid",
+            Self::Busy => "busy",
+            Self::Unavailable => "upstream_unavailable",
+            Self::Truncated => "upstream_truncated",
+            Self::TooLarge => "response_too_large",
+            Self::Timeout => "upstream_timeout",
+        }
+    }
+}
+
+/// Everything is done while its client waits, and ends when it goes away.
+pub(super) async fn run(shared: &Arc<Shared>, mut body: Incoming) -> Result<Response<Reply>, Refused> {
+    let until = Instant::now() + shared.settings.limits.request;
+    let mut room = shared.v2.room();
+    let bytes =
+        timeout_at(until, room.collect(&mut body, MAX_MESSAGE)).await.map_err(|_| Refused::Timeout)??;
+    let id = Envelope::from_bytes(&bytes)?.session;
+    let entry = shared.v2.get(&id, &shared.settings.limits).ok_or(Refused::SessionUnknown)?;
+    let _turn = entry.turn().ok_or(Refused::Rate)?;
+    let opened = entry.with(|session| session.open(bytes))?;
+    let sequence = opened.sequence;
+    let outcome = timeout_at(until, ask(shared, opened, &mut room)).await.unwrap_or(Err(Failure::Timeout));
+    let sealed = entry.with(|session| match &outcome {
+        Ok((head, content)) => session.seal(sequence, head.status, &head.fields, content),
+        Err(failure) => session.seal_error(sequence, failure.code()),
+    });
+    Ok(much(sealed, room))
+}
+
+/// The app's response.
+async fn ask(shared: &Shared, opened: Opened, room: &mut Room) -> Result<(ResponseHead, Vec<u8>), Failure> {
+    let settings = &shared.settings;
+    let asked = opened.request().map_err(|_| Failure::HeadInvalid)?;
+    let bytes = Bytes::from(opened.bytes);
+    let content = asked.body.map(|body| bytes.slice(body));
+    let length = content.as_ref().map(Bytes::len);
+    let pipe = content.map_or_else(Pipe::empty, Pipe::whole);
+    let mut request =
+        request::to_app(&asked.head, pipe, settings.protocol, settings.suite).ok_or(Failure::HeadInvalid)?;
+    request::mark_v2(request.headers_mut(), settings.suite);
+    if let Some(length) = length {
+        request.headers_mut().insert(CONTENT_LENGTH, length.into());
+    }
+    let connection = upstream::connect(settings.app, settings.protocol, settings.limits.patience)
+        .await
+        .ok_or(Failure::Unavailable)?;
+    let (work, response) = connection.send(request);
+    let answer = async {
+        let (head, mut content) = response.await.map_err(|_| Failure::Truncated)?.into_parts();
+        // A switch of protocols that nobody asked for.
+        if head.status.is_informational() {
+            return Err(Failure::Truncated);
+        }
+        let content = room.collect(&mut content, MAX_MESSAGE).await.map_err(|refused| match refused {
+            Refused::TooLarge => Failure::TooLarge,
+            Refused::Busy => Failure::Busy,
+            _ => Failure::Truncated,
+        })?;
+        Ok((request::from_app(head.status, &head.headers), content))
+    };
+    beside(work, answer).await
+}

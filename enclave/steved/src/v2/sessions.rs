@@ -1,0 +1,97 @@
+//! Sessions of version 2: who is there, and until when.
+
+use super::room::{Room, UNIT};
+use crate::Limits;
+use caution_steve::SessionId;
+use caution_steve::v2::{ServerSession, WINDOW};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+
+/// Every session of version 2 of this enclave.
+pub(crate) struct Sessions {
+    all: Mutex<HashMap<SessionId, Arc<Entry>>>,
+    /// For what is whole in memory.
+    free: Arc<Semaphore>,
+}
+
+/// A session with what limits it.
+pub(crate) struct Entry {
+    session: Mutex<ServerSession>,
+    running: AtomicU64,
+    born: Instant,
+}
+
+/// The right to run one more request of a session; given back when dropped.
+pub(crate) struct Turn(Arc<Entry>);
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.0.running.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Entry {
+    /// Does `f` with the session.
+    pub(crate) fn with<T>(&self, f: impl FnOnce(&mut ServerSession) -> T) -> T {
+        f(&mut lock(&self.session))
+    }
+
+    /// A turn, where one is free.
+    pub(crate) fn turn(self: &Arc<Self>) -> Option<Turn> {
+        // Counted before it is compared, so that two at once cannot both be the last.
+        let turn = Turn(Arc::clone(self));
+        (self.running.fetch_add(1, Ordering::Relaxed) < WINDOW).then_some(turn)
+    }
+
+    /// Nobody waits longer for a confirmation than for anything else.
+    fn is_over(&self, limits: &Limits, now: Instant) -> bool {
+        let confirmed = self.with(|session| session.is_confirmed());
+        now >= self.born + if confirmed { limits.lifetime } else { limits.patience }
+    }
+}
+
+impl Sessions {
+    pub(crate) fn new(limits: &Limits) -> Self {
+        Self { all: Mutex::default(), free: Arc::new(Semaphore::new(limits.held / UNIT)) }
+    }
+
+    /// Takes a session in, or says that there is no room.
+    pub(crate) fn insert(&self, session: ServerSession, limits: &Limits) -> bool {
+        let now = Instant::now();
+        let mut all = lock(&self.all);
+        if all.len() >= limits.sessions {
+            all.retain(|_, entry| !entry.is_over(limits, now));
+        }
+        let free = all.len() < limits.sessions;
+        if free {
+            let id = session.id();
+            let entry = Entry { session: Mutex::new(session), running: AtomicU64::new(0), born: now };
+            all.insert(id, Arc::new(entry));
+        }
+        free
+    }
+
+    /// The session of this name, where it is not over.
+    pub(crate) fn get(&self, id: &SessionId, limits: &Limits) -> Option<Arc<Entry>> {
+        let entry = lock(&self.all).get(id).cloned()?;
+        (!entry.is_over(limits, Instant::now())).then_some(entry)
+    }
+
+    /// Forgets the sessions that are over, with their keys.
+    pub(crate) fn sweep(&self, limits: &Limits) {
+        let now = Instant::now();
+        lock(&self.all).retain(|_, entry| !entry.is_over(limits, now));
+    }
+
+    /// Room for a message, none of it taken yet.
+    pub(crate) fn room(&self) -> Room {
+        Room::new(&self.free)
+    }
+}
+
+fn lock<T>(it: &Mutex<T>) -> MutexGuard<'_, T> {
+    it.lock().unwrap_or_else(PoisonError::into_inner)
+}
