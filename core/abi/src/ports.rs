@@ -33,6 +33,11 @@ pub const PARENT_CID_NITRO: u32 = 3;
 /// The parent's context id under QEMU (`VMADDR_CID_HOST`).
 pub const PARENT_CID_QEMU: u32 = 2;
 
+/// Whether a vsock port of an enclave leads to its app, by itself or behind end-to-end encryption.
+pub fn leads_to_the_app(port: u16) -> bool {
+    port == E2E || !RESERVED.contains(&port)
+}
+
 /// A TCP port an app may listen on: 1 to 65535, outside [`RESERVED`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "u16", into = "u16")]
@@ -93,6 +98,8 @@ mod tests {
         }
         for port in [1, 8080, 49499, 49601, 65535] {
             assert_eq!(AppPort::try_from(port).map(AppPort::get), Ok(port));
+            assert!(leads_to_the_app(port));
         }
+        assert!(leads_to_the_app(E2E) && !leads_to_the_app(ATTESTATION) && !leads_to_the_app(CONTROL));
     }
 }

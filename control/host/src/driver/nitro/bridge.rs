@@ -14,7 +14,7 @@ use crate::driver::{
 };
 use crate::error::HostError;
 use crate::run::Message;
-use caution_abi::ports::RESERVED;
+use caution_abi::ports::leads_to_the_app;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::socket::{getsockopt, sockopt};
@@ -214,7 +214,7 @@ impl Hub {
 
     /// Connects `stream` to a port of the enclave. A stream that cannot be taken is reset.
     fn connect(&mut self, Connect { port, stream }: Connect) {
-        let to_the_app = u16::try_from(port).is_ok_and(|port| !RESERVED.contains(&port));
+        let to_the_app = u16::try_from(port).is_ok_and(leads_to_the_app);
         let limit = MAX_CONNECTIONS + if to_the_app { 0 } else { MAX_PLATFORM_CONNECTIONS };
         if self.links.len() >= limit {
             self.refused += 1;

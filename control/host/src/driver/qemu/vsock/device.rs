@@ -6,7 +6,7 @@ use super::packet::{HOST_CID, Header, Op, TYPE_STREAM};
 use crate::driver::{
     HostStream, MAX_CONNECTIONS, MAX_FROM_GUEST, MAX_PLATFORM_CONNECTIONS, PATIENCE, Patience, Services,
 };
-use caution_abi::ports::RESERVED;
+use caution_abi::ports::leads_to_the_app;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use std::collections::{HashMap, VecDeque};
 use std::io::{self, Write as _};
@@ -95,7 +95,7 @@ impl Device {
 
     /// Connects `stream` to a port of the guest. A stream that cannot be taken is reset.
     pub(super) fn connect(&mut self, port: u32, stream: HostStream) {
-        let to_the_app = u16::try_from(port).is_ok_and(|port| !RESERVED.contains(&port));
+        let to_the_app = u16::try_from(port).is_ok_and(leads_to_the_app);
         if self.held() >= self.limit(to_the_app) {
             self.refused += 1;
             // Less and less often, so that a flood of connections is none of lines.
