@@ -7,7 +7,7 @@ use crate::policy::Policy;
 use crate::receipt::Receipt;
 use crate::request::RequestBuilder;
 use crate::session::{Rules, Sessions};
-use crate::transport::{Proxy, Transport};
+use crate::transport::{Proxy, Times, Transport};
 use caution_attest::Roots;
 use caution_steve::Suite;
 use http::Method;
@@ -43,7 +43,7 @@ impl Client {
             },
             proxy: Proxy::Environment,
             tls_roots: Vec::new(),
-            timeout: TIMEOUT,
+            times: Times { answer: TIMEOUT, idle: IDLE },
             clock: None,
         }
     }
@@ -100,7 +100,7 @@ pub struct ClientBuilder {
     rules: Rules,
     proxy: Proxy,
     tls_roots: Vec<Vec<u8>>,
-    timeout: Duration,
+    times: Times,
     clock: Option<Arc<dyn Clock>>,
 }
 
@@ -149,9 +149,18 @@ impl ClientBuilder {
         self
     }
 
-    /// How long evidence and handshake may take each; 30 s when this is not called. Requests may take as long as they want.
+    /// How long evidence, a handshake, or the opening of a connection for a WebSocket may take each; 30 s when this is not
+    /// called.
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = timeout;
+        self.times.answer = timeout;
+        self
+    }
+
+    /// How long nothing may come of a request or a WebSocket that was sent; 60 s when this is not called. An enclave says
+    /// something every 15 s, however long its application thinks, so what is silent for longer is gone. Requests may take as
+    /// long as they want: for a limit of the whole, `tokio::time::timeout`.
+    pub fn idle_timeout(mut self, timeout: Duration) -> Self {
+        self.times.idle = timeout;
         self
     }
 
@@ -167,7 +176,7 @@ impl ClientBuilder {
     /// Why it cannot be reached, or is not trusted.
     pub async fn connect(self) -> Result<Client, Error> {
         let address = Address::parse(&self.url)?;
-        let transport = Transport::new(address, &self.proxy, &self.tls_roots, self.timeout)?;
+        let transport = Transport::new(address, &self.proxy, &self.tls_roots, self.times)?;
         let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock::new()));
         let client = Client { sessions: Arc::new(Sessions::new(transport, self.rules, clock)) };
         client.sessions.established().await?;
@@ -176,3 +185,4 @@ impl ClientBuilder {
 }
 
 const TIMEOUT: Duration = Duration::from_secs(30);
+const IDLE: Duration = Duration::from_mins(1);

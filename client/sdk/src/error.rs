@@ -4,6 +4,7 @@ use crate::evidence::EvidenceError;
 use crate::policy::PolicyError;
 use crate::transport::TransportError;
 use caution_steve::http::MessageError;
+use caution_steve::websocket::FrameError;
 use caution_steve::{HandshakeError, RecordError, SealedError};
 
 /// An error of anybody's.
@@ -90,8 +91,14 @@ pub enum Error {
     /// A response began, and broke off or makes no sense.
     #[error("The response broke off. What the application did with the request is not known.")]
     Broken(#[source] ResponseError),
-    /// A response has more bytes than the caller takes.
-    #[error("The response has more than {limit} bytes.")]
+    /// The application answered, and opened no WebSocket.
+    #[error("The application opened no WebSocket: it answered HTTP {}.", .0.status())]
+    NoWebSocket(Box<http::Response<bytes::Bytes>>),
+    /// A WebSocket broke off or makes no sense.
+    #[error("The WebSocket broke off. What the application did with what was sent is not known.")]
+    Socket(#[source] ResponseError),
+    /// A response, or a WebSocket's message, has more bytes than the caller takes.
+    #[error("The response, or message, has more than {limit} bytes.")]
     TooLong {
         /// How many are taken.
         limit: usize,
@@ -111,6 +118,14 @@ pub enum RequestError {
     /// Every number was used up.
     #[error("this session's exchanges are used up")]
     Exhausted,
+    /// After a close nothing is sent.
+    #[error("the WebSocket is closed")]
+    Closed,
+    /// A close that may not be said.
+    #[error(
+        "a close has a code of 1000 to 4999 that RFC 6455 lets be sent, and a reason of at most 123 bytes"
+    )]
+    Close,
 }
 
 /// Why a response is none.
@@ -135,6 +150,21 @@ pub enum ResponseError {
     /// A record that has no place in a response.
     #[error("a record of type {0:#04x} has no place in a response")]
     Kind(u8),
+    /// What is no WebSocket frame.
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    /// Parts of messages in no order, or a close that may not be said.
+    #[error("the parts of a message, or a close, make no sense")]
+    Parts,
+    /// Text that is none.
+    #[error("a text message is no UTF-8")]
+    Text,
+    /// A subprotocol that nobody offered.
+    #[error("the application chose a subprotocol that was not offered")]
+    Protocol,
+    /// Whoever sent a long message gave up waiting before its end.
+    #[error("a message was begun here, and given up before its end")]
+    Unfinished,
     /// A request where a response belongs.
     #[error("a part of a request came in place of a response's")]
     Part,
@@ -154,7 +184,11 @@ impl Error {
             | Self::Handshake { .. }
             | Self::TooManyHandshakes { .. } => false,
             Self::Sealed(error) => error.executed,
-            Self::Ambiguous { .. } | Self::Broken(_) | Self::TooLong { .. } => true,
+            Self::Ambiguous { .. }
+            | Self::Broken(_)
+            | Self::NoWebSocket(_)
+            | Self::Socket(_)
+            | Self::TooLong { .. } => true,
         }
     }
 }

@@ -30,6 +30,7 @@ mod release;
 mod request;
 mod response;
 mod session;
+mod socket;
 mod tofu;
 mod transport;
 
@@ -47,5 +48,6 @@ pub use receipt::{ExchangeReceipt, Receipt};
 pub use release::{ReleaseError, ReleaseKeys, SignedRelease};
 pub use request::RequestBuilder;
 pub use response::{Response, ResponseBody};
+pub use socket::{Close, Message, WebSocket, WebSocketBuilder, WebSocketReceiver, WebSocketSender};
 pub use tofu::{FileStore, Outcome, Record, RecordKey, StoreError, TrustStore};
 pub use transport::{Proxy, TransportError};

@@ -3,7 +3,7 @@
 use crate::body::{Body, SealedRequest};
 use crate::client::Client;
 use crate::error::{Error, RequestError};
-use crate::response::{Response, ResponseBody};
+use crate::response::{Asked, Response, ResponseBody};
 use crate::transport::{Ask, TransportError};
 use caution_steve::http::{Encoder, Fields, RequestHead};
 use http::header::{CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue};
@@ -41,6 +41,11 @@ impl RequestBuilder {
             (_, Err(_)) => {}
         }
         self
+    }
+
+    /// The request as it would be sent.
+    pub(crate) fn into_request(self) -> Result<http::Request<Body>, Error> {
+        self.request
     }
 
     /// The content.
@@ -96,13 +101,13 @@ impl Client {
                 return Err(Error::Ambiguous { authority, cause });
             }
         };
-        let established = Arc::clone(&exchange.established);
-        ResponseBody::new(answer.into_body(), exchange.opener, established, number, sent).head().await
+        let asked = Asked { established: Arc::clone(&exchange.established), number, sent };
+        ResponseBody::new(answer.into_body(), exchange.opener, asked, sessions.transport.idle()).head().await
     }
 }
 
 /// The head of a message from a request of everybody's types.
-fn head(request: http::Request<Body>, authority: &str) -> Result<(RequestHead, Body), Error> {
+pub(crate) fn head(request: http::Request<Body>, authority: &str) -> Result<(RequestHead, Body), Error> {
     let (parts, body) = request.into_parts();
     let elsewhere = |found: &http::uri::Authority| !found.as_str().eq_ignore_ascii_case(authority);
     if parts.uri.authority().is_some_and(elsewhere) {

@@ -3,17 +3,20 @@
 use crate::error::{Error, ResponseError};
 use crate::receipt::{ExchangeReceipt, Receipt};
 use crate::session::Established;
+use crate::transport::TransportError;
 use bytes::Bytes;
 use caution_steve::http::{Decoder, Fields, Part, ResponseHead};
 use caution_steve::{Kind, Opener, Record, SealedError};
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use http_body::{Body as HttpBody, Frame};
 use hyper::body::Incoming;
-use std::future::poll_fn;
+use std::future::{Future as _, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use tokio::time::{Instant, Sleep, sleep};
 
 /// A response whose head has authenticated.
 #[derive(Debug)]
@@ -92,10 +95,20 @@ pub struct ResponseBody {
     no_more: bool,
     state: State,
     trailers: Option<HeaderMap>,
-    established: Arc<Established>,
-    number: u64,
-    sent: Arc<AtomicU64>,
+    asked: Asked,
     received: u64,
+    /// How long nothing may come.
+    idle: Duration,
+    silence: Pin<Box<Sleep>>,
+}
+
+/// What a response answers.
+pub(crate) struct Asked {
+    pub(crate) established: Arc<Established>,
+    /// The exchange's.
+    pub(crate) number: u64,
+    /// How many bytes of it were given to the connection.
+    pub(crate) sent: Arc<AtomicU64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,13 +120,7 @@ enum State {
 }
 
 impl ResponseBody {
-    pub(crate) fn new(
-        incoming: Incoming,
-        opener: Opener,
-        established: Arc<Established>,
-        number: u64,
-        sent: Arc<AtomicU64>,
-    ) -> Self {
+    pub(crate) fn new(incoming: Incoming, opener: Opener, asked: Asked, idle: Duration) -> Self {
         Self {
             incoming,
             opener,
@@ -121,10 +128,10 @@ impl ResponseBody {
             no_more: false,
             state: State::Open,
             trailers: None,
-            established,
-            number,
-            sent,
+            asked,
             received: 0,
+            idle,
+            silence: Box::pin(sleep(idle)),
         }
     }
 
@@ -150,12 +157,12 @@ impl ResponseBody {
     /// What was verified. It is complete when the content has ended.
     pub fn receipt(&self) -> Receipt {
         let exchange = ExchangeReceipt {
-            number: self.number,
-            sent: self.sent.load(Ordering::Relaxed),
+            number: self.asked.number,
+            sent: self.asked.sent.load(Ordering::Relaxed),
             received: self.received,
             complete: self.state == State::Complete,
         };
-        Receipt::new(&self.established, Some(exchange))
+        Receipt::new(&self.asked.established, Some(exchange))
     }
 
     fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Error>> {
@@ -204,11 +211,17 @@ impl ResponseBody {
                 self.decoder.finish().map_err(broken)?;
                 return Poll::Ready(Ok(None));
             }
-            match ready!(Pin::new(&mut self.incoming).poll_frame(cx)) {
+            let Poll::Ready(frame) = Pin::new(&mut self.incoming).poll_frame(cx) else {
+                ready!(self.silence.as_mut().poll(cx));
+                let cause = TransportError::Timeout(self.idle);
+                return Poll::Ready(Err(Error::Broken(ResponseError::Connection(cause.into()))));
+            };
+            match frame {
                 None => self.no_more = true,
                 Some(Ok(frame)) => {
                     if let Ok(data) = frame.into_data() {
                         self.received += data.len() as u64;
+                        self.silence.as_mut().reset(Instant::now() + self.idle);
                         self.opener.feed(&data).map_err(broken)?;
                     }
                 }
@@ -259,7 +272,7 @@ impl HttpBody for ResponseBody {
 impl std::fmt::Debug for ResponseBody {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("ResponseBody")
-            .field("number", &self.number)
+            .field("number", &self.asked.number)
             .field("state", &self.state)
             .finish_non_exhaustive()
     }
@@ -273,7 +286,7 @@ fn response(head: &ResponseHead, body: ResponseBody) -> Result<http::Response<Re
     Ok(response)
 }
 
-fn headers(fields: &Fields) -> Result<HeaderMap, Error> {
+pub(crate) fn headers(fields: &Fields) -> Result<HeaderMap, Error> {
     let mut headers = HeaderMap::new();
     for (name, value) in fields {
         let wrong = |e: http::Error| Error::Broken(ResponseError::Http(e));

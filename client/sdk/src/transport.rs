@@ -4,7 +4,11 @@ use crate::address::Address;
 use crate::body::OuterBody;
 use crate::error::{BoxError, Error};
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderValue};
+use caution_steve::websocket::{accept_of, key_of};
+use http::header::{
+    CONNECTION, CONTENT_TYPE, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY,
+    SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
+};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
@@ -13,7 +17,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::proxy::Tunnel;
 use hyper_util::client::proxy::matcher::{Intercept, Matcher};
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, RootCertStore};
 use std::sync::Arc;
@@ -57,6 +61,12 @@ pub enum TransportError {
         /// What belongs there.
         expected: &'static str,
     },
+    /// The WebSocket to it was closed.
+    #[error("the WebSocket to it was closed{}", .0.as_ref().map_or_else(String::new, |code| format!(": {code}")))]
+    Closed(Option<String>),
+    /// It made no WebSocket.
+    #[error("it answered as no WebSocket of STEVE's does")]
+    Switch,
     /// The answer is longer than any.
     #[error("its answer is longer than {0} bytes, or broke off")]
     Length(usize),
@@ -66,8 +76,22 @@ pub enum TransportError {
 pub(crate) struct Transport {
     address: Address,
     route: Route,
-    timeout: Duration,
+    /// HTTP/1.1 only, which WebSockets need.
+    sockets: Route,
+    times: Times,
 }
+
+/// How long a client waits.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Times {
+    /// For evidence, a handshake, or the switch to a WebSocket, each.
+    pub answer: Duration,
+    /// For the next byte of an exchange; enclaves send an empty record every 15 s.
+    pub idle: Duration,
+}
+
+/// A connection that has become a WebSocket.
+pub(crate) type Upgraded = TokioIo<hyper::upgrade::Upgraded>;
 
 enum Route {
     Direct(Box<Client<Secure<HttpConnector>, OuterBody>>),
@@ -82,27 +106,68 @@ impl Transport {
         address: Address,
         proxy: &Proxy,
         roots: &[Vec<u8>],
-        timeout: Duration,
+        times: Times,
     ) -> Result<Self, Error> {
         let tls = tls(roots).ok_or_else(|| wrong(&address, "one of its TLS roots is no certificate"))?;
         // What is repeated here was never written: a connection that had been closed while it waited.
         let mut builder = Client::builder(TokioExecutor::new());
         builder.pool_idle_timeout(Duration::from_mins(1)).pool_timer(TokioTimer::new());
-        let route = match intercept(&address, proxy)? {
-            None => Route::Direct(Box::new(builder.build(secure(tls, plain())))),
-            Some(intercept) => {
-                let scheme = intercept.uri().scheme_str();
-                if !matches!(scheme, Some("http" | "https")) {
-                    return Err(wrong(&address, "the proxy in front of it speaks neither http nor https"));
-                }
-                let mut tunnel = Tunnel::new(intercept.uri().clone(), secure(tls.clone(), plain()));
-                if let Some(password) = intercept.basic_auth() {
-                    tunnel = tunnel.with_auth(password.clone());
-                }
-                Route::Proxied(Box::new(builder.build(secure(tls, tunnel))))
+        let route = |every| -> Result<Route, Error> {
+            let Some(intercept) = intercept(&address, proxy)? else {
+                return Ok(Route::Direct(Box::new(builder.build(secure(tls.clone(), plain(), every)))));
+            };
+            let scheme = intercept.uri().scheme_str();
+            if !matches!(scheme, Some("http" | "https")) {
+                return Err(wrong(&address, "the proxy in front of it speaks neither http nor https"));
             }
+            let mut tunnel = Tunnel::new(intercept.uri().clone(), secure(tls.clone(), plain(), true));
+            if let Some(password) = intercept.basic_auth() {
+                tunnel = tunnel.with_auth(password.clone());
+            }
+            Ok(Route::Proxied(Box::new(builder.build(secure(tls.clone(), tunnel, every)))))
         };
-        Ok(Self { address, route, timeout })
+        let (every, sockets) = (route(true)?, route(false)?);
+        Ok(Self { address, route: every, sockets, times })
+    }
+
+    /// How long nothing may come of an exchange.
+    pub(crate) fn idle(&self) -> Duration {
+        self.times.idle
+    }
+
+    /// A connection that has become a WebSocket for records. Nothing was said on it.
+    pub(crate) async fn socket(&self) -> Result<Upgraded, TransportError> {
+        let answer = tokio::time::timeout(self.times.answer, self.switch()).await;
+        answer.unwrap_or(Err(TransportError::Timeout(self.times.answer)))
+    }
+
+    async fn switch(&self) -> Result<Upgraded, TransportError> {
+        let mut random = [0; 16];
+        getrandom::fill(&mut random).map_err(|e| TransportError::Connection(e.into()))?;
+        let key = key_of(&random);
+        let request = Request::get(self.address.at("/.well-known/steve/ws"))
+            .header(CONNECTION, "upgrade")
+            .header(UPGRADE, "websocket")
+            .header(SEC_WEBSOCKET_VERSION, "13")
+            .header(SEC_WEBSOCKET_KEY, &key)
+            .header(SEC_WEBSOCKET_PROTOCOL, SUBPROTOCOL)
+            .body(Ask::whole(Bytes::new()));
+        let request = request.map_err(|e| TransportError::Connection(e.into()))?;
+        let mut response = self.sockets.request(request).await?;
+        if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            return Err(self.status(response).await);
+        }
+        let headers = response.headers();
+        let answer = accept_of(key.as_bytes());
+        let is_answer = headers.get(SEC_WEBSOCKET_PROTOCOL).is_some_and(|it| it == SUBPROTOCOL)
+            && headers.get(SEC_WEBSOCKET_ACCEPT).map(HeaderValue::as_bytes)
+                == answer.as_deref().map(str::as_bytes)
+            && !headers.contains_key(SEC_WEBSOCKET_EXTENSIONS);
+        if !is_answer {
+            return Err(TransportError::Switch);
+        }
+        let upgraded = hyper::upgrade::on(&mut response).await;
+        upgraded.map(TokioIo::new).map_err(|e| TransportError::Connection(e.into()))
     }
 
     pub(crate) fn address(&self) -> &Address {
@@ -113,27 +178,29 @@ impl Transport {
     pub(crate) async fn fetch(&self, ask: Ask) -> Result<Bytes, TransportError> {
         let limit = ask.limit;
         let answer = async {
-            let response = self.send(ask).await?;
+            let response = self.ask(ask).await?;
             let body = Limited::new(response.into_body(), limit).collect().await;
             body.map(http_body_util::Collected::to_bytes).map_err(|_| TransportError::Length(limit))
         };
-        let answer = tokio::time::timeout(self.timeout, answer).await;
-        answer.unwrap_or(Err(TransportError::Timeout(self.timeout)))
+        let answer = tokio::time::timeout(self.times.answer, answer).await;
+        answer.unwrap_or(Err(TransportError::Timeout(self.times.answer)))
+    }
+
+    /// The head of an answer to an exchange, which comes when its first record has authenticated.
+    pub(crate) async fn send(&self, ask: Ask) -> Result<Response<Incoming>, TransportError> {
+        let answer = tokio::time::timeout(self.times.idle, self.ask(ask)).await;
+        answer.unwrap_or(Err(TransportError::Timeout(self.times.idle)))
     }
 
     /// The head of an answer whose status and type are STEVE's.
-    pub(crate) async fn send(&self, ask: Ask) -> Result<Response<Incoming>, TransportError> {
+    async fn ask(&self, ask: Ask) -> Result<Response<Incoming>, TransportError> {
         let mut request = Request::new(ask.body);
         *request.method_mut() = ask.method;
         *request.uri_mut() = self.address.at(ask.path);
         if let Some(content_type) = ask.content_type {
             request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
         }
-        let response = match &self.route {
-            Route::Direct(client) => client.request(request).await,
-            Route::Proxied(client) => client.request(request).await,
-        };
-        let response = response.map_err(|e| TransportError::Connection(e.into()))?;
+        let response = self.route.request(request).await?;
         if response.status() != StatusCode::OK {
             return Err(self.status(response).await);
         }
@@ -149,9 +216,19 @@ impl Transport {
     async fn status(&self, response: Response<Incoming>) -> TransportError {
         let status = response.status();
         let body = Limited::new(response.into_body(), MAX_PROBLEM).collect();
-        let body = tokio::time::timeout(self.timeout, body).await;
+        let body = tokio::time::timeout(self.times.answer, body).await;
         let code = body.ok().and_then(Result::ok).and_then(|body| problem(&body.to_bytes()));
         TransportError::Status { status, code }
+    }
+}
+
+impl Route {
+    async fn request(&self, request: Request<OuterBody>) -> Result<Response<Incoming>, TransportError> {
+        let response = match self {
+            Self::Direct(client) => client.request(request).await,
+            Self::Proxied(client) => client.request(request).await,
+        };
+        response.map_err(|e| TransportError::Connection(e.into()))
     }
 }
 
@@ -181,12 +258,14 @@ fn plain() -> HttpConnector {
     connector
 }
 
-fn secure<C>(tls: ClientConfig, connector: C) -> Secure<C> {
-    HttpsConnectorBuilder::new()
-        .with_tls_config(tls)
-        .https_or_http()
-        .enable_all_versions()
-        .wrap_connector(connector)
+/// TLS where it is asked for; with every version of HTTP, or the first alone.
+fn secure<C>(tls: ClientConfig, connector: C, every: bool) -> Secure<C> {
+    let builder = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http();
+    if every {
+        builder.enable_all_versions().wrap_connector(connector)
+    } else {
+        builder.enable_http1().wrap_connector(connector)
+    }
 }
 
 fn tls(roots: &[Vec<u8>]) -> Option<ClientConfig> {
@@ -235,5 +314,7 @@ fn problem(body: &[u8]) -> Option<String> {
     is_word.then(|| code.to_owned())
 }
 
+/// Of WebSockets that carry records.
+const SUBPROTOCOL: &str = "steve3";
 /// The longest explanation of a refusal that is read, in bytes.
 const MAX_PROBLEM: usize = 4096;

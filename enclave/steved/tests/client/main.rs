@@ -1,13 +1,14 @@
 //! The Rust client (`client/sdk`) and steved: two readings of `specs/steve.md`, with documents that are signed.
 #![expect(clippy::unwrap_used, reason = "helpers of tests stop at what they did not expect, as tests do")]
 
+mod sockets;
+
 use caution_abi::nsm;
 use caution_devnsm::{DevNsm, DevRoot};
 use caution_sdk::{
     Client, ClientBuilder, Clock, Error, ImagePcrs, Measurements, Pcr, Policy, Roots, SealedCode, Suite,
     UnixMillis,
 };
-
 use caution_steved::{Attested, Enclave, Epoch, Identity, Limits, Protocol, Settings, Steved};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -118,10 +119,14 @@ fn image() -> ImagePcrs {
 
 impl Deployment {
     async fn new(suite: Suite, app: SocketAddr) -> Self {
-        Self::with(suite, app, false).await
+        Self::with(suite, app, false, Limits::DEFAULT).await
     }
 
-    async fn with(suite: Suite, app: SocketAddr, plaintext_fallback: bool) -> Self {
+    async fn limited(suite: Suite, app: SocketAddr, limits: Limits) -> Self {
+        Self::with(suite, app, false, limits).await
+    }
+
+    async fn with(suite: Suite, app: SocketAddr, plaintext_fallback: bool, limits: Limits) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let root = DevRoot::load_or_create(folder.path()).unwrap();
         let nsm = Mutex::new(DevNsm::new(&root, image(), false, "i-0dev-enc1", || NOW).unwrap());
@@ -135,7 +140,7 @@ impl Deployment {
             origins: Vec::new(),
             plaintext_fallback,
             steve_v2: false,
-            limits: Limits::DEFAULT,
+            limits,
         };
         let steved = Steved::new(settings, enclave);
         steved.start().await.unwrap();
@@ -146,7 +151,12 @@ impl Deployment {
     }
 
     fn client(&self) -> ClientBuilder {
-        Client::builder(&self.url, Policy::pinned([image()]).unwrap())
+        self.client_at(&self.url)
+    }
+
+    /// A client that finds it behind another address.
+    fn client_at(&self, url: &str) -> ClientBuilder {
+        Client::builder(url, Policy::pinned([image()]).unwrap())
             .evidence_roots(Roots::dev_root(&self.root).unwrap())
             .suite(self.suite)
             .clock(Still)
@@ -212,7 +222,7 @@ async fn what_the_enclave_says_inside_is_believed() {
 
 #[tokio::test]
 async fn a_deployment_that_lets_plaintext_through_is_refused_unless_that_is_allowed() {
-    let deployment = Deployment::with(Suite::X25519, app().await, true).await;
+    let deployment = Deployment::with(Suite::X25519, app().await, true, Limits::DEFAULT).await;
     assert!(deployment.client().connect().await.is_err());
     deployment.client().allow_plaintext_fallback().connect().await.unwrap();
 }
