@@ -1,6 +1,7 @@
 //! `caution proxy`: a port on this machine whose requests go into an enclave.
 
 mod guard;
+mod socket;
 
 use crate::Context;
 use crate::enclave::{Trusting, block_on, failure, trust_line};
@@ -18,7 +19,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
@@ -96,26 +97,50 @@ async fn serve(listener: &TcpListener, guard: Guard, client: Client) -> Result<u
 }
 
 async fn connection(stream: TcpStream, guard: &Guard, client: &Client) {
-    let service = service_fn(|request| async { Ok::<_, Infallible>(answer(request, guard, client).await) });
+    let switched = Mutex::new(None);
+    let service = service_fn(|request| async {
+        let (answer, socket) = answer(request, guard, client).await;
+        if socket.is_some() {
+            *lock(&switched) = socket;
+        }
+        Ok::<_, Infallible>(answer)
+    });
     let served =
         http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service);
     // A connection that breaks is its client's matter: what was cut is cut on both sides.
-    drop(served.await);
+    drop(served.with_upgrades().await);
+    let socket = lock(&switched).take();
+    if let Some(socket) = socket {
+        socket.relay().await;
+    }
+}
+
+fn lock<T>(it: &Mutex<T>) -> MutexGuard<'_, T> {
+    it.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 type Answer = Response<UnsyncBoxBody<Bytes, Error>>;
 
-async fn answer(request: Request<Incoming>, guard: &Guard, client: &Client) -> Answer {
+/// An answer, and the WebSocket that the connection is after it.
+async fn answer(
+    request: Request<Incoming>,
+    guard: &Guard,
+    client: &Client,
+) -> (Answer, Option<socket::Socket>) {
     if let Err(why) = guard.check(&request) {
-        return refusal(StatusCode::FORBIDDEN, why, false);
+        return (refusal(StatusCode::FORBIDDEN, why, false), None);
     }
-    if request.headers().contains_key("upgrade") {
-        return refusal(
-            StatusCode::NOT_IMPLEMENTED,
-            "This proxy passes no upgrades, WebSockets among them.",
-            false,
-        );
+    match request.headers().get("upgrade") {
+        None => (exchange(request, client).await, None),
+        Some(to) if to.as_bytes().eq_ignore_ascii_case(b"websocket") => socket::open(request, client).await,
+        Some(_) => {
+            let why = "This proxy passes no upgrades but those to WebSockets.";
+            (refusal(StatusCode::NOT_IMPLEMENTED, why, false), None)
+        }
     }
+}
+
+async fn exchange(request: Request<Incoming>, client: &Client) -> Answer {
     let (mut parts, body) = request.into_parts();
     of_this_connection(&mut parts.headers);
     parts.headers.remove("host");
@@ -134,11 +159,12 @@ async fn answer(request: Request<Incoming>, guard: &Guard, client: &Client) -> A
             of_this_connection(&mut parts.headers);
             Response::from_parts(parts, body.boxed_unsync())
         }
-        Err(error) => {
-            let shown = failure(&error);
-            refusal(StatusCode::BAD_GATEWAY, &shown.summary(), error.may_have_run())
-        }
+        Err(error) => failed(&error),
     }
+}
+
+fn failed(error: &Error) -> Answer {
+    refusal(StatusCode::BAD_GATEWAY, &failure(error).summary(), error.may_have_run())
 }
 
 /// Takes away what speaks of one connection: what is named there, and what always does (RFC 9110, section 7.6.1).

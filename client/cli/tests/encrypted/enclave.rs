@@ -5,9 +5,10 @@ use caution_abi::nsm::{Request as NsmRequest, Response as NsmResponse};
 use caution_devnsm::{DevNsm, DevRoot};
 use caution_measure::{ImagePcrs, Measurements, Pcr};
 use caution_steve::Suite;
+use caution_steve::websocket::{FrameReader, Opcode, Piece, Sender, accept_of, write_frame};
 use caution_steved::{Attested, Enclave, Epoch, Identity, Limits, Protocol, Settings, Steved};
-use http_body_util::BodyExt as _;
 use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Body as _, Incoming};
 use hyper::service::service_fn;
 use hyper::{Request, Response};
@@ -20,6 +21,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 
@@ -115,8 +117,9 @@ async fn serve(suite: Suite, nsm: DevNsm, asked: Arc<AtomicUsize>) -> String {
                 asked.fetch_add(1, SeqCst);
                 async { Ok::<_, Infallible>(app(request)) }
             });
-            let connection =
-                hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+            let connection = hyper::server::conn::http1::Builder::new()
+                .serve_connection(TokioIo::new(stream), service)
+                .with_upgrades();
             tokio::spawn(connection);
         }
     });
@@ -141,8 +144,23 @@ async fn serve(suite: Suite, nsm: DevNsm, asked: Arc<AtomicUsize>) -> String {
 
 type Answer = Response<UnsyncBoxBody<Bytes, hyper::Error>>;
 
-/// The app: sends back what it got, with what it was asked in its fields; `/cut` breaks off, `/lost` is a 404.
-fn app(request: Request<Incoming>) -> Answer {
+/// The app: sends back what it got, with what it was asked in its fields; `/cut` breaks off, `/lost` is a 404,
+/// `/socket` is a WebSocket that says everything again, `/half` one that breaks off.
+fn app(mut request: Request<Incoming>) -> Answer {
+    if let Some(key) = request.headers().get("sec-websocket-key").filter(|_| request.uri().path() != "/lost")
+    {
+        let accept = accept_of(key.as_bytes()).unwrap();
+        let half = request.uri().path() == "/half";
+        let switched = hyper::upgrade::on(&mut request);
+        tokio::spawn(async move { echo(TokioIo::new(switched.await.unwrap()), half).await });
+        let response = Response::builder()
+            .status(101)
+            .header("connection", "upgrade")
+            .header("upgrade", "websocket")
+            .header("sec-websocket-protocol", "chat")
+            .header("sec-websocket-accept", accept);
+        return response.body(Full::default().map_err(|never| match never {}).boxed_unsync()).unwrap();
+    }
     let (parts, body) = request.into_parts();
     let field = |name: &str| parts.headers.get(name).cloned().unwrap_or("-".parse().unwrap());
     let mut response = Response::builder()
@@ -159,4 +177,31 @@ fn app(request: Request<Incoming>) -> Answer {
         response = response.header("content-length", body.size_hint().lower() + 10);
     }
     response.body(body.boxed_unsync()).unwrap()
+}
+
+async fn echo(mut io: TokioIo<hyper::upgrade::Upgraded>, half: bool) {
+    let mut reader = FrameReader::new(Sender::Client);
+    loop {
+        let (mut bytes, mut answer) = ([0; 4096], Vec::new());
+        let Ok(read @ 1..) = io.read(&mut bytes).await else { return };
+        reader.feed(&bytes[..read]);
+        let mut is_over = false;
+        while let Some(piece) = reader.next_piece().unwrap() {
+            match piece {
+                Piece::Data { text, content, end } => {
+                    is_over = half;
+                    let opcode = if text { Opcode::Text } else { Opcode::Binary };
+                    write_frame(opcode, end, &content, None, &mut answer);
+                }
+                Piece::Close(content) => {
+                    is_over = true;
+                    write_frame(Opcode::Close, true, &content, None, &mut answer);
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        if io.write_all(&answer).await.is_err() || is_over {
+            return;
+        }
+    }
 }

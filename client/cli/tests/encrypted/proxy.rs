@@ -2,6 +2,7 @@
 
 use crate::enclave::Running;
 use caution_steve::Suite;
+use caution_steve::websocket::{FrameReader, Opcode, Piece, Sender, write_frame};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::process::{Child, Stdio};
@@ -90,4 +91,67 @@ fn a_cut_response_is_cut_here_too() {
     assert!(!answer.ends_with("0\r\n\r\n"), "{answer}");
     assert!(answer.contains("content-length: 16") || answer.contains("502 Bad Gateway"), "{answer}");
     assert_eq!(running.asked(), 1);
+}
+
+/// What comes back of a WebSocket for these frames of a client, to the end of the connection: its head, and its pieces.
+fn socket(proxy: &Proxy, path: &str, frames: &[(Opcode, &[u8])]) -> (String, Vec<Piece>) {
+    let mut stream = TcpStream::connect(&proxy.address).unwrap();
+    let ask = format!(
+        "GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: other, chat\r\nSec-WebSocket-Extensions: x\r\n\r\n",
+        proxy.address
+    );
+    stream.write_all(ask.as_bytes()).unwrap();
+    let mut head = Vec::new();
+    let mut byte = [0];
+    while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).unwrap() == 1 {
+        head.push(byte[0]);
+    }
+    let head = String::from_utf8(head).unwrap().to_lowercase();
+    if !head.starts_with("http/1.1 101") {
+        return (head, Vec::new());
+    }
+    let mut bytes = Vec::new();
+    for (opcode, content) in frames {
+        write_frame(*opcode, true, content, Some([1, 2, 3, 4]), &mut bytes);
+    }
+    stream.write_all(&bytes).unwrap();
+    let (mut answer, mut pieces, mut reader) = (Vec::new(), Vec::new(), FrameReader::new(Sender::Server));
+    // A connection that is broken off gives what came before.
+    let _ = stream.read_to_end(&mut answer);
+    reader.feed(&answer);
+    while let Some(piece) = reader.next_piece().unwrap() {
+        pieces.push(piece);
+    }
+    (head, pieces)
+}
+
+#[test]
+fn websockets_pass_through_it_and_what_is_cut_is_no_close() {
+    let running = Running::start(Suite::XWing);
+    let proxy = Proxy::start(&running);
+    let text = |content: &[u8]| Piece::Data { text: true, content: content.to_vec(), end: true };
+    let close = [&4001_u16.to_be_bytes()[..], b"done"].concat();
+    let (head, pieces) = socket(
+        &proxy,
+        "/socket",
+        &[(Opcode::Text, b"hello"), (Opcode::Ping, b"there?"), (Opcode::Close, &close)],
+    );
+    assert!(
+        head.contains("s3pplmbitxaq9kygzzhzrbk+xoo=") && head.contains("sec-websocket-protocol: chat"),
+        "{head}"
+    );
+    assert!(!head.contains("extensions"), "{head}");
+    for piece in [text(b"hello"), Piece::Pong(b"there?".to_vec())] {
+        assert!(pieces.contains(&piece), "{pieces:?}");
+    }
+    assert_eq!(pieces.last(), Some(&Piece::Close(close)));
+    let (_, pieces) = socket(&proxy, "/half", &[(Opcode::Text, b"hello")]);
+    assert!(!pieces.iter().any(|piece| matches!(piece, Piece::Close(_))), "{pieces:?}");
+    let (head, _) = socket(&proxy, "/lost", &[]);
+    assert!(head.starts_with("http/1.1 404") && head.contains("x-path: /lost"), "{head}");
+    let other =
+        proxy.send("GET / HTTP/1.1\r\nHost: HOST\r\nConnection: upgrade, close\r\nUpgrade: h2c\r\n\r\n");
+    assert!(other.starts_with("HTTP/1.1 501 "), "{other}");
+    assert_eq!(running.asked(), 3);
 }
