@@ -127,3 +127,39 @@ fn answer_all(
 
 /// How long until the first document: keys are made in milliseconds, on slow machines within a second.
 const READY: Duration = Duration::from_secs(30);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use caution_enclave_sys::nsm::NsmError;
+    use caution_steved::Epoch;
+
+    struct Broken;
+
+    impl Nsm for Broken {
+        fn exchange(&self, _request: &[u8]) -> Result<Vec<u8>, NsmError> {
+            Err(NsmError::Unexpected)
+        }
+    }
+
+    #[test]
+    fn what_goes_wrong_is_told_and_an_end_without_a_word_is_somebody_elses_to_tell() {
+        let identity = Identity { instance: [0; 16], manifest_hash: [0; 32], plaintext_fallback: false };
+        let mut epochs = Epochs::new(Arc::new(Broken), identity, false);
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let (sender, ready) = channel();
+        let epoch = Epoch { key_configs_hash: [0; 32], not_before_ms: 0, not_after_ms: u64::MAX };
+        Question::Attest { epoch, nonce: None }.send(&theirs).unwrap();
+        Question::Failed("no evidence".into()).send(&theirs).unwrap();
+        let reason = answer_all(&ours, &mut epochs, &sender);
+        assert_eq!(reason.as_deref(), Some("no evidence"));
+        let refused = Answer::receive(&theirs).unwrap();
+        assert!(
+            matches!(&refused, Answer::Refused(why) if why.contains("answered something else")),
+            "{refused:?}"
+        );
+        assert!(ready.try_recv().is_err(), "nothing is ready");
+        drop(theirs);
+        assert_eq!(answer_all(&ours, &mut epochs, &sender), None);
+    }
+}
