@@ -97,7 +97,8 @@ CREATE TABLE app_release (
 CREATE INDEX app_release_by_plan ON app_release (app_id, plan_sha256);
 
 -- Work -----------------------------------------------------------------------------------------------
--- Builds, deployments and ends. `number` is the order of an app's work; a lease says who does it until when.
+-- Builds, deployments and ends. `number` is the order of an app's work, even where it was asked for, the
+-- next where a build leads to it; a lease says who does it until when.
 CREATE TABLE job (
     id          TEXT PRIMARY KEY,
     app_id      TEXT NOT NULL REFERENCES app (id) ON DELETE CASCADE,

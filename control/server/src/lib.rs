@@ -1,5 +1,7 @@
 //! `cautiond`, the control plane, as a library. `specs/platform.md`.
 
+pub mod bell;
 pub mod clock;
+pub mod git;
 pub mod job;
 pub mod store;

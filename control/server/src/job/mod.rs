@@ -1,3 +1,92 @@
 //! Work that outlives the process: builds, deployments, ends of apps.
 
+pub mod log;
 pub mod phase;
+
+use crate::bell::{Bell, Listener};
+use crate::store::job::{self, Job, NewJob};
+use crate::store::{JobId, Store, StoreError};
+use log::{Logs, Reader};
+
+/// The work of the platform. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Jobs {
+    pub(crate) store: Store,
+    pub(crate) logs: Logs,
+    /// Rung when a job was queued, has said something or went on.
+    pub(crate) bell: Bell,
+}
+
+/// Why the course of a job cannot be told.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum JobError {
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Its log.
+    #[error("the log of the job cannot be read")]
+    Log(#[source] std::io::Error),
+    /// Its app was removed, or it never was.
+    #[error("there is no such job any more")]
+    Gone,
+}
+
+/// What a job says next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Said {
+    /// Lines of its log.
+    Lines(Vec<u8>),
+    /// Nothing more: a worker has nothing left to do for it.
+    Ended(Box<Job>),
+}
+
+/// Somebody who follows a job.
+#[derive(Debug)]
+pub struct Follower {
+    jobs: Jobs,
+    id: JobId,
+    log: Reader,
+    bell: Listener,
+}
+
+impl Jobs {
+    /// Work that is written down there.
+    pub fn new(store: Store, logs: Logs, bell: Bell) -> Self {
+        Self { store, logs, bell }
+    }
+
+    /// Queues work behind what its app has to do already, and wakes workers.
+    pub async fn queue(&self, new: &NewJob) -> Result<Job, StoreError> {
+        let mut change = self.store.change().await?;
+        let job = job::queue(&mut change, new).await?;
+        change.commit().await?;
+        self.bell.ring();
+        Ok(job)
+    }
+
+    /// Follows a job from its first line.
+    pub fn follow(&self, id: JobId) -> Follower {
+        Follower { jobs: self.clone(), id, log: self.logs.read(id), bell: self.bell.listen() }
+    }
+}
+
+impl Follower {
+    /// Waits for what the job says next.
+    pub async fn next(&mut self) -> Result<Said, JobError> {
+        loop {
+            let mut db = self.jobs.store.read().await?;
+            // Before the log: what was said before the end is there once the end is written down.
+            let job = job::find(&mut db, self.id).await?.ok_or(JobError::Gone)?;
+            drop(db);
+            let lines = self.log.more().map_err(JobError::Log)?;
+            if !lines.is_empty() {
+                return Ok(Said::Lines(lines));
+            }
+            if !job.phase.is_open() {
+                return Ok(Said::Ended(Box::new(job)));
+            }
+            self.bell.heard().await;
+        }
+    }
+}

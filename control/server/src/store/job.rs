@@ -17,7 +17,7 @@ pub struct Job {
     pub id: JobId,
     /// Of which app.
     pub app: AppId,
-    /// The order of the app's work, from 1.
+    /// The order of the app's work. Work that is asked for has even numbers; what a build leads to comes right behind it.
     pub number: i64,
     /// What is to be done.
     pub work: Work,
@@ -96,6 +96,20 @@ pub const LEASE_MS: i64 = 30_000;
 
 /// Queues work behind what the app has to do already.
 pub async fn queue(db: &mut AnyConnection, new: &NewJob) -> Result<Job, StoreError> {
+    insert(db, new, None).await
+}
+
+/// Queues the deployment that a build leads to, before whatever was asked for after the build.
+pub(super) async fn queue_deployment(
+    db: &mut AnyConnection,
+    build: &Job,
+    release: ReleaseId,
+) -> Result<Job, StoreError> {
+    let new = NewJob { app: build.app, work: Work::Deploy(release), made_by: build.made_by };
+    insert(db, &new, Some(build.number + 1)).await
+}
+
+async fn insert(db: &mut AnyConnection, new: &NewJob, number: Option<i64>) -> Result<Job, StoreError> {
     let (commit, release) = match &new.work {
         Work::Build(commit) => (Some(commit.clone()), None),
         Work::Deploy(release) => (None, Some(release.to_string())),
@@ -103,11 +117,13 @@ pub async fn queue(db: &mut AnyConnection, new: &NewJob) -> Result<Job, StoreErr
     };
     let row = sqlx::query(
         "INSERT INTO job (id, app_id, number, kind, phase, commit_id, release_id, made_by, created_ms)
-         VALUES ($1, $2, (SELECT COALESCE(MAX(number), 0) + 1 FROM job WHERE app_id = $2), $3, $4, $5, $6, $7, $8)
+         VALUES ($1, $2, COALESCE($3, (SELECT COALESCE(MAX(number), 0) / 2 * 2 + 2 FROM job WHERE app_id = $2)),
+                 $4, $5, $6, $7, $8, $9)
          RETURNING *",
     )
     .bind(JobId::new()?.to_string())
     .bind(new.app.to_string())
+    .bind(number)
     .bind(new.work.kind().word())
     .bind(Phase::Queued.word())
     .bind(commit)

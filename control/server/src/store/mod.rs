@@ -6,6 +6,7 @@ pub mod app;
 pub mod event;
 mod id;
 pub mod job;
+pub mod member;
 pub mod release;
 mod row;
 

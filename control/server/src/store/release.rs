@@ -1,6 +1,6 @@
 //! Releases: what a build made, never changed.
 
-use super::job::{Held, Job, NewJob, Work};
+use super::job::{Held, Job};
 use super::row::Columns;
 use super::{AccountId, AppId, JobId, ReleaseId, StoreError, job};
 use crate::clock::now_ms;
@@ -77,8 +77,7 @@ pub async fn write(db: &mut AnyConnection, held: &Held, made: &Made) -> Result<(
     .fetch_one(&mut *db)
     .await?;
     let release = of(&row)?;
-    let new = NewJob { app, work: Work::Deploy(release.id), made_by: held.job.made_by };
-    let deployment = job::queue(db, &new).await?;
+    let deployment = job::queue_deployment(db, &held.job, release.id).await?;
     Ok((release, deployment))
 }
 

@@ -51,7 +51,7 @@ async fn an_apps_work_is_taken_in_order_one_at_a_time_and_builds_up_to_their_lim
     let (a, b, c) = (here.app("a").await, here.app("b").await, here.app("c").await);
     let first = here.queue(a, Work::Build("1".to_owned())).await;
     let second = here.queue(a, Work::Build("2".to_owned())).await;
-    assert_eq!((first.number, second.number), (1, 2));
+    assert_eq!((first.number, second.number), (2, 4));
     let held = take(&here.store).await.unwrap();
     assert_eq!((held.job.id, held.job.phase), (first.id, Phase::Building));
     assert_eq!(take(&here.store).await, None);
