@@ -11,6 +11,7 @@ mod describe;
 mod image;
 mod large;
 mod report;
+mod steve;
 
 use caution::{Caution, free_port};
 use large::Large;
@@ -89,6 +90,7 @@ pub(crate) fn run(root: &Path) -> Result<(), BenchError> {
     measured.push(boot(&caution, &app, &first)?);
     measured.extend(image::measure(&caution, root, &app)?);
     measured.extend(connections::measure(&caution, root)?);
+    measured.extend(steve::measure(root)?);
 
     let large = Large::make(&caution, root, &app, &first)?;
     measured.extend(describe::measure(&caution, &caution::peer(root), &large)?);
@@ -103,6 +105,12 @@ pub(crate) fn run(root: &Path) -> Result<(), BenchError> {
 /// Measures connections alone, and prints that.
 pub(crate) fn connections(root: &Path) -> Result<(), BenchError> {
     print!("{}", report::table(&connections::measure(&Caution::find(root), root)?));
+    Ok(())
+}
+
+/// Measures encryption alone, and prints that.
+pub(crate) fn encryption(root: &Path) -> Result<(), BenchError> {
+    print!("{}", report::table(&steve::measure(root)?));
     Ok(())
 }
 

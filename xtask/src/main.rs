@@ -19,7 +19,7 @@ struct Chore {
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
 
-const CHORES: [Chore; 6] = [
+const CHORES: [Chore; 7] = [
     Chore {
         name: "check-layers",
         argument: None,
@@ -32,6 +32,12 @@ const CHORES: [Chore; 6] = [
         argument: None,
         about: "measure connections alone",
         run: bench_connections,
+    },
+    Chore {
+        name: "bench-steve",
+        argument: None,
+        about: "measure encryption in front of an app alone",
+        run: bench_steve,
     },
     Chore {
         name: "vectors",
@@ -100,6 +106,10 @@ fn bench(root: &Path, _: &str) -> Outcome {
 
 fn bench_connections(root: &Path, _: &str) -> Outcome {
     Ok(bench::connections(root)?)
+}
+
+fn bench_steve(root: &Path, _: &str) -> Outcome {
+    Ok(bench::encryption(root)?)
 }
 
 fn vectors(root: &Path, _: &str) -> Outcome {
