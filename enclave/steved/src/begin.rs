@@ -4,7 +4,7 @@ use crate::body::next_frame;
 use crate::outer::Problem;
 use crate::server::Shared;
 use crate::sessions::{Entry, Turn};
-use caution_steve::{Beginning, Begun, Pending, ServerSession};
+use caution_steve::{Beginning, Begun, Pending, ServerSession, SessionId};
 use hyper::body::Incoming;
 use std::sync::Arc;
 use tokio::time::timeout;
@@ -13,6 +13,8 @@ use tokio::time::timeout;
 pub(crate) struct Started {
     /// Its first record, and what opens and seals the rest.
     pub(crate) begun: Begun,
+    /// Whose it is.
+    pub(crate) session: SessionId,
     /// None where the session has as many exchanges as it may.
     pub(crate) turn: Option<Turn>,
 }
@@ -37,7 +39,7 @@ async fn read(shared: &Shared, body: &mut Incoming) -> Result<Started, Problem> 
     let mut end = false;
     loop {
         match entry.with(|session| pending.feed(session, &waiting, end))? {
-            Beginning::Begun(begun) => return Ok(Started { begun, turn: entry.turn() }),
+            Beginning::Begun(begun) => return Ok(Started { begun, session: entry.id(), turn: entry.turn() }),
             Beginning::Pending(still) => pending = still,
         }
         waiting.clear();
@@ -50,7 +52,9 @@ pub(crate) fn begin_socket(shared: &Shared, message: &[u8]) -> Result<Started, P
     let (header, record) = message.split_first_chunk::<HEADER>().ok_or(Problem::Malformed)?;
     let (entry, pending) = named(shared, header)?;
     match entry.with(|session| pending.feed(session, record, true))? {
-        Beginning::Begun(begun) if begun.opener.is_empty() => Ok(Started { begun, turn: entry.turn() }),
+        Beginning::Begun(begun) if begun.opener.is_empty() => {
+            Ok(Started { begun, session: entry.id(), turn: entry.turn() })
+        }
         Beginning::Begun(_) | Beginning::Pending(_) => Err(Problem::Malformed),
     }
 }

@@ -6,10 +6,10 @@ use crate::inbound::{Broken, Early, Inbound};
 use crate::outbound::{Gone, Outbound};
 use crate::request;
 use crate::server::Shared;
-use crate::upstream;
+use crate::upstream::{Connection, NoResponse};
 use bytes::Bytes;
 use caution_steve::http::{Part, ResponseHead};
-use caution_steve::{SealedCode, SealedError};
+use caution_steve::{SealedCode, SealedError, SessionId};
 use hyper::body::{Frame, Incoming};
 use hyper::{HeaderMap, Response};
 use std::future::{Future, poll_fn};
@@ -35,14 +35,23 @@ impl From<Gone> for Failure {
     }
 }
 
+impl From<NoResponse> for Failure {
+    fn from(why: NoResponse) -> Self {
+        match why {
+            NoResponse::Unsent => Self::Say(SealedCode::UpstreamUnavailable, false),
+            NoResponse::Broken => BROKEN,
+        }
+    }
+}
+
 /// The work of one exchange, from its first record to its last.
 pub(crate) async fn run(shared: Arc<Shared>, started: Started, body: Incoming, sink: Sink) {
-    let Started { begun, turn } = started;
+    let Started { begun, session, turn } = started;
     let mut outbound = Outbound::new(begun.sealer, sink);
     let Some(_turn) = turn else { return outbound.fail(&BUSY).await };
     let inbound = Inbound::new(body, &begun.first, begun.opener);
     let limits = &shared.settings.limits;
-    let exchange = exchange(&shared, inbound, &mut outbound);
+    let exchange = exchange(&shared, session, inbound, &mut outbound);
     let outcome = timeout(limits.exchange, Box::pin(exchange)).await.unwrap_or(Err(TOO_LONG));
     let last = async {
         match outcome {
@@ -66,6 +75,7 @@ impl Failure {
 /// The response up to its trailers.
 async fn exchange(
     shared: &Shared,
+    session: SessionId,
     inbound: Result<Inbound, Broken>,
     outbound: &mut Outbound,
 ) -> Result<HeaderMap, Failure> {
@@ -85,15 +95,12 @@ async fn exchange(
         Early::No => with_pipe(None),
     };
     let mut request = request::to_app(&head, pipe, settings.protocol, settings.suite).ok_or(invalid)?;
-    let connection = upstream::connect(settings.app, settings.protocol, settings.limits.patience)
-        .await
-        .ok_or(Failure::Say(SealedCode::UpstreamUnavailable, false))?;
     let (said, mut informational) = mpsc::channel(INFORMATIONAL);
     hyper::ext::on_informational(&mut request, move |response| {
         // Nobody has to have them, so those that come faster than they can pass do not.
         let _ = said.try_send(request::from_app(response.status(), response.headers()));
     });
-    let (work, response) = connection.send(request);
+    let response = pin!(shared.upstream.send(settings, session, request));
     // When the request breaks off, so does the app's, and this is why.
     let broken = OnceLock::new();
     let upload = async {
@@ -107,10 +114,13 @@ async fn exchange(
         }
     };
     let download = async {
-        let response = head_of(response, &mut informational, outbound, settings.limits.silence).await?;
-        content_of(response, outbound, settings.limits.silence).await
+        let silence = settings.limits.silence;
+        let (content, mut connection) = head_of(response, &mut informational, outbound, silence).await?;
+        let trailers = beside(&mut connection.work, content_of(content, outbound, silence)).await?;
+        shared.upstream.give(settings, session, connection);
+        Ok(trailers)
     };
-    let outcome = beside(work, beside(upload, download)).await;
+    let outcome = beside(upload, download).await;
     match (outcome, broken.get()) {
         (Err(Failure::Say(..)), Some(why)) => Err(*why),
         (outcome, _) => outcome,
@@ -150,11 +160,11 @@ async fn pass_on(inbound: &mut Inbound, sink: Sink, first: Option<Part>) -> Resu
 
 /// Passes informational heads on, then the one they precede.
 async fn head_of(
-    response: impl Future<Output = hyper::Result<Response<Incoming>>>,
+    response: impl Future<Output = Result<(Response<Incoming>, Connection<Pipe>), NoResponse>>,
     informational: &mut mpsc::Receiver<ResponseHead>,
     outbound: &mut Outbound,
     silence: Duration,
-) -> Result<Incoming, Failure> {
+) -> Result<(Incoming, Connection<Pipe>), Failure> {
     let mut response = pin!(response);
     loop {
         let next = poll_fn(|context| match informational.poll_recv(context) {
@@ -168,13 +178,18 @@ async fn head_of(
                 outbound.flush().await?;
             }
             Ok(Err(response)) => {
-                let (head, content) = response.map_err(|_| BROKEN)?.into_parts();
+                let (response, connection) = response?;
+                // Those that came with it.
+                while let Ok(head) = informational.try_recv() {
+                    outbound.head(&head).map_err(|_| BROKEN)?;
+                }
+                let (head, content) = response.into_parts();
                 // A switch of protocols that nobody asked for.
                 if head.status.is_informational() {
                     return Err(BROKEN);
                 }
                 outbound.head(&request::from_app(head.status, &head.headers)).map_err(|_| BROKEN)?;
-                return Ok(content);
+                return Ok((content, connection));
             }
         }
     }

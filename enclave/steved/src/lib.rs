@@ -108,6 +108,10 @@ pub struct Limits {
     pub request: Duration,
     /// Bytes of requests and responses of version 2 at a time, which are whole in memory.
     pub held: usize,
+    /// How long a connection to the app waits for another request of its session: less than apps let it.
+    pub upstream_idle: Duration,
+    /// Connections to the app that wait at a time.
+    pub upstream_kept: usize,
     /// After how long without a word a record without content is sent.
     pub silence: Duration,
 }
@@ -127,6 +131,8 @@ impl Limits {
         exchange: Duration::from_hours(1),
         request: Duration::from_secs(30),
         held: 128 * 1024 * 1024,
+        upstream_idle: Duration::from_secs(1),
+        upstream_kept: 64,
         silence: Duration::from_secs(15),
     };
 }

@@ -6,6 +6,7 @@ use crate::keys::{Due, Keys};
 use crate::outer::{Origins, Problem, empty, not_allowed};
 use crate::patient::Patient;
 use crate::sessions::Sessions;
+use crate::upstream::Pool;
 use crate::{Enclave, Settings, begin, exchange, hello, plain, tunnel, upgrade, v2};
 use hyper::body::Incoming;
 use hyper::header::{ACCESS_CONTROL_REQUEST_METHOD, ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, ORIGIN};
@@ -33,6 +34,7 @@ pub(crate) struct Shared {
     pub(crate) keys: Keys,
     pub(crate) sessions: Sessions,
     pub(crate) v2: v2::Sessions,
+    pub(crate) upstream: Pool,
     pub(crate) hellos: Semaphore,
     pub(crate) fresh: Rate,
     connections: Arc<Semaphore>,
@@ -47,6 +49,7 @@ impl Steved {
             keys: Keys::new(),
             sessions: Sessions::default(),
             v2: v2::Sessions::new(&settings.limits),
+            upstream: Pool::default(),
             hellos: Semaphore::new(HELLOS),
             fresh: Rate::new(),
             connections: Arc::new(Semaphore::new(settings.limits.connections)),
@@ -66,6 +69,7 @@ impl Steved {
         loop {
             self.0.sessions.sweep(&self.0.settings.limits);
             self.0.v2.sweep(&self.0.settings.limits);
+            self.0.upstream.sweep(self.0.settings.limits.upstream_idle);
             let done = match self.0.keys.due(&self.0.settings) {
                 Due::Key => self.start().await,
                 Due::Document => {

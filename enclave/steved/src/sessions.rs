@@ -39,6 +39,11 @@ impl Entry {
         f(&mut self.lock().session)
     }
 
+    /// Its name.
+    pub(crate) fn id(&self) -> SessionId {
+        self.with(|session| session.session().id())
+    }
+
     /// A turn, where one is free. An exchange has begun, so the session is in use.
     pub(crate) fn turn(self: &Arc<Self>) -> Option<Turn> {
         self.lock().used = Instant::now();

@@ -44,7 +44,7 @@ async fn serve(shared: &Arc<Shared>, mut messages: Messages, sink: Sink) {
         Ok(Ok(first)) => begin_socket(shared, &first),
         _ => Err(Problem::Malformed),
     };
-    let Started { begun, turn } = match started {
+    let Started { begun, turn, .. } = match started {
         Ok(started) => started,
         Err(problem) => return refuse(problem, sink).await,
     };

@@ -8,6 +8,8 @@ mod exchanges;
 mod plain;
 mod sessions;
 mod socket;
+mod socket_limits;
 mod sockets;
 mod support;
+mod upstream;
 mod v2;

@@ -9,6 +9,7 @@ use std::future::Future;
 use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::sync::mpsc;
 
 /// One end of a WebSocket.
 pub(crate) struct Wire {
@@ -225,4 +226,32 @@ impl Tunnel {
             }
         }
     }
+}
+
+/// Why the outer WebSocket was closed.
+pub(crate) async fn refusal(wire: &mut Wire) -> String {
+    match wire.piece().await {
+        Some(Piece::Close(content)) => {
+            assert_eq!(content[..2], 1008_u16.to_be_bytes());
+            String::from_utf8(content[2..].to_vec()).unwrap()
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+/// An app that says how its client ended.
+pub(crate) async fn ending() -> (App, mpsc::UnboundedReceiver<Vec<Piece>>) {
+    let (said, heard) = mpsc::unbounded_channel();
+    let app = app(move |_, mut wire| {
+        let said = said.clone();
+        async move {
+            let mut pieces = Vec::new();
+            while let Some(piece) = wire.message().await {
+                pieces.push(piece);
+            }
+            let _ = said.send(pieces);
+        }
+    })
+    .await;
+    (app, heard)
 }
