@@ -5,6 +5,7 @@
     reason = "helpers of tests stop at what they did not expect, as tests do"
 )]
 
+mod app;
 mod hostile;
 mod requests;
 mod support;

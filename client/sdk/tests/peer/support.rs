@@ -1,27 +1,26 @@
-//! A server of STEVE for tests, over `core/steve`, with an app of a few paths; and a host in front of it that
+//! A server of STEVE for tests, over `core/steve`, which can be made to say what no honest one says; and a host in front of it that
 //! does what hosts may do.
 
+use crate::app::{Answer, Cut, InnerRequest, Outer, app};
 use bytes::Bytes;
 use caution_abi::nsm;
 use caution_devnsm::{DevNsm, DevRoot};
 use caution_sdk::{
     Client, ClientBuilder, Clock, ImagePcrs, Measurements, Pcr, Policy, Roots, Suite, UnixMillis,
 };
-use caution_steve::http::{Decoder, Encoder, Fields, Part, RequestHead, ResponseHead};
+use caution_steve::http::{Decoder, Encoder, Part};
 use caution_steve::{
-    Beginning, Begun, Bundle, EpochClaims, EpochKey, Flags, Grant, Kind, Limits, Opener, Record, Sealer,
-    ServerRandom, ServerSession, SessionId,
+    Beginning, Begun, Bundle, EpochClaims, EpochKey, Flags, Grant, Limits, ServerRandom, ServerSession,
+    SessionId,
 };
 use http::{Request, Response, StatusCode};
-use http_body::{Body, Frame};
+use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use std::collections::HashMap;
-use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -313,157 +312,6 @@ impl Enclave {
         self.ran.fetch_add(1, SeqCst);
         app(&head, &mut request, &mut answer).await;
         let _ = self.ends.send(request.ended);
-    }
-}
-
-/// The app: what it says at each path.
-async fn app(head: &RequestHead, request: &mut InnerRequest, answer: &mut Answer) {
-    match head.path.as_str() {
-        "/echo" => {
-            answer.head(200, &[("x-method", &head.method)]).await;
-            while let Some(part) = request.next().await {
-                match part {
-                    Part::Content(content) => answer.content(&content).await,
-                    Part::End(trailers) => return answer.end(&trailers).await,
-                    _ => return,
-                }
-            }
-        }
-        "/fields" => {
-            let fields: Vec<_> =
-                head.fields.iter().map(|(n, v)| format!("{n}={}", String::from_utf8_lossy(v))).collect();
-            answer.head(103, &[("link", "<x>")]).await;
-            answer.head(200, &[("set-cookie", "a"), ("set-cookie", "b")]).await;
-            answer.content(fields.join(";").as_bytes()).await;
-            answer.end(&vec![("x-sum".into(), b"1".to_vec())]).await;
-        }
-        "/busy" => {
-            let error = caution_steve::SealedError {
-                code: caution_steve::SealedCode::Busy,
-                executed: false,
-                retry_after_s: Some(1),
-            };
-            answer.record(Kind::Error, &error.to_bytes(), true).await;
-        }
-        "/reset" => answer.record(Kind::Reset, b"", true).await,
-        "/request-back" => {
-            let mut bytes = Vec::new();
-            Encoder::new().request(head, &mut bytes).unwrap();
-            answer.record(Kind::Data, &bytes, true).await;
-        }
-        path => {
-            answer.head(200, &[]).await;
-            answer.content(path.as_bytes()).await;
-            answer.end(&Fields::new()).await;
-        }
-    }
-}
-
-struct InnerRequest {
-    body: Incoming,
-    opener: Opener,
-    decoder: Decoder,
-    ended: bool,
-}
-
-impl InnerRequest {
-    fn take(&mut self, record: &Record) {
-        if record.kind == Kind::Data {
-            self.decoder.feed(&record.content);
-        }
-    }
-
-    /// The next part; none at the end, and where the request was cut.
-    async fn next(&mut self) -> Option<Part> {
-        loop {
-            if let Some(part) = self.decoder.next_part().unwrap() {
-                self.ended = matches!(part, Part::End(_));
-                return Some(part);
-            }
-            if let Some(record) = self.opener.next_record().ok()? {
-                self.take(&record);
-                continue;
-            }
-            match self.body.frame().await {
-                Some(Ok(frame)) => self.opener.feed(frame.data_ref().unwrap()).ok()?,
-                Some(Err(_)) => return None,
-                None => {
-                    let last = self.opener.end().ok()??;
-                    self.take(&last);
-                }
-            }
-        }
-    }
-}
-
-struct Answer {
-    sealer: Sealer,
-    encoder: Encoder,
-    to: mpsc::Sender<Result<Bytes, Cut>>,
-}
-
-impl Answer {
-    async fn record(&mut self, kind: Kind, content: &[u8], last: bool) {
-        let mut bytes = Vec::new();
-        self.sealer.seal(kind, content, last, &mut bytes);
-        // Nobody reads any more: the client went away.
-        drop(self.to.send(Ok(bytes.into())).await);
-    }
-
-    async fn head(&mut self, status: u16, fields: &[(&str, &str)]) {
-        let fields = fields.iter().map(|(n, v)| ((*n).to_owned(), v.as_bytes().to_vec())).collect();
-        let mut bytes = Vec::new();
-        self.encoder.response(&ResponseHead { status, fields }, &mut bytes).unwrap();
-        self.record(Kind::Data, &bytes, false).await;
-    }
-
-    async fn content(&mut self, content: &[u8]) {
-        self.record(Kind::Pad, b"", false).await;
-        for piece in content.chunks(60_000) {
-            let mut bytes = Vec::new();
-            self.encoder.content(piece, &mut bytes);
-            self.record(Kind::Data, &bytes, false).await;
-        }
-    }
-
-    async fn end(&mut self, trailers: &Fields) {
-        let mut bytes = Vec::new();
-        self.encoder.end(trailers, &mut bytes).unwrap();
-        self.record(Kind::Data, &bytes, true).await;
-    }
-}
-
-/// A response that comes through a channel.
-pub(crate) struct Outer(mpsc::Receiver<Result<Bytes, Cut>>);
-
-#[derive(Debug, thiserror::Error)]
-#[error("the host cuts the connection")]
-pub(crate) struct Cut;
-
-impl Outer {
-    fn of(pieces: impl IntoIterator<Item = Result<Bytes, Cut>>) -> Self {
-        let (sender, receiver) = mpsc::channel(2);
-        for piece in pieces {
-            sender.try_send(piece).unwrap();
-        }
-        Self(receiver)
-    }
-
-    fn whole(bytes: Vec<u8>) -> Self {
-        Self::of([Ok(bytes.into())])
-    }
-
-    fn broken(bytes: Vec<u8>) -> Self {
-        Self::of([Ok(bytes.into()), Err(Cut)])
-    }
-}
-
-impl Body for Outer {
-    type Data = Bytes;
-    type Error = Cut;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
-        self.0.poll_recv(cx).map(|piece| piece.map(|piece| piece.map(Frame::data)))
     }
 }
 
