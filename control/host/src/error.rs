@@ -351,7 +351,7 @@ impl HostError {
     }
 
     /// The message with its causes, outermost first, as one line.
-    pub(crate) fn with_causes(&self) -> String {
+    pub fn with_causes(&self) -> String {
         in_one_line(self)
     }
 }

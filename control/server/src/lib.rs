@@ -4,4 +4,5 @@ pub mod bell;
 pub mod clock;
 pub mod git;
 pub mod job;
+pub mod provider;
 pub mod store;

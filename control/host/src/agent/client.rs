@@ -54,6 +54,15 @@ impl AgentClient {
         Self::booted(self.ask(&Request::Replace { app, expected, drain_s: None })?, on_event)
     }
 
+    /// Has an app's enclave attest to a fresh nonce that it is what was expected, as [`AgentClient::replace`] does before
+    /// anybody reaches the new one.
+    ///
+    /// # Errors
+    /// - [`HostError::NotAsExpected`] when it attests something else
+    pub fn check_attestation(&self, record: &Record, expected: Measurements) -> Result<(), HostError> {
+        super::attest::check(record, expected, &self.dirs)
+    }
+
     fn booted(mut lines: Replies, on_event: &mut dyn FnMut(HostEvent)) -> Result<Record, HostError> {
         loop {
             match lines.next()? {

@@ -2,6 +2,7 @@
 
 use super::rules::Rule;
 use crate::error::HostError;
+use caution_appspec::{Network, TrafficRule, Upstream};
 use caution_measure::Sha256Digest;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -18,6 +19,27 @@ pub struct IngressSpec {
     pub rules: Vec<Rule>,
     /// Raw ports that hear of the client's address by PROXY protocol version 2.
     pub proxy_protocol: Vec<u16>,
+}
+
+impl IngressSpec {
+    /// What a configuration says about being reached.
+    pub fn declared(network: &Network) -> Self {
+        let rule = |rule: &TrafficRule| {
+            let (first, last) = rule.ports?;
+            Some(Rule { from: rule.cidr_ipv4, ports: first..=last })
+        };
+        let rules = network.ingress.iter().filter_map(rule).collect();
+        let http = network.http.as_ref().map(|http| HttpSpec {
+            port: http.port.get(),
+            protocol: match http.upstream {
+                Upstream::Http => Protocol::Http,
+                Upstream::H2c => Protocol::H2c,
+            },
+            domain: http.domain.clone(),
+        });
+        let announced = network.ports.iter().filter(|port| network.announces(**port));
+        Self { http, rules, proxy_protocol: announced.map(|port| port.get()).collect() }
+    }
 }
 
 /// The HTTP port of an app.

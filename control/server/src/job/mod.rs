@@ -1,7 +1,10 @@
 //! Work that outlives the process: builds, deployments, ends of apps.
 
+pub mod builder;
 pub mod log;
 pub mod phase;
+mod steps;
+pub mod worker;
 
 use crate::bell::{Bell, Listener};
 use crate::store::job::{self, Job, NewJob};

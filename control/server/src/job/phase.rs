@@ -135,6 +135,11 @@ impl Kind {
         }
     }
 
+    /// Whether one that runs may be called off.
+    pub const fn can_be_called_off(self) -> bool {
+        matches!(self, Self::Build)
+    }
+
     /// The kind of this name.
     pub fn of(word: &str) -> Option<Self> {
         [Self::Build, Self::Deploy, Self::Stop, Self::Destroy].into_iter().find(|kind| kind.word() == word)

@@ -106,7 +106,7 @@ impl World {
         for value in values {
             query = query.bind(value.to_string());
         }
-        query.execute(&mut self.store.read().await.unwrap()).await.unwrap();
+        query.execute(&mut *self.store.read().await.unwrap()).await.unwrap();
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {

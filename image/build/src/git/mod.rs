@@ -85,7 +85,14 @@ impl Repository {
         Ok(Self { git: git.at(&root), root, shallow: shallow == "true" })
     }
 
-    /// The work tree's top folder.
+    /// A repository without a work tree, at exactly this folder: a server's.
+    pub fn bare(dir: &Path) -> Result<Self, GitError> {
+        let git = Git::find()?.bare(dir);
+        let shallow = git.text("rev-parse", &["--is-shallow-repository"])?;
+        Ok(Self { git, root: dir.to_owned(), shallow: shallow.trim_end() == "true" })
+    }
+
+    /// The work tree's top folder; the repository itself where there is none.
     pub fn root(&self) -> &Path {
         &self.root
     }

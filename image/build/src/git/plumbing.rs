@@ -13,12 +13,14 @@ use std::process::{Command, Output, Stdio};
 pub(super) struct Git {
     program: PathBuf,
     dir: PathBuf,
+    /// The folder is a repository without a work tree, and its name says so: git looks for none.
+    bare: bool,
 }
 
 impl Git {
     pub(super) fn find() -> Result<Self, GitError> {
         let program = find_program("git").ok_or(GitError::Missing)?;
-        Ok(Self { program, dir: PathBuf::from(".") })
+        Ok(Self { program, dir: PathBuf::from("."), bare: false })
     }
 
     pub(super) fn at(mut self, dir: &Path) -> Self {
@@ -26,10 +28,17 @@ impl Git {
         self
     }
 
+    pub(super) fn bare(self, dir: &Path) -> Self {
+        Self { bare: true, ..self.at(dir) }
+    }
+
     /// A command that reads objects as they are, runs no helper program and touches no network.
     pub(super) fn command(&self, subcommand: &str) -> Command {
         let mut git = command(&self.program, &[]);
         git.arg("-C").arg(&self.dir);
+        if self.bare {
+            git.arg("--git-dir=.");
+        }
         for setting in [
             "core.hooksPath=/dev/null",
             "core.fsmonitor=false",

@@ -129,7 +129,7 @@ fn from_build(context: &Context, args: &Args, repo: &Repository) -> Result<Image
         cpus: spec.resources.cpus,
         memory_mib: spec.resources.memory_mib,
         debug: spec.debug.enabled,
-        ingress: way::declared(&spec.network),
+        ingress: IngressSpec::declared(&spec.network),
     })
 }
 

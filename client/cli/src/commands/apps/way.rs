@@ -5,7 +5,7 @@ use crate::terminal::{Terminal, shell_word};
 use caution_abi::boot_plan::BootPlan;
 use caution_abi::ports::AppPort;
 use caution_host::agent::{AgentClient, Reached};
-use caution_host::ingress::{Certificate, HttpSpec, IngressSpec, Protocol, Rule};
+use caution_host::ingress::{Certificate, HttpSpec, IngressSpec, Protocol};
 use std::fmt::Write as _;
 
 /// The way to one app.
@@ -65,25 +65,6 @@ impl Way {
             }
         }
     }
-}
-
-/// What the configuration says about being reached.
-pub(super) fn declared(network: &caution_appspec::Network) -> IngressSpec {
-    let rule = |rule: &caution_appspec::TrafficRule| {
-        let (first, last) = rule.ports?;
-        Some(Rule { from: rule.cidr_ipv4, ports: first..=last })
-    };
-    let rules = network.ingress.iter().filter_map(rule).collect();
-    let http = network.http.as_ref().map(|http| HttpSpec {
-        port: http.port.get(),
-        protocol: match http.upstream {
-            caution_appspec::Upstream::Http => Protocol::Http,
-            caution_appspec::Upstream::H2c => Protocol::H2c,
-        },
-        domain: http.domain.clone(),
-    });
-    let announced = network.ports.iter().filter(|port| network.announces(**port));
-    IngressSpec { http, rules, proxy_protocol: announced.map(|port| port.get()).collect() }
 }
 
 /// What an image says about being reached: which port speaks HTTP, and no more.
