@@ -62,6 +62,9 @@ pub struct RunConfig {
     pub ports: Vec<PublishedPort>,
     /// The port of the enclave that speaks HTTP, which the run's Unix socket `http` leads to.
     pub http_port: Option<u16>,
+    /// Whether STEVE stands in front of `http_port`: what comes to it goes to the enclave's port for that.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub e2e: bool,
     /// What the app declares about being reached; nothing of it is measured.
     pub ingress: IngressSpec,
     /// Where raw ports, all but `http_port`, are opened besides 127.0.0.1; an unspecified address: everywhere. For apps of
@@ -79,6 +82,11 @@ pub struct RunConfig {
 }
 
 impl RunConfig {
+    /// The vsock port that one of the app's leads to.
+    pub(crate) fn way_to(&self, port: u16) -> u16 {
+        if self.e2e && self.http_port == Some(port) { caution_abi::ports::E2E } else { port }
+    }
+
     /// Whether `name` may name a log file.
     pub(crate) fn name_is_valid(&self) -> bool {
         name_is_valid(&self.name)
@@ -94,6 +102,7 @@ impl RunConfig {
             checkout: None,
             ports: Vec::new(),
             http_port: None,
+            e2e: false,
             ingress: IngressSpec::default(),
             listen: Vec::new(),
             attestation_port: None,

@@ -63,12 +63,17 @@ pub fn channel_in_words(plan: &BootPlan) -> Option<String> {
     Some(text)
 }
 
-/// What stands in front of the app, and what becomes of requests without it.
-pub(crate) fn e2e_in_words(e2e: &E2e) -> String {
-    let suite = match e2e.suite {
+/// A suite's name (`specs/steve.md` §1).
+fn suite_name(suite: Suite) -> &'static str {
+    match suite {
         Suite::X25519 => "x25519",
         Suite::Xwing => "xwing",
-    };
+    }
+}
+
+/// What stands in front of the app, and what becomes of requests without it.
+pub(crate) fn e2e_in_words(e2e: &E2e) -> String {
+    let suite = suite_name(e2e.suite);
     let others = if e2e.plaintext_fallback {
         "requests without it reach the app, too, and the host can read those"
     } else {

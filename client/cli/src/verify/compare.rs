@@ -2,6 +2,7 @@
 
 use super::verdict::{CheckName, Root, Verdict};
 use crate::error::Exit;
+use caution_abi::boot_plan::BootPlan;
 use caution_measure::{ImagePcrs, Pcr, PcrIndex};
 
 /// Of several images the one that is attested, else the first of those that differ least.
@@ -44,9 +45,19 @@ pub(super) fn build(expected: &ImagePcrs, attested: &ImagePcrs, how: &str, verdi
     false
 }
 
-/// Nothing ties the connection to the enclave yet, and the verdict says so.
-pub(super) fn note_channel(verdict: &mut Verdict) {
-    verdict.not_checked(CheckName::Channel, caution_plan::TLS_ENDS_OUTSIDE);
+/// How far encryption reaches, by the boot plan of an image that was found to run.
+pub(super) fn channel(plan: &BootPlan, verdict: &mut Verdict) {
+    let words = caution_plan::channel_in_words(plan).unwrap_or_else(|| "no port leads to the app".to_owned());
+    match &plan.e2e {
+        Some(e2e) if !e2e.plaintext_fallback => verdict.ok(CheckName::Channel, words),
+        _ => verdict.not_checked(CheckName::Channel, words),
+    }
+}
+
+/// Registers alone do not say what an image does with its connections.
+pub(super) fn unknown_channel(verdict: &mut Verdict) {
+    let words = format!("not known from registers; without `e2e` {}", caution_plan::TLS_ENDS_OUTSIDE);
+    verdict.not_checked(CheckName::Channel, words);
 }
 
 /// Where it runs, as the end of a sentence.

@@ -169,7 +169,7 @@ fn against_pcrs(name: &str, images: &[ImagePcrs], enclave: &Authenticated, verdi
         verdict.expected = Some(closest.measurements);
         compare::build(closest, &enclave.pcrs, &how, verdict);
     }
-    compare::note_channel(verdict);
+    compare::unknown_channel(verdict);
     let (has, place) = (if verdict.mode == Mode::Live { "has" } else { "had" }, compare::place(verdict.root));
     let headline = if verdict.failure.is_none() {
         format!("{name} {has} the given measurements, {place}. Which source makes them was not checked.")
@@ -244,11 +244,12 @@ fn against_source(
     let expected = ImagePcrs { measurements: rebuilt.measurements, pcr8: None };
     if compare::build(&expected, &enclave.pcrs, &rebuilt.how, verdict) {
         verdict.logs = Some(rebuilt.boot_plan.logs);
+        verdict.e2e.clone_from(&rebuilt.boot_plan.e2e);
         verdict.can_reach = Some(rebuilt.boot_plan.egress.clone());
+        compare::channel(&rebuilt.boot_plan, verdict);
     } else {
         explain::explain(context, &asked.target, &request.limits, &rebuilt.eif, verdict);
     }
-    compare::note_channel(verdict);
     let (runs, is) = if verdict.mode == Mode::Live {
         ("runs", "running application is")
     } else {

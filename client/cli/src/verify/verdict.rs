@@ -4,6 +4,7 @@ use super::explain::Differences;
 use crate::egress::can_reach;
 use crate::error::Exit;
 use crate::terminal::{Look, Terminal};
+use caution_abi::e2e::E2e;
 use caution_abi::egress::EgressRule;
 use caution_appspec::{excerpt, printable};
 use caution_attest::RootKind;
@@ -47,6 +48,8 @@ pub(crate) struct Verdict {
     pub expected: Option<Measurements>,
     /// Whether what the app writes leaves the enclave; absent before the build check holds.
     pub logs: Option<bool>,
+    /// What encrypts in front of the app, once its image is known to be the rebuilt one.
+    pub e2e: Option<E2e>,
     /// What the enclave attested.
     pub attested: Option<Measurements>,
     /// What the app can reach outside, once its image is known to be the rebuilt one.
@@ -210,6 +213,7 @@ impl Verdict {
             enclaveos: None,
             expected: None,
             logs: None,
+            e2e: None,
             can_reach: None,
             differences: None,
             attested: None,

@@ -43,7 +43,7 @@ pub struct Record {
     pub attestation_url: String,
     /// The port of `attestation_url`.
     pub(crate) attestation_port: u16,
-    /// The Unix socket that leads to the plan's `http_port`; it refuses connections until the app is ready.
+    /// The Unix socket that leads to the app's HTTP port, or to what encrypts in front of it; it refuses connections until the app is ready.
     pub http_socket: Option<PathBuf>,
     /// The Unix socket that leads to attestd; it refuses connections until the app was started.
     pub attestation_socket: PathBuf,

@@ -32,6 +32,8 @@ impl IngressSpec {
         let http = network.http.as_ref().map(|http| HttpSpec {
             port: http.port.get(),
             protocol: match http.upstream {
+                // STEVE takes HTTP/1.1, whatever the app behind it speaks.
+                _ if http.e2e.is_some() => Protocol::Http,
                 Upstream::Http => Protocol::Http,
                 Upstream::H2c => Protocol::H2c,
             },

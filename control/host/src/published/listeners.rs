@@ -13,7 +13,7 @@ use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
-/// The socket of a run's folder that leads to the plan's `http_port`.
+/// The socket of a run's folder that leads to the app's HTTP port, or to what encrypts in front of it.
 pub(crate) const HTTP_SOCKET: &str = "http";
 /// The socket of a run's folder that leads to attestd.
 pub(crate) const ATTESTATION_SOCKET: &str = "attestation";
@@ -32,8 +32,10 @@ pub(crate) struct Listeners {
 /// A way in.
 #[derive(Debug)]
 pub(super) struct Door {
-    /// The port inside.
+    /// The app's port, or attestd's.
     pub(super) enclave: u16,
+    /// The vsock port that connections go to.
+    pub(super) to: u16,
     pub(super) listener: Listener,
 }
 
@@ -76,10 +78,10 @@ impl Listeners {
         check(&config.ports)?;
         let mut doors = Vec::new();
         let attestation_socket = run.join(ATTESTATION_SOCKET);
-        doors.push(Door::unix(ATTESTATION, &attestation_socket, Opens::Started)?);
+        doors.push(Door::unix([ATTESTATION; 2], &attestation_socket, Opens::Started)?);
         let http_socket = config.http_port.map(|_| run.join(HTTP_SOCKET));
         if let Some((path, port)) = http_socket.as_deref().zip(config.http_port) {
-            doors.push(Door::unix(port, path, Opens::Ready)?);
+            doors.push(Door::unix([port, config.way_to(port)], path, Opens::Ready)?);
         }
         let ingress = config.ingress.clone();
         Ok(Self { attestation: 0, ports: Vec::new(), doors, http_socket, attestation_socket, ingress })
@@ -143,7 +145,7 @@ impl Tcp {
         let mut open = |enclave: u16, address: IpAddr, wanted: Option<u16>| -> Result<u16, HostError> {
             let listener = take(enclave, address, wanted)?;
             let host = address_of(&listener)?.port();
-            doors.push(Door { enclave, listener: Listener::Tcp(listener) });
+            doors.push(Door { enclave, to: config.way_to(enclave), listener: Listener::Tcp(listener) });
             Ok(host)
         };
         // HTTP is for Caddy; raw ports are for others by themselves.
@@ -165,7 +167,7 @@ impl Tcp {
 
 impl Door {
     /// A Unix socket at `path` that this user alone may use, and that nobody listens on yet.
-    fn unix(enclave: u16, path: &Path, opens: Opens) -> Result<Self, HostError> {
+    fn unix([enclave, to]: [u16; 2], path: &Path, opens: Opens) -> Result<Self, HostError> {
         let failed = |cause: nix::Error| HostError::File {
             doing: "Making the socket",
             path: path.to_owned(),
@@ -176,7 +178,7 @@ impl Door {
         // A socket file gets the mode of its socket when it is bound (Linux, `unix_bind_bsd`).
         fchmod(&fd, Mode::S_IRUSR | Mode::S_IWUSR).map_err(failed)?;
         bind(fd.as_raw_fd(), &UnixAddr::new(path).map_err(failed)?).map_err(failed)?;
-        Ok(Self { enclave, listener: Listener::Unix { socket: fd.into(), opens } })
+        Ok(Self { enclave, to, listener: Listener::Unix { socket: fd.into(), opens } })
     }
 }
 

@@ -4,9 +4,11 @@
 //! 127.0.0.1:<port>      ──▶ the app's port of that name      reset until the app was started
 //! <listen>:<port>       ──▶ the same, for all but `http_port`
 //! 127.0.0.1:<port>      ──▶ attestd                          the same
-//! <run>/http            ──▶ the plan's `http_port`           refused until the app is ready
+//! <run>/http            ──▶ the app's HTTP port              refused until the app is ready
 //! <run>/attestation     ──▶ attestd                          refused until the app was started
 //! ```
+//! Where STEVE stands in front of the HTTP port, every way to that port leads to STEVE's.
+//!
 //! A TCP port is taken from the beginning, so that a clash is known before anything boots. A Unix
 //! socket nobody listens on yet refuses a connection before a byte of a request was sent, which is
 //! what lets a proxy say 503 and keep the request.
@@ -149,7 +151,7 @@ impl Shared {
         for _ in 0..IN_A_ROW {
             match door.accept(&self.ingress) {
                 Ok((stream, true)) if self.admitted.load(Ordering::Acquire) => {
-                    connector.connect(u32::from(door.enclave), stream);
+                    connector.connect(u32::from(door.to), stream);
                 }
                 Ok((stream, _)) => stream.abort(),
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => return,
@@ -273,6 +275,25 @@ mod tests {
         let (listeners, run) = open(&config(Vec::new(), Some(0))).unwrap();
         assert_eq!(listeners.http_socket(), None);
         assert!(!run.path().join(HTTP_SOCKET).exists());
+    }
+
+    #[test]
+    fn behind_encryption_the_http_port_is_reached_by_no_other_way() {
+        let port = |enclave| PublishedPort { enclave, host: Some(0) };
+        let config = RunConfig {
+            http_port: Some(8083),
+            e2e: true,
+            listen: vec!["127.0.0.2".parse().unwrap()],
+            ..config(vec![port(8083), port(9000)], Some(0))
+        };
+        let (listeners, _run) = open(&config).unwrap();
+        let mut ways: Vec<(u16, u16)> = listeners.doors.iter().map(|door| (door.enclave, door.to)).collect();
+        ways.sort_unstable();
+        let expected =
+            [(8083, 49500), (8083, 49500), (9000, 9000), (9000, 9000), (49502, 49502), (49502, 49502)];
+        assert_eq!(ways, expected, "TCP and Unix sockets; raw ports on further addresses");
+        let open_one = RunConfig { e2e: false, ..config };
+        assert_eq!(open_one.way_to(8083), 8083);
     }
 
     #[test]

@@ -116,6 +116,7 @@ pub(crate) fn config(eif: &Path) -> RunConfig {
         checkout: None,
         ports: ports.to_vec(),
         http_port: Some(8001),
+        e2e: false,
         ingress: IngressSpec::default(),
         listen: Vec::new(),
         attestation_port: Some(0),

@@ -116,6 +116,7 @@ impl Place {
             checkout: None,
             ports: vec![PublishedPort { enclave: PORT, host: Some(0) }],
             http_port: None,
+            e2e: false,
             listen: Vec::new(),
             ingress: IngressSpec::default(),
             attestation_port: Some(0),

@@ -290,12 +290,15 @@ fn placement(
         release.made.commit.parse().map_err(|_| failure("The release names no commit."))?;
     let spec = caution_build::load_config(&repo, &commit).map_err(failed)?;
     let plan = caution_build::boot_plan_of(&image).map_err(failed)?;
+    let behind = plan.e2e.as_ref().map(|e2e| e2e.app_port);
     let shape = Shape {
         cpus: spec.resources.cpus,
         memory_mib: spec.resources.memory_mib,
         debug: spec.debug.enabled,
-        ports: plan.ports.iter().map(|port| port.get()).collect(),
-        http_port: plan.http_port.map(AppPort::get),
+        // The port behind encryption is none that leads out as it is, and is reached like the others.
+        ports: plan.ports.iter().copied().chain(behind).map(AppPort::get).collect(),
+        http_port: plan.http_port.or(behind).map(AppPort::get),
+        e2e: behind.is_some(),
         ingress: IngressSpec::declared(&spec.network),
         restart: plan.restart,
     };

@@ -101,7 +101,7 @@ impl Provider for Local {
 }
 
 fn spec_of(want: &Placement) -> AppSpec {
-    let Shape { cpus, memory_mib, debug, ports, http_port, ingress, restart } = want.shape.clone();
+    let Shape { cpus, memory_mib, debug, ports, http_port, e2e, ingress, restart } = want.shape.clone();
     // Free ones: apps of a platform come by the way in, and may well have the same.
     let ports = ports.into_iter().map(|enclave| PublishedPort { enclave, host: Some(0) }).collect();
     let config = RunConfig {
@@ -111,6 +111,7 @@ fn spec_of(want: &Placement) -> AppSpec {
         checkout: None,
         ports,
         http_port,
+        e2e,
         ingress,
         listen: Vec::new(),
         attestation_port: Some(0),

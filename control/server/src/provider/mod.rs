@@ -41,6 +41,8 @@ pub struct Shape {
     pub ports: Vec<u16>,
     /// The one that speaks HTTP.
     pub http_port: Option<u16>,
+    /// Whether STEVE stands in front of it.
+    pub e2e: bool,
     /// How it is reached.
     pub ingress: IngressSpec,
     /// When an enclave that ended is started again.

@@ -230,10 +230,9 @@ fn to_text(built: &Built, release: &Release) -> String {
     let kernel = &release.info.kernel_version;
     let signer =
         built.pcr8.map_or_else(String::new, |pcr8| format!("  PCR8  {pcr8}  the signing certificate\n"));
-    let channel = match built.boot_plan.ports.as_slice() {
-        [] => String::new(),
-        _ => format!("  ports {}\n", caution_plan::TLS_ENDS_OUTSIDE),
-    };
+    let word = if built.boot_plan.e2e.is_some() { "e2e  " } else { "ports" };
+    let channel = caution_plan::channel_in_words(&built.boot_plan)
+        .map_or_else(String::new, |words| format!("  {word} {words}\n"));
     format!(
         "\n  {}\n  {} · sha256 {}\n\n  PCR0  {pcr0}  the whole image\n  PCR1  {pcr1}  EnclaveOS {version} (kernel {kernel}, boot, command line)\n  PCR2  {pcr2}  this application and how it is started\n{signer}\n  logs  {}\n{}{channel}",
         built.eif.display(),
@@ -263,6 +262,7 @@ pub(crate) fn to_json(built: &Built, release: &Release) -> serde_json::Value {
         "pcr2": built.measurements.pcr2,
         "pcr8": built.pcr8,
         "egress": built.boot_plan.egress,
+        "e2e": built.boot_plan.e2e,
         "commit": built.commit.to_string(),
         "image": format!("sha256:{}", built.image),
         "enclaveos": { "id": release.id(), "version": release.reference().version },

@@ -8,6 +8,7 @@ use crate::error::{CliError, Exit};
 use crate::files::read_limited;
 use caution_abi::boot_plan::BootPlan;
 use caution_abi::manifest::MAX_BYTES as MANIFEST_MAX;
+use caution_abi::ports::AppPort;
 use caution_build::git::Repository;
 use caution_host::agent::{AgentClient, AppSpec};
 use caution_host::ingress::IngressSpec;
@@ -97,7 +98,6 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<u8, CliError> {
         let plan = caution_build::boot_plan_of(&image.eif)?;
         (image, plan)
     };
-    let http_port = plan.http_port.map(caution_abi::ports::AppPort::get);
     let checkout = repo.ok().map(|repo| repo.root().to_path_buf());
     let config = RunConfig {
         name: name(args, checkout.as_deref(), &image.eif),
@@ -105,7 +105,8 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<u8, CliError> {
         manifest: image.manifest,
         checkout,
         ports: ports(&plan, &args.publish)?,
-        http_port,
+        http_port: way::http_port(&plan).map(AppPort::get),
+        e2e: plan.e2e.is_some(),
         ingress: image.ingress,
         listen: Vec::new(),
         attestation_port: args.attestation_port,
@@ -114,9 +115,10 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<u8, CliError> {
         debug: args.debug || image.debug,
     };
     if args.detach || args.replace {
-        detached(context, args.replace, AppSpec { config, restart: plan.restart })
+        let app = AppSpec { config, restart: plan.restart.clone() };
+        detached(context, args.replace, app, &plan)
     } else {
-        foreground(context, &config, args.driver)
+        foreground(context, &config, args.driver, &plan)
     }
 }
 
@@ -154,7 +156,9 @@ fn from_file(args: &Args, eif: &Path, plan: &BootPlan) -> Result<Image, CliError
 
 /// Every port of the plan, published as asked or under its own number.
 fn ports(plan: &BootPlan, publish: &[PublishedPort]) -> Result<Vec<PublishedPort>, CliError> {
-    let declared = || plan.ports.iter().map(|port| port.get());
+    // The port behind encryption is none that leads out as it is, and is published like the others.
+    let behind = plan.e2e.as_ref().map(|e2e| e2e.app_port);
+    let declared = || plan.ports.iter().copied().chain(behind).map(AppPort::get);
     if let Some(unknown) = publish.iter().find(|p| declared().all(|port| port != p.enclave)) {
         let list: Vec<String> = declared().map(|port| port.to_string()).collect();
         return Err(CliError::new(
@@ -183,7 +187,7 @@ fn name(args: &Args, checkout: Option<&Path>, eif: &Path) -> String {
     args.name.clone().unwrap_or_else(|| default_name(of()))
 }
 
-fn detached(context: &Context, replace: bool, app: AppSpec) -> Result<u8, CliError> {
+fn detached(context: &Context, replace: bool, app: AppSpec, plan: &BootPlan) -> Result<u8, CliError> {
     let terminal = context.terminal;
     terminal.begin("boot");
     let started = std::time::Instant::now();
@@ -210,7 +214,7 @@ fn detached(context: &Context, replace: bool, app: AppSpec) -> Result<u8, CliErr
         terminal.json_result(&json);
     } else {
         terminal.result(&addresses(&record));
-        way.tell(terminal);
+        way.tell(terminal, plan);
         terminal.result(&format!(
             "\nverify it: caution verify      stop it: caution apps stop {}\n",
             record.name
@@ -260,8 +264,16 @@ fn addresses(record: &Record) -> String {
     text
 }
 
-fn foreground(context: &Context, config: &RunConfig, driver: Option<DriverKind>) -> Result<u8, CliError> {
+fn foreground(
+    context: &Context,
+    config: &RunConfig,
+    driver: Option<DriverKind>,
+    plan: &BootPlan,
+) -> Result<u8, CliError> {
     let terminal = context.terminal;
+    if let Some(words) = caution_plan::channel_in_words(plan).filter(|_| plan.e2e.is_some()) {
+        terminal.note(&format!("  {words}"));
+    }
     if let Some(domain) = config.ingress.http.as_ref().and_then(|http| http.domain.as_deref()) {
         terminal.note(&format!("  {domain} leads to this app when it runs with --detach"));
     }
@@ -289,13 +301,21 @@ mod tests {
             "restart": { "policy": "never", "max_restarts": 0, "backoff_ms": 1, "backoff_max_ms": 1 },
             "logs": false,
         });
-        let plan = serde_json::from_value(plan).unwrap();
+        let mut plan: BootPlan = serde_json::from_value(plan).unwrap();
         let port = |enclave, host| PublishedPort { enclave, host: Some(host) };
         let published = ports(&plan, &[port(9090, 1090)]).unwrap();
         assert_eq!(published, [PublishedPort { enclave: 8080, host: None }, port(9090, 1090)]);
         for wrong in [&[port(1, 1)][..], &[port(8080, 1), port(8080, 2)]] {
             assert_eq!(ports(&plan, wrong).unwrap_err().exit, Exit::Usage);
         }
+        let e2e = serde_json::json!({
+            "suite": "x25519", "app_port": 8083, "app_protocol": "http", "origins": [],
+            "plaintext_fallback": false, "steve_v2": false,
+        });
+        (plan.ports, plan.http_port) = (Vec::new(), None);
+        plan.e2e = Some(serde_json::from_value(e2e).unwrap());
+        assert_eq!(ports(&plan, &[port(8083, 1083)]).unwrap(), [port(8083, 1083)]);
+        assert_eq!(way::of_image(&plan).http.unwrap().port, 8083);
     }
 
     #[test]

@@ -36,7 +36,7 @@ impl Way {
     }
 
     /// Addresses, how to trust them, and what is wrong with them.
-    pub(super) fn tell(&self, terminal: Terminal) {
+    pub(super) fn tell(&self, terminal: Terminal, plan: &BootPlan) {
         let state = match &self.reached {
             Reached::By(state) => state,
             Reached::Not { message, fix } => {
@@ -51,8 +51,14 @@ impl Way {
         }
         if let Some(local) = self.urls().last() {
             let root = shell_word(&state.local_root.to_string_lossy());
-            let _ = writeln!(text, "              {}", caution_plan::TLS_ENDS_OUTSIDE);
-            let _ = writeln!(text, "\ntry it: curl --cacert {root} {local}");
+            if let Some(words) = caution_plan::channel_in_words(plan) {
+                let _ = writeln!(text, "              {words}");
+            }
+            let _ = match &plan.e2e {
+                None => writeln!(text, "\ntry it: curl --cacert {root} {local}"),
+                // Whom to trust, and how, is on record here once it is verified.
+                Some(_) => writeln!(text, "\ntry it: caution verify && caution curl {local}"),
+            };
         }
         terminal.result(&text);
         let of_app = |name: &str| self.urls().iter().any(|url| url.contains(&format!("://{name}")));
@@ -70,5 +76,10 @@ impl Way {
 /// What an image says about being reached: which port speaks HTTP, and no more.
 pub(super) fn of_image(plan: &BootPlan) -> IngressSpec {
     let http = |port: AppPort| HttpSpec { port: port.get(), protocol: Protocol::Http, domain: None };
-    IngressSpec { http: plan.http_port.map(http), ..IngressSpec::default() }
+    IngressSpec { http: http_port(plan).map(http), ..IngressSpec::default() }
+}
+
+/// The app's port that speaks HTTP, behind encryption or not.
+pub(super) fn http_port(plan: &BootPlan) -> Option<AppPort> {
+    plan.http_port.or_else(|| plan.e2e.as_ref().map(|e2e| e2e.app_port))
 }
