@@ -55,7 +55,7 @@ impl Address {
 }
 
 /// Whether a host names this very machine.
-fn is_loopback(host: &str) -> bool {
+pub(crate) fn is_loopback(host: &str) -> bool {
     let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
     let host = host.to_ascii_lowercase();
     host == "localhost"

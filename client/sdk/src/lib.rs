@@ -23,6 +23,7 @@ mod client;
 mod clock;
 mod error;
 mod evidence;
+mod names;
 mod policy;
 mod reader;
 mod receipt;

@@ -3,6 +3,7 @@
 use crate::address::Address;
 use crate::body::OuterBody;
 use crate::error::{BoxError, Error};
+use crate::names::Names;
 use bytes::Bytes;
 use caution_steve::websocket::{accept_of, key_of};
 use http::header::{
@@ -94,11 +95,12 @@ pub(crate) struct Times {
 pub(crate) type Upgraded = TokioIo<hyper::upgrade::Upgraded>;
 
 enum Route {
-    Direct(Box<Client<Secure<HttpConnector>, OuterBody>>),
-    Proxied(Box<Client<Secure<Tunnel<Secure<HttpConnector>>>, OuterBody>>),
+    Direct(Box<Client<Plain, OuterBody>>),
+    Proxied(Box<Client<Secure<Tunnel<Plain>>, OuterBody>>),
 }
 
 type Secure<C> = HttpsConnector<C>;
+type Plain = Secure<HttpConnector<Names>>;
 
 impl Transport {
     /// `roots` are authorities of the outer TLS besides Mozilla's, in DER.
@@ -251,8 +253,8 @@ impl Ask {
     }
 }
 
-fn plain() -> HttpConnector {
-    let mut connector = HttpConnector::new();
+fn plain() -> HttpConnector<Names> {
+    let mut connector = HttpConnector::new_with_resolver(Names::new());
     connector.enforce_http(false);
     connector.set_nodelay(true);
     connector
