@@ -3,7 +3,8 @@
 use crate::Context;
 use crate::commands::verify::{parse_register, read_pcrs};
 use crate::error::{CliError, Exit};
-use crate::verify::target::{TrustRoot, certificate_from_file, named_roots};
+use crate::files::read_limited;
+use crate::verify::target::{TrustRoot, certificate_from_file, here, named_roots};
 use caution_build::git::Repository;
 use caution_measure::{Pcr, PcrIndex};
 use caution_sdk::{
@@ -27,12 +28,13 @@ pub(crate) struct Trusting {
     #[arg(long = "pcr", value_name = "N=HEX", value_parser = parse_register)]
     registers: Vec<(PcrIndex, Pcr)>,
 
-    /// The deployment's key exchange; another one is refused, nothing is negotiated.
-    #[arg(long, value_name = "xwing|x25519", default_value = "xwing", value_parser = parse_suite)]
-    key_exchange: Suite,
+    /// The deployment's key exchange; another one is refused, nothing is negotiated. When absent: the one that `caution
+    /// verify` found in the source, else xwing.
+    #[arg(long, value_name = "xwing|x25519", value_parser = parse_suite)]
+    key_exchange: Option<Suite>,
 
-    /// Whose root to believe: `aws` (default), `dev` (this machine's development root: proves no hardware), or a
-    /// certificate file.
+    /// Whose root to believe: `aws`, `dev` (this machine's development root: proves no hardware), or a certificate file.
+    /// When absent: `dev` for an application that this machine runs itself at exactly this address, else `aws`.
     #[arg(long, value_name = "aws|dev|FILE")]
     trust_root: Option<TrustRoot>,
 
@@ -57,9 +59,23 @@ fn parse_suite(text: &str) -> Result<Suite, String> {
 impl Trusting {
     /// Verifies the enclave at an address and makes a session with it.
     pub(crate) async fn connect(&self, context: &Context, address: &str) -> Result<Client, CliError> {
-        let mut builder = Client::builder(address, self.policy()?)
-            .evidence_roots(named_roots(context, self.trust_root.as_ref())?)
-            .suite(self.key_exchange);
+        let files = self.files()?;
+        let here = match &self.trust_root {
+            None => here(context, address.trim_end_matches('/'))?,
+            Some(_) => None,
+        };
+        let roots = match &here {
+            Some(here) => here.roots.clone(),
+            None => named_roots(context, self.trust_root.as_ref())?,
+        };
+        let suite = self.key_exchange.or_else(|| files.iter().find_map(|path| recorded_suite(path)));
+        let mut builder = Client::builder(address, self.policy(&files)?).evidence_roots(roots);
+        if let Some(suite) = suite {
+            builder = builder.suite(suite);
+        }
+        if let Some(root) = here.and_then(|here| here.tls_root) {
+            builder = builder.tls_root(root);
+        }
         if self.fresh {
             builder = builder.fresh_evidence();
         }
@@ -72,11 +88,19 @@ impl Trusting {
         builder.connect().await.map_err(|e| failure(&e))
     }
 
-    fn policy(&self) -> Result<Policy, CliError> {
+    /// The files of registers that are trusted; none where the first sight is.
+    fn files(&self) -> Result<Vec<PathBuf>, CliError> {
+        match (&self.tofu_store, self.pcrs.as_slice()) {
+            (Some(_), _) => Ok(Vec::new()),
+            (None, []) => Ok(vec![last_verified()?]),
+            (None, pcrs) => Ok(pcrs.to_vec()),
+        }
+    }
+
+    fn policy(&self, files: &[PathBuf]) -> Result<Policy, CliError> {
         let mut policy = if let Some(folder) = &self.tofu_store {
             Policy::tofu(FileStore::new(folder))
         } else {
-            let files = if self.pcrs.is_empty() { vec![last_verified()?] } else { self.pcrs.clone() };
             let images = files.iter().map(|path| read_pcrs(path)).collect::<Result<Vec<_>, _>>()?;
             Policy::pinned(images).map_err(|e| CliError::from_error(Exit::Usage, &e))?
         };
@@ -100,6 +124,14 @@ fn last_verified() -> Result<PathBuf, CliError> {
          --pcrs FILE, with the registers of an image that you built\n\
          --tofu-store DIR, to trust what is there the first time",
     ))
+}
+
+/// The suite that `caution verify` found in the source of these registers, if the file says one. The registers decide:
+/// a file that says another one gets a refusal, and no other enclave.
+fn recorded_suite(path: &Path) -> Option<Suite> {
+    let bytes = read_limited(path, 64 * 1024).ok()?;
+    let file: serde_json::Value = serde_json::from_slice(&bytes).ok()?;
+    parse_suite(file["e2e"]["key_exchange"].as_str()?).ok()
 }
 
 /// One line about who is trusted and why.

@@ -52,7 +52,7 @@ pub(crate) struct Context {
 
 fn main() -> ExitCode {
     // The host agent starts this same program again for its supervisor and janitor processes.
-    let args: Vec<_> = std::env::args_os().collect();
+    let args = commands::with_curls_json(std::env::args_os().collect());
     if args.get(1).is_some_and(|first| first == "internal") {
         return caution_host::internal(&args[2..]);
     }

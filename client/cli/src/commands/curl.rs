@@ -3,8 +3,10 @@
 use crate::Context;
 use crate::enclave::{Trusting, block_on, failure, trust_line};
 use crate::error::{CliError, Exit};
+use caution_sdk::http::header::{ACCEPT, CONTENT_TYPE};
 use caution_sdk::http::{HeaderName, HeaderValue, Method, Uri};
 use caution_sdk::{Body, Client, Response};
+use std::ffi::OsString;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
@@ -22,6 +24,12 @@ pub(crate) struct Args {
     /// The content, as it is; `@FILE` is that of a file, `@-` standard input, both sent as they are read.
     #[arg(short, long, value_name = "DATA")]
     data: Option<String>,
+
+    /// The content as JSON: as --data, with the fields `content-type` and `accept` that say so, unless --header does.
+    /// `--json '{…}'`, as curl has it, is the same: content begins with `{`, `[`, `"` or `@`, and --json alone asks for
+    /// the result as JSON.
+    #[arg(long, value_name = "JSON", conflicts_with = "data")]
+    data_json: Option<String>,
 
     /// A field of the request.
     #[arg(short = 'H', long = "header", value_name = "NAME: VALUE", value_parser = parse_field)]
@@ -45,6 +53,39 @@ pub(crate) struct Args {
 
     #[command(flatten)]
     trusting: Trusting,
+}
+
+/// The command line with curl's `--json CONTENT` as `--data-json CONTENT`. `--json` is every command's own switch, too;
+/// what follows it tells them apart, since no URL begins as JSON does.
+pub(crate) fn with_curls_json(mut args: Vec<OsString>) -> Vec<OsString> {
+    if !is_curl(&args) {
+        return args;
+    }
+    let end = args.iter().position(|arg| arg == "--").unwrap_or(args.len());
+    for at in 1..end {
+        let next = args[..end].get(at + 1).and_then(|next| next.to_str());
+        let has_content = next.is_some_and(|next| next.starts_with(['{', '[', '"', '@']));
+        let inline = args[at].to_str().and_then(|word| word.strip_prefix("--json="));
+        if let Some(content) = inline {
+            args[at] = format!("--data-json={content}").into();
+        } else if args[at] == "--json" && has_content {
+            args[at] = "--data-json".into();
+        }
+    }
+    args
+}
+
+/// Whether the first word that is no option is `curl`.
+fn is_curl(args: &[OsString]) -> bool {
+    let mut words = args.iter().skip(1).map(|arg| arg.to_str().unwrap_or_default());
+    while let Some(word) = words.next() {
+        match word {
+            "--workdir" => drop(words.next()),
+            option if option.starts_with('-') => {}
+            command => return command == "curl",
+        }
+    }
+    false
 }
 
 fn parse_method(text: &str) -> Result<Method, String> {
@@ -103,12 +144,20 @@ async fn dry_run(context: &Context, client: &Client) -> Result<(), CliError> {
 }
 
 async fn send(args: &Args, client: &Client, path: &str) -> Result<Response, CliError> {
-    let with_data = if args.data.is_some() { Method::POST } else { Method::GET };
+    let data = args.data.as_ref().or(args.data_json.as_ref());
+    let with_data = if data.is_some() { Method::POST } else { Method::GET };
     let mut request = client.request(args.request.clone().unwrap_or(with_data), path);
     for (name, value) in &args.headers {
         request = request.header(name, value);
     }
-    if let Some(data) = &args.data {
+    if args.data_json.is_some() {
+        for field in [CONTENT_TYPE, ACCEPT] {
+            if args.headers.iter().all(|(name, _)| *name != field) {
+                request = request.header(field, "application/json");
+            }
+        }
+    }
+    if let Some(data) = data {
         request = match data.strip_prefix('@') {
             None => request.body(data.clone()),
             Some("-") => request.body(Body::reader(tokio::io::stdin())),
@@ -211,6 +260,26 @@ mod tests {
         assert_eq!(split("https://a.b?y").unwrap(), both("https://a.b", "/?y"));
         for bad in ["a.b/x", "/x", "", "https:///x"] {
             assert_eq!(split(bad).unwrap_err().exit, Exit::Usage, "{bad}");
+        }
+    }
+
+    #[test]
+    fn json_is_content_where_content_follows_and_else_a_wish() {
+        let said = |line: &str| {
+            let args = with_curls_json(line.split(' ').map(OsString::from).collect());
+            args.iter().map(|arg| arg.to_str().unwrap()).collect::<Vec<_>>().join(" ")
+        };
+        for (line, expected) in [
+            ("c curl --json {} https://a", "c curl --data-json {} https://a"),
+            ("c curl https://a --json @-", "c curl https://a --data-json @-"),
+            ("c --json --workdir x curl --json=1", "c --json --workdir x curl --data-json=1"),
+            ("c curl --json --json [] https://a", "c curl --json --data-json [] https://a"),
+            ("c curl --json https://a", "c curl --json https://a"),
+            ("c curl https://a --json", "c curl https://a --json"),
+            ("c curl -- --json {}", "c curl -- --json {}"),
+            ("c --workdir curl verify --json {}", "c --workdir curl verify --json {}"),
+        ] {
+            assert_eq!(said(line), expected);
         }
     }
 

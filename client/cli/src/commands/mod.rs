@@ -11,6 +11,7 @@ pub(crate) mod verify;
 use crate::Context;
 use crate::error::CliError;
 use caution_attest::UnixMillis;
+pub(crate) use curl::with_curls_json;
 
 /// The first word after `caution`.
 #[derive(Debug, clap::Subcommand)]

@@ -5,6 +5,7 @@ use crate::error::{CliError, Exit};
 use crate::verify::fetch::{attestation_url, shown};
 use caution_attest::Roots;
 use caution_build::git::{GitError, Repository};
+use caution_host::agent::{AgentClient, Reached};
 use caution_host::{Accelerator, Record};
 use std::path::Path;
 
@@ -67,6 +68,41 @@ pub(crate) fn resolve(
     };
     let name = local.as_ref().map_or_else(|| host_of(&shown(&url)).to_owned(), |record| record.name.clone());
     Ok(Target { url, name, roots, record: local })
+}
+
+/// An application of this machine.
+pub(crate) struct Here {
+    /// Whose evidence counts.
+    pub roots: Roots,
+    /// The authority of its HTTPS, where it is reached by that.
+    pub tls_root: Option<Vec<u8>>,
+}
+
+/// The application that this machine's own records say it runs at exactly this address, `scheme://host:port`.
+pub(crate) fn here(context: &Context, address: &str) -> Result<Option<Here>, CliError> {
+    let dirs = context.config.host_dirs();
+    let records = caution_host::list(&dirs)?;
+    let roots = |record: &Record| match record.accelerator {
+        Accelerator::Nitro => Ok(Roots::aws()),
+        _ => dev_roots(context),
+    };
+    let is_published = |record: &&Record| {
+        record.ports.iter().any(|(_, host)| *address == format!("http://127.0.0.1:{host}"))
+    };
+    if let Some(record) = records.iter().find(is_published) {
+        return Ok(Some(Here { roots: roots(record)?, tls_root: None }));
+    }
+    // Names that lead to this machine wherever they are asked for; an agent runs where it has an app to look after.
+    let host = host_of(address).rsplit_once(':').map_or_else(|| host_of(address), |(host, _)| host);
+    if !host.ends_with(".localhost") || records.iter().all(|record| record.generation.is_none()) {
+        return Ok(None);
+    }
+    let Reached::By(state) = AgentClient::new(&dirs).ingress()? else { return Ok(None) };
+    let is_at = |urls: &[String]| urls.iter().any(|url| url.trim_end_matches('/') == address);
+    let name = state.addresses.iter().find(|(_, urls)| is_at(urls)).map(|(name, _)| name);
+    let Some(record) = records.iter().find(|record| Some(&record.name) == name) else { return Ok(None) };
+    let tls_root = Some(certificate_from_file(&state.local_root)?);
+    Ok(Some(Here { roots: roots(record)?, tls_root }))
 }
 
 /// The roots that were named; AWS's when none was.

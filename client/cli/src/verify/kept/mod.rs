@@ -26,7 +26,8 @@ pub(super) fn save(
 ) {
     let shown = |path: &Path| path.strip_prefix(checkout).unwrap_or(path).display().to_string();
     let saved = verdict.attested.map_or(Ok(None), |attested| {
-        trusted_hashes::save(checkout, &attested, verdict.checked_at).map(|path| Some(shown(&path)))
+        let suite = verdict.e2e.as_ref().map(|e2e| e2e.suite);
+        trusted_hashes::save(checkout, &attested, suite, verdict.checked_at).map(|path| Some(shown(&path)))
     });
     let bundle = Bundle::new(asked, Some(rebuilt), verdict).and_then(|bundle| bundle.save(checkout));
     for error in [saved.as_ref().err(), bundle.as_ref().err()].into_iter().flatten() {

@@ -1,11 +1,12 @@
 //! `.caution/trusted_hashes.json`: what this checkout last verified.
 //!
 //! The schema is the existing platform's: `{pcr0, pcr1, pcr2, verified_at}`; its SDKs and tools read
-//! it. The previous file is kept as `trusted_hashes.<its verified_at>.json`.
+//! it. Of an app behind STEVE it says the suite besides, `{e2e: {key_exchange}}`, which `caution curl` then expects. The previous file is kept as `trusted_hashes.<its verified_at>.json`.
 
 use crate::error::CliError;
 use crate::files::{self, Found};
 use crate::own_folder;
+use caution_abi::e2e::Suite;
 use caution_measure::Measurements;
 use std::path::{Path, PathBuf};
 
@@ -18,17 +19,21 @@ const FILE: &str = "trusted_hashes.json";
 pub(super) fn save(
     checkout: &Path,
     measurements: &Measurements,
+    suite: Option<Suite>,
     verified_at: jiff::Timestamp,
 ) -> Result<PathBuf, CliError> {
     let folder = own_folder::open(checkout)?;
     let path = folder.join(FILE);
     back_up(&folder, &path, measurements)?;
-    let text = serde_json::json!({
+    let mut text = serde_json::json!({
         "pcr0": measurements.pcr0,
         "pcr1": measurements.pcr1,
         "pcr2": measurements.pcr2,
         "verified_at": format!("{verified_at:.0}"),
     });
+    if let Some(suite) = suite {
+        text["e2e"] = serde_json::json!({ "key_exchange": suite });
+    }
     files::write(&path, format!("{text:#}\n").as_bytes())?;
     Ok(path)
 }
@@ -69,16 +74,18 @@ mod tests {
     fn the_previous_file_is_kept_when_it_differs() {
         let dir = tempfile::tempdir().unwrap();
         let first = at("2026-11-20T09:12:44Z");
-        let path = save(dir.path(), &measurements(1), first).unwrap();
-        save(dir.path(), &measurements(1), at("2026-11-20T10:00:00Z")).unwrap();
+        let path = save(dir.path(), &measurements(1), None, first).unwrap();
+        assert!(!std::fs::read_to_string(&path).unwrap().contains("e2e"));
+        save(dir.path(), &measurements(1), None, at("2026-11-20T10:00:00Z")).unwrap();
         assert_eq!(std::fs::read_dir(dir.path().join(".caution")).unwrap().count(), 1);
-        save(dir.path(), &measurements(2), at("2026-11-21T00:00:00Z")).unwrap();
+        save(dir.path(), &measurements(2), Some(Suite::Xwing), at("2026-11-21T00:00:00Z")).unwrap();
         let kept = dir.path().join(".caution/trusted_hashes.2026-11-20T10-00-00Z.json");
         let read = |path| serde_json::from_slice::<serde_json::Value>(&std::fs::read(path).unwrap()).unwrap();
         assert_eq!(read(kept)["pcr2"], "01".repeat(48));
         let now = read(path);
         assert_eq!(now["pcr2"], "02".repeat(48));
         assert_eq!(now["verified_at"], "2026-11-21T00:00:00Z");
+        assert_eq!(now["e2e"]["key_exchange"], "xwing");
     }
 
     /// Both files can come with a checkout that somebody else wrote.
@@ -91,7 +98,7 @@ mod tests {
         std::fs::create_dir_all(checkout.join(".caution")).unwrap();
         std::fs::write(checkout.join(".caution/trusted_hashes.json"), "not JSON, but a script").unwrap();
         std::os::unix::fs::symlink(&mine, checkout.join(".caution/trusted_hashes.unreadable.json")).unwrap();
-        save(&checkout, &measurements(1), at("2026-11-20T09:12:44Z")).unwrap();
+        save(&checkout, &measurements(1), None, at("2026-11-20T09:12:44Z")).unwrap();
         assert_eq!(std::fs::read_to_string(&mine).unwrap(), "mine");
         let kept = std::fs::read_to_string(checkout.join(".caution/trusted_hashes.unreadable.json")).unwrap();
         assert_eq!(kept, "not JSON, but a script");
