@@ -39,6 +39,8 @@ enclave "default" {
     # http {
     #   port = 8080
     # }
+    # To have requests encrypted into the enclave write `e2e_encryption { enabled = true }` in it.
+    # The app then listens on another port than 8080, as a rule on 8083, named here and above.
   }
 
   # Lets what the app writes leave the enclave: whoever runs the host reads it.

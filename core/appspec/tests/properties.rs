@@ -176,12 +176,12 @@ fn the_commented_parts_of_the_template_are_right_too() {
 
 #[test]
 fn what_is_not_supported_yet_is_an_error_for_whoever_acts() {
-    let config = parse(ConfigFile::Procfile, "ports: 8083\ne2e: true\n").unwrap();
+    let config = parse(ConfigFile::Procfile, "ports: 8083\nlocksmith: true\n").unwrap();
     let errors = config.into_supported(ConfigFile::Procfile).unwrap_err();
     assert_eq!(
         errors.to_string(),
-        "Procfile has 1 problem.\n\n  Procfile:2:1 `e2e` is understood but not supported yet.\n               fix: \
-         remove it, or write `e2e: false`; TLS then ends outside the enclave\n"
+        "Procfile has 1 problem.\n\n  Procfile:2:1 `locksmith` is understood but not supported yet.\n               fix: \
+         remove it, or write `locksmith: false`\n"
     );
 }
 

@@ -47,11 +47,6 @@ pub(super) fn read(report: &mut Report<'_>, block: BlockRef<'_>, scene: Scene<'_
         tls(report, &section, at, scene);
         return Some(EndToEnd::Tls);
     }
-    report.not_yet(
-        at,
-        "`e2e_encryption`",
-        "remove the block, or write `enabled = false`; TLS then ends outside the enclave",
-    );
     report.check(at, value::STEVES_PORT, scene.ports.map_or(Ok(()), value::beside_steve));
     Some(EndToEnd::Steve(steve))
 }
@@ -67,9 +62,6 @@ fn steve(report: &mut Report<'_>, section: &Section<'_>) -> Steve {
     let key_exchange = section.text(report, "key_exchange", key_exchange).map(|(suite, _)| suite);
     let fallback = section.flag(report, "allow_plaintext_fallback");
     let steve_v2 = section.flag(report, "steve_v2");
-    if let Some((true, at)) = steve_v2 {
-        report.not_yet(at, "`steve_v2`", "remove it; clients of version 3 are served");
-    }
     let default = Steve::default();
     Steve {
         cors_origins,

@@ -113,14 +113,8 @@ fn provider(report: &mut Report<'_>, entries: &Entries<'_>) -> Option<Provider> 
 
 /// What the file asks for and this version does not do.
 fn not_yet(report: &mut Report<'_>, entries: &Entries<'_>, spec: &AppSpec) {
-    let http = spec.network.http.as_ref();
     let asked = [
         (Key::Build, true, "remove it and describe the build in a Containerfile"),
-        (
-            Key::E2e,
-            http.is_some_and(|http| http.e2e.is_some()),
-            "remove it, or write `e2e: false`; TLS then ends outside the enclave",
-        ),
         (Key::Locksmith, spec.locksmith, "remove it, or write `locksmith: false`"),
     ];
     for (key, wanted, fix) in asked {
