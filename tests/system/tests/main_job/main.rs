@@ -5,6 +5,7 @@
 
 mod clock;
 mod download;
+mod e2e;
 mod engines;
 mod evidence;
 mod examples;
