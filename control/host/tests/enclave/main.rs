@@ -4,6 +4,7 @@
 mod agent;
 mod data;
 mod egress;
+mod encrypted;
 mod endings;
 mod inside;
 mod internet;
