@@ -53,6 +53,8 @@ tests() { \
 		--target-dir $(target)/hello "$$@"; \
 	tools/stage "examples/llm-tokens" cargo test --locked --manifest-path examples/llm-tokens/Cargo.toml \
 		--target-dir $(target)/llm-tokens "$$@"; \
+	tools/stage "examples/secret-notes" cargo test --locked --manifest-path examples/secret-notes/Cargo.toml \
+		--target-dir $(target)/secret-notes "$$@"; \
 	tools/stage "examples/notes" python3 -B -m unittest discover --start-directory examples/notes; \
 	tools/stage "AWS image tools" cargo test --locked --manifest-path tests/oracle-eif/Cargo.toml \
 		--target-dir $(target)/oracle-eif "$$@"; \

@@ -24,6 +24,7 @@ const PAGES = [
   "docs/src/verifying-in-javascript.md",
   "client/sdk-js/README.md",
   "docs/src/encrypting-in-javascript.md",
+  "docs/src/end-to-end-encryption.md",
 ];
 
 /** Runs the blocks against the vectors' enclave, whose root stands in for AWS's, and gives what they print. */
@@ -82,7 +83,8 @@ test("the blocks of the pages do what they say", async () => {
   assert.match(said, /"exchange 1, trusted as pinned"/);
   assert.match(said, /"PCR_POLICY_MISMATCH" "nothing was sent"/);
   assert.match(said, /"an event: hello"/);
-  assert.equal(said.split("\n").length, 8, said);
+  assert.match(said, /^200 true$/m);
+  assert.equal(said.split("\n").length, 9, said);
 });
 
 const path = chromiumPath();
@@ -127,5 +129,13 @@ test("the pages of the pages encrypt", { skip: path === undefined, timeout: 240_
   };
   assert.equal(await visit(encrypting.replace("Roots.aws()", `Roots.devRoot(${bytes})`)), "The enclave says secret");
   assert.equal(await visit(encrypting), "Not connected: EVIDENCE_INVALID");
-  assert.match(await visit(registering.replace("policy:", `devRoot: ${bytes}, policy:`)), /"path":"\/notes"/);
+  const withRoot = (html: string) => html.replace("policy:", `devRoot: ${bytes}, policy:`);
+  assert.match(await visit(withRoot(registering)), /"path":"\/notes"/);
+  const [page = "", worker = ""] = blocks("docs/src/end-to-end-encryption.md", "html");
+  const rooted = page
+    .replace("policy:", `roots: Roots.devRoot(${bytes}), policy:`)
+    .replace("{ connect }", "{ connect, Roots }");
+  assert.equal(await visit(rooted), "The app says 200");
+  assert.equal(await visit(page), "Not connected: EVIDENCE_INVALID");
+  assert.equal(await visit(withRoot(worker)), "The app says 200");
 });

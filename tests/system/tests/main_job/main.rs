@@ -18,6 +18,7 @@ mod logs;
 mod machines;
 mod missing;
 mod releases;
+mod secret_notes;
 mod sources;
 mod templates;
 mod trials;
