@@ -3,6 +3,7 @@
 
 mod app;
 mod client;
+mod ends;
 mod evidence;
 mod exchanges;
 mod plain;
