@@ -86,8 +86,9 @@ check: ## format, lints and layers, as CI checks them first
 	@tools/stage "fuzz targets" cargo check --locked --quiet --manifest-path fuzz/Cargo.toml --all-targets --target-dir $(target)
 	@tools/stage "TypeScript" tools/sdk-js check
 
-build: ## the caution command, and the host agent as a service
+build: ## the caution command, the host agent as a service, and the platform
 	@tools/stage "caution command" cargo build --locked --release --package caution-cli --package caution-host
+	@tools/stage "platform" cargo build --locked --release --package caution-server
 
 install: ## what building and running an application needs
 	@tools/install demo

@@ -15,6 +15,7 @@ pub use types::app::{App, AppCreate, AppDestroy, AppRename, AppSelect, AppState}
 pub use types::audit::{AuditLine, OrganisationSelect};
 pub use types::event::{Event, EventStreamQuery};
 pub use types::job::{Failure, Job, JobCreate, JobKind, JobPhase, JobSelect, LogQuery};
+pub use types::local::Local;
 pub use types::page::{Page, PageQuery};
 pub use types::release::{Release, ReleaseSelect};
 pub use types::select::{KeySelect, TokenSelect};

@@ -152,7 +152,6 @@ CREATE TABLE idempotency (
     account_id  TEXT NOT NULL,
     key         TEXT NOT NULL,
     body_sha256 TEXT NOT NULL,
-    status      BIGINT NOT NULL,
     answer      TEXT NOT NULL,
     created_ms  BIGINT NOT NULL,
     PRIMARY KEY (account_id, key)

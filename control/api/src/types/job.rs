@@ -9,7 +9,7 @@ use uuid::Uuid;
 pub struct Job {
     /// Its id.
     pub id: Uuid,
-    /// Counts in an app, from 1: jobs of an app are done in this order.
+    /// The order of an app's work: greater is later.
     pub number: i64,
     /// What it is to do.
     pub kind: JobKind,

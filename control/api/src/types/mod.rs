@@ -5,6 +5,7 @@ pub(crate) mod app;
 pub(crate) mod audit;
 pub(crate) mod event;
 pub(crate) mod job;
+pub(crate) mod local;
 pub(crate) mod page;
 pub(crate) mod release;
 pub(crate) mod select;

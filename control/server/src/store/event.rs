@@ -47,16 +47,35 @@ pub async fn list(
     .bind(i64::from(limit))
     .fetch_all(db)
     .await?;
-    let event = |row: &sqlx::any::AnyRow| {
-        Ok(Event {
-            id: row.id("id")?,
-            kind: row.text("kind")?,
-            text: row.text("text")?,
-            created_ms: row.number("created_ms")?,
-        })
-    };
-    rows.iter().map(event).collect()
+    rows.iter().map(of).collect()
+}
+
+fn of(row: &sqlx::any::AnyRow) -> Result<Event, StoreError> {
+    Ok(Event {
+        id: row.id("id")?,
+        kind: row.text("kind")?,
+        text: row.text("text")?,
+        created_ms: row.number("created_ms")?,
+    })
 }
 
 /// Greater than every id.
 const END: &str = "g";
+
+/// Events of an app after one, oldest first.
+pub async fn after(
+    db: &mut AnyConnection,
+    app: AppId,
+    after: EventId,
+    limit: u32,
+) -> Result<Vec<Event>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT id, kind, text, created_ms FROM event WHERE app_id = $1 AND id > $2 ORDER BY id LIMIT $3",
+    )
+    .bind(app.to_string())
+    .bind(after.to_string())
+    .bind(i64::from(limit))
+    .fetch_all(db)
+    .await?;
+    rows.iter().map(of).collect()
+}

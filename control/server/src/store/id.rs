@@ -61,6 +61,10 @@ ids! {
     JobId,
     /// Of an event.
     EventId,
+    /// Of a token.
+    TokenId,
+    /// Of a line of the audit log.
+    AuditId,
 }
 
 /// A text that is no id.

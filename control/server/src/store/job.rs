@@ -312,6 +312,13 @@ pub async fn list(
     rows.iter().map(of).collect()
 }
 
+/// How many jobs are in which phase.
+pub async fn count_by_phase(db: &mut AnyConnection) -> Result<Vec<(String, i64)>, StoreError> {
+    let rows = sqlx::query("SELECT phase, COUNT(*) AS n FROM job GROUP BY phase ORDER BY phase");
+    let rows = rows.fetch_all(db).await?;
+    rows.iter().map(|row| Ok((row.text("phase")?, row.number("n")?))).collect()
+}
+
 /// Calls off everything that an app has to do: before it is destroyed.
 pub async fn cancel_all(db: &mut AnyConnection, app: AppId) -> Result<(), StoreError> {
     for job in list(&mut *db, app, None, u32::MAX).await?.into_iter().filter(|job| job.phase.is_open()) {

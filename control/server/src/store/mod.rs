@@ -2,15 +2,20 @@
 //!
 //! One file for each noun. Functions take a connection, so that whoever calls decides what is one transaction.
 
+pub mod account;
 pub mod app;
+pub mod audit;
 pub mod event;
 mod id;
+pub mod idempotency;
 pub mod job;
 pub mod member;
 pub mod release;
 mod row;
+pub mod ssh_key;
+pub mod token;
 
-pub use id::{AccountId, AppId, EventId, JobId, NotAnId, OrganisationId, ReleaseId};
+pub use id::{AccountId, AppId, AuditId, EventId, JobId, NotAnId, OrganisationId, ReleaseId, TokenId};
 
 use crate::job::phase::{self, Phase};
 use sqlx::any::AnyPoolOptions;
@@ -163,3 +168,6 @@ static SQLITE_PRAGMAS: [&str; 4] = [
 const CONNECTIONS: u32 = 16;
 /// How long a request waits for one.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Sorts behind every id.
+pub(crate) const AFTER_ALL_IDS: &str = "g";

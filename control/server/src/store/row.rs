@@ -16,6 +16,12 @@ pub(crate) trait Columns {
     fn id<T: FromStr>(&self, column: &'static str) -> Result<T, StoreError> {
         self.text(column)?.parse().map_err(|_| StoreError::Column(column))
     }
+
+    /// The same where there is one.
+    fn id_or_none<T: FromStr>(&self, column: &'static str) -> Result<Option<T>, StoreError> {
+        let text = self.text_or_none(column)?;
+        text.map(|text| text.parse().map_err(|_| StoreError::Column(column))).transpose()
+    }
 }
 
 impl Columns for AnyRow {

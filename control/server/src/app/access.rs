@@ -1,0 +1,228 @@
+//! Who may what: one table of roles, one of operations, one function that decides. `specs/platform.md` §3.
+
+use super::{Refused, not_found};
+use crate::store::app::App;
+use crate::store::token::Scope;
+use crate::store::{AccountId, AppId, OrganisationId, account, app};
+use caution_api::{ErrorCode, Problem};
+use sqlx::AnyConnection;
+
+/// As what an account belongs to an organisation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    /// Reads.
+    Viewer,
+    /// Deploys.
+    Member,
+    /// Destroys.
+    Admin,
+    /// Everything.
+    Owner,
+}
+
+/// What a role may allow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Permission {
+    /// Read apps, releases, jobs, events, logs.
+    Read,
+    /// Push, deploy, roll back, stop, start.
+    Deploy,
+    /// Create and rename apps.
+    Manage,
+    /// Destroy apps.
+    Destroy,
+    /// Read the audit log.
+    Audit,
+}
+
+/// What an operation asks of whoever calls it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    /// Nothing: it tells nobody's things.
+    Nothing,
+    /// An account, which reads about itself, or lists what it may read.
+    Account,
+    /// An account with a token that is held to nothing: it changes what the account is known by.
+    WholeAccount,
+    /// This permission for the app or organisation that is named.
+    Permission(Permission),
+}
+
+/// Who calls, and what with.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    /// Who.
+    pub account: AccountId,
+    /// How they are known, for the audit log.
+    pub means: &'static str,
+    /// What they are held to.
+    pub scope: Scope,
+}
+
+impl Role {
+    /// The table of `specs/platform.md` §3.
+    pub const fn may(self, permission: Permission) -> bool {
+        let least = match permission {
+            Permission::Read => Self::Viewer,
+            Permission::Deploy | Permission::Manage => Self::Member,
+            Permission::Destroy | Permission::Audit => Self::Admin,
+        };
+        self as u8 >= least as u8
+    }
+
+    /// Its name in the database.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Viewer => "viewer",
+            Self::Member => "member",
+            Self::Admin => "admin",
+            Self::Owner => "owner",
+        }
+    }
+
+    /// The role of this name.
+    pub fn of(word: &str) -> Option<Self> {
+        [Self::Viewer, Self::Member, Self::Admin, Self::Owner].into_iter().find(|role| role.word() == word)
+    }
+}
+
+impl Permission {
+    const fn changes(self) -> bool {
+        !matches!(self, Self::Read | Self::Audit)
+    }
+}
+
+/// What an operation of the API needs; nothing that has no line is answered.
+pub fn need(operation: &str) -> Option<Need> {
+    OPERATIONS.iter().find(|(name, _)| *name == operation).map(|(_, need)| *need)
+}
+
+/// The app of this id, if the caller may do this with it.
+///
+/// What one may not read does not exist.
+pub async fn app(
+    db: &mut AnyConnection,
+    caller: &Caller,
+    permission: Permission,
+    id: AppId,
+) -> Result<App, Refused> {
+    let found = app::find(&mut *db, id).await?.ok_or_else(|| not_found("app"))?;
+    if caller.scope.app.is_some_and(|only| only != id) {
+        return Err(not_found("app").into());
+    }
+    decide(db, caller, permission, found.organisation, "app").await?;
+    if found.destroying_ms.is_some() && permission.changes() {
+        let text = format!("{} is being destroyed.", found.name);
+        return Err(Problem::new(ErrorCode::Conflict, text).into());
+    }
+    Ok(found)
+}
+
+/// Whether the caller may do this in an organisation.
+pub async fn organisation(
+    db: &mut AnyConnection,
+    caller: &Caller,
+    permission: Permission,
+    id: OrganisationId,
+) -> Result<(), Refused> {
+    if caller.scope.app.is_some() {
+        return Err(held("to one app").into());
+    }
+    decide(db, caller, permission, id, "organisation").await
+}
+
+/// Whether the caller may change what their account is known by.
+pub fn whole_account(caller: &Caller) -> Result<(), Problem> {
+    match caller.scope {
+        Scope { read_only: true, .. } => Err(held("to reading")),
+        Scope { app: Some(_), .. } => Err(held("to one app")),
+        Scope { .. } => Ok(()),
+    }
+}
+
+async fn decide(
+    db: &mut AnyConnection,
+    caller: &Caller,
+    permission: Permission,
+    organisation: OrganisationId,
+    what: &str,
+) -> Result<(), Refused> {
+    let role = account::role(db, organisation, caller.account).await?.ok_or_else(|| not_found(what))?;
+    if !role.may(Permission::Read) {
+        return Err(not_found(what).into());
+    }
+    if caller.scope.read_only && permission.changes() {
+        return Err(held("to reading").into());
+    }
+    if role.may(permission) {
+        return Ok(());
+    }
+    let text = format!("A {} of this organisation may not do this.", role.word());
+    Err(Problem::new(ErrorCode::Forbidden, text).fix("ask an owner or admin of it").into())
+}
+
+fn held(to: &str) -> Problem {
+    Problem::new(ErrorCode::Forbidden, format!("This token is held {to}.")).fix("use one that is not")
+}
+
+/// Every operation of the API.
+const OPERATIONS: [(&str, Need); 29] = [
+    ("health_get", Need::Nothing),
+    ("ready_get", Need::Nothing),
+    ("metrics_get", Need::Nothing),
+    ("me_get", Need::Account),
+    ("app_list", Need::Account),
+    ("ssh_key_list", Need::Account),
+    ("token_list", Need::Account),
+    ("ssh_key_add", Need::WholeAccount),
+    ("ssh_key_remove", Need::WholeAccount),
+    ("token_create", Need::WholeAccount),
+    ("token_revoke", Need::WholeAccount),
+    ("app_get", Need::Permission(Permission::Read)),
+    ("job_list", Need::Permission(Permission::Read)),
+    ("job_get", Need::Permission(Permission::Read)),
+    ("job_log", Need::Permission(Permission::Read)),
+    ("release_list", Need::Permission(Permission::Read)),
+    ("release_get", Need::Permission(Permission::Read)),
+    ("release_image", Need::Permission(Permission::Read)),
+    ("event_list", Need::Permission(Permission::Read)),
+    ("event_stream", Need::Permission(Permission::Read)),
+    ("app_stop", Need::Permission(Permission::Deploy)),
+    ("app_start", Need::Permission(Permission::Deploy)),
+    ("app_restart", Need::Permission(Permission::Deploy)),
+    ("job_create", Need::Permission(Permission::Deploy)),
+    ("job_cancel", Need::Permission(Permission::Deploy)),
+    ("app_create", Need::Permission(Permission::Manage)),
+    ("app_rename", Need::Permission(Permission::Manage)),
+    ("app_destroy", Need::Permission(Permission::Destroy)),
+    ("audit_list", Need::Permission(Permission::Audit)),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    /// `specs/platform.md` §3: every operation names its permission.
+    #[test]
+    fn the_table_has_every_operation_of_the_document_and_no_other() {
+        let document: serde_json::Value = serde_json::from_str(&caution_api::openapi().unwrap()).unwrap();
+        let items = document["paths"].as_object().unwrap().values();
+        let operations = items.flat_map(|item| item.as_object().unwrap().values());
+        let there: BTreeSet<&str> = operations.map(|op| op["operationId"].as_str().unwrap()).collect();
+        let table: BTreeSet<&str> = OPERATIONS.iter().map(|(name, _)| *name).collect();
+        assert_eq!(there, table);
+        assert_eq!(table.len(), OPERATIONS.len());
+    }
+
+    #[test]
+    fn a_higher_role_may_everything_that_a_lower_one_may() {
+        use Permission as P;
+        let roles = [Role::Viewer, Role::Member, Role::Admin, Role::Owner];
+        let allowed = |role: Role| {
+            [P::Read, P::Deploy, P::Manage, P::Destroy, P::Audit].into_iter().filter(|p| role.may(*p)).count()
+        };
+        assert_eq!(roles.map(allowed), [1, 3, 5, 5]);
+        assert!(roles.iter().all(|role| Role::of(role.word()) == Some(*role)));
+    }
+}

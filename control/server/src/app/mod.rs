@@ -1,0 +1,91 @@
+//! What people ask for, by the rules: one file for each noun. Answers are the wire's types.
+
+pub mod access;
+pub mod account;
+#[expect(clippy::module_inception, reason = "one noun has one file name in each layer")]
+pub mod app;
+pub mod event;
+pub mod job;
+pub mod reach;
+pub mod release;
+pub mod ssh_key;
+pub mod token;
+
+use crate::store::StoreError;
+use crate::store::audit::{self, NewLine};
+use access::Caller;
+use caution_api::{ErrorCode, PageQuery, Problem};
+use sqlx::AnyConnection;
+use std::str::FromStr;
+
+/// Why something was not done.
+#[derive(Debug)]
+pub enum Refused {
+    /// What to tell who asked.
+    Told(Problem),
+    /// The server's own failure: for its log.
+    Failed(StoreError),
+}
+
+impl From<Problem> for Refused {
+    fn from(problem: Problem) -> Self {
+        Self::Told(problem)
+    }
+}
+
+impl From<StoreError> for Refused {
+    fn from(error: StoreError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// The same words, whether something never was or belongs to others.
+pub(crate) fn not_found(what: &str) -> Problem {
+    Problem::new(ErrorCode::NotFound, format!("There is no such {what}."))
+}
+
+/// A page that is asked for: how many, and from where on.
+pub(crate) fn page<T: FromStr>(query: &PageQuery) -> Result<(u32, Option<T>), Problem> {
+    let limit = query.limit.unwrap_or(50);
+    if !(1..=100).contains(&limit) {
+        let text = format!("`limit` must be 1 to 100; it is {limit}.");
+        return Err(Problem::new(ErrorCode::InvalidRequest, text));
+    }
+    let wrong = || Problem::new(ErrorCode::InvalidRequest, "`page_token` is not one of this list's.");
+    let from = query.page_token.as_deref().map(str::parse).transpose().map_err(|_| wrong())?;
+    Ok((limit, from))
+}
+
+/// A page of what was found, of which there is one more than asked for where the list goes on.
+pub(crate) fn paged<T, U>(
+    mut found: Vec<T>,
+    limit: u32,
+    token: impl Fn(&T) -> String,
+    wire: impl FnMut(T) -> U,
+) -> caution_api::Page<U> {
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let more = found.len() > limit;
+    found.truncate(limit);
+    let next_page = found.last().filter(|_| more).map(token);
+    caution_api::Page { items: found.into_iter().map(wire).collect(), next_page }
+}
+
+/// Writes down who did something, in the change that does it.
+pub(crate) async fn audited(
+    db: &mut AnyConnection,
+    caller: &Caller,
+    line: NewLine<'_>,
+) -> Result<(), StoreError> {
+    let by = NewLine { account: Some(caller.account), by_means_of: caller.means, ..line };
+    audit::add(db, &by).await
+}
+
+/// Names that people give keys and tokens: one line that can be shown.
+pub(crate) fn label(what: &str, text: &str) -> Result<String, Problem> {
+    let text = text.trim();
+    if (1..=100).contains(&text.chars().count()) && !text.chars().any(char::is_control) {
+        return Ok(text.to_owned());
+    }
+    let message = format!("The name of a {what} has 1 to 100 characters, on one line.");
+    Err(Problem::new(ErrorCode::InvalidRequest, message))
+}

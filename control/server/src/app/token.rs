@@ -1,0 +1,140 @@
+//! Tokens of programs.
+
+use super::access::{Caller, Permission, app, whole_account};
+use super::{Refused, audited, label, not_found, page, paged};
+use crate::clock::now_ms;
+use crate::store::audit::NewLine;
+use crate::store::token::{self, NewToken, Scope};
+use crate::store::{AccountId, AppId, StoreError, TokenId};
+use caution_api::{ErrorCode, Page, PageQuery, Problem, Token, TokenCreate, TokenMade};
+use caution_measure::Sha256Digest;
+use data_encoding::BASE64URL_NOPAD;
+use sqlx::AnyConnection;
+
+/// A secret that was just made: what is shown once, and what is kept.
+pub(crate) struct Secret {
+    pub(crate) shown: String,
+    pub(crate) hash: Sha256Digest,
+}
+
+impl Secret {
+    pub(crate) fn new() -> Result<Self, StoreError> {
+        let mut bytes = [0; 32];
+        getrandom::fill(&mut bytes).map_err(StoreError::Random)?;
+        let shown = format!("{PREFIX}{}", BASE64URL_NOPAD.encode(&bytes));
+        Ok(Self { hash: Sha256Digest::of(shown.as_bytes()), shown })
+    }
+}
+
+/// Who a token speaks for; nobody where it is none of ours, or has ended.
+pub async fn caller(db: &mut AnyConnection, secret: &str) -> Result<Option<Caller>, StoreError> {
+    if secret.len() != PREFIX.len() + BASE64URL_NOPAD.encode_len(32) || !secret.starts_with(PREFIX) {
+        return Ok(None);
+    }
+    let found = token::by_secret(db, Sha256Digest::of(secret.as_bytes())).await?;
+    Ok(found.map(|token| Caller { account: token.account, means: "token", scope: token.scope }))
+}
+
+/// The caller's tokens, the last first.
+pub async fn list(
+    db: &mut AnyConnection,
+    caller: &Caller,
+    query: &PageQuery,
+) -> Result<Page<Token>, Refused> {
+    let (limit, before) = page::<TokenId>(query)?;
+    let found = token::list(db, caller.account, before, limit + 1).await?;
+    Ok(paged(found, limit, |token| token.id.to_string(), wire))
+}
+
+/// Makes a token for the caller.
+pub async fn create(
+    db: &mut AnyConnection,
+    caller: &Caller,
+    asked: &TokenCreate,
+) -> Result<TokenMade, Refused> {
+    whole_account(caller)?;
+    let name = label("token", &asked.name)?;
+    let days = asked.days.unwrap_or(30);
+    if !(1..=90).contains(&days) {
+        let text = format!("A token lasts 1 to 90 days; `days` is {days}.");
+        return Err(Problem::new(ErrorCode::InvalidRequest, text).into());
+    }
+    let only = asked.app.map(AppId::from);
+    if let Some(only) = only {
+        app(&mut *db, caller, Permission::Read, only).await?;
+    }
+    if token::count(&mut *db, caller.account).await? >= MOST {
+        let text = format!("An account has {MOST} tokens at most.");
+        return Err(Problem::new(ErrorCode::LimitReached, text).fix("revoke one that nobody uses").into());
+    }
+    let secret = Secret::new()?;
+    let new = NewToken {
+        account: caller.account,
+        name: &name,
+        scope: Scope { read_only: asked.read_only, app: only },
+        secret: secret.hash,
+        expires_ms: now_ms() + i64::from(days) * DAY_MS,
+    };
+    let made = token::create(&mut *db, &new).await?;
+    note(db, caller, "token_create", made.id, &name).await?;
+    Ok(TokenMade { token: wire(made), secret: secret.shown })
+}
+
+/// Revokes one of the caller's tokens.
+pub async fn revoke(db: &mut AnyConnection, caller: &Caller, id: TokenId) -> Result<(), Refused> {
+    whole_account(caller)?;
+    if !token::revoke(&mut *db, caller.account, id).await? {
+        return Err(not_found("token").into());
+    }
+    Ok(note(db, caller, "token_revoke", id, "").await?)
+}
+
+/// Makes the token of this machine's user in the place of an earlier one; it lasts as long as its file is private.
+pub(crate) async fn of_this_machine(
+    db: &mut AnyConnection,
+    account: AccountId,
+) -> Result<String, StoreError> {
+    let secret = Secret::new()?;
+    token::revoke_named(&mut *db, account, THIS_MACHINE).await?;
+    let new = NewToken {
+        account,
+        name: THIS_MACHINE,
+        scope: Scope::default(),
+        secret: secret.hash,
+        expires_ms: i64::MAX,
+    };
+    token::create(db, &new).await?;
+    Ok(secret.shown)
+}
+
+async fn note(
+    db: &mut AnyConnection,
+    caller: &Caller,
+    action: &str,
+    id: TokenId,
+    detail: &str,
+) -> Result<(), StoreError> {
+    let target = id.to_string();
+    let line =
+        NewLine { organisation: None, account: None, by_means_of: "", action, target: &target, detail };
+    audited(db, caller, line).await
+}
+
+fn wire(token: token::Token) -> Token {
+    Token {
+        id: token.id.uuid(),
+        name: token.name,
+        read_only: token.scope.read_only,
+        app: token.scope.app.map(AppId::uuid),
+        created_ms: token.created_ms,
+        expires_ms: token.expires_ms,
+        used_ms: token.used_ms,
+    }
+}
+
+const PREFIX: &str = "caution_";
+/// Tokens of an account.
+const MOST: i64 = 50;
+const DAY_MS: i64 = 24 * 60 * 60 * 1000;
+/// The token in `local.json`.
+const THIS_MACHINE: &str = "this machine";

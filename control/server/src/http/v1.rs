@@ -1,0 +1,423 @@
+//! One handler for each operation: enters, opens the database, asks `app/`, answers.
+
+use super::Server;
+use super::call::{Call, of_anybody};
+use super::stream::{self, Image};
+use crate::app::{Refused, account, app, event, job, release, ssh_key, token};
+use crate::store::{self, AppId, EventId, TokenId};
+use caution_api::{
+    App, AppCreate, AppDestroy, AppRename, AppSelect, AuditLine, ErrorCode, Event, EventStreamQuery, Health,
+    Job, JobCreate, JobSelect, KeySelect, LogQuery, Me, OrganisationSelect, Page, PageQuery, Problem, Ready,
+    Release, ReleaseSelect, SshKey, SshKeyAdd, Token, TokenCreate, TokenMade, TokenSelect, V1,
+};
+use dropshot::{
+    Body, HttpResponseAccepted, HttpResponseCreated, HttpResponseDeleted, HttpResponseOk, Path, Query,
+    RequestContext, TypedBody,
+};
+use http::Response;
+use std::sync::Arc;
+
+/// The server's answers.
+pub(super) enum Handlers {}
+
+type Context = RequestContext<Arc<Server>>;
+type Answer<T> = Result<T, Problem>;
+
+impl V1 for Handlers {
+    type Context = Arc<Server>;
+
+    async fn me_get(rqctx: Context) -> Answer<HttpResponseOk<Me>> {
+        let call = Call::enter(&rqctx).await?;
+        let done = async {
+            let mut db = call.server().store.read().await?;
+            account::me(&mut db, &call.caller).await
+        };
+        call.answer(done.await).map(HttpResponseOk)
+    }
+
+    async fn ssh_key_list(rqctx: Context, query: Query<PageQuery>) -> Answer<HttpResponseOk<Page<SshKey>>> {
+        let call = Call::enter(&rqctx).await?;
+        let done = async {
+            let mut db = call.server().store.read().await?;
+            ssh_key::list(&mut db, &call.caller, &query.into_inner()).await
+        };
+        call.answer(done.await).map(HttpResponseOk)
+    }
+
+    async fn ssh_key_add(rqctx: Context, body: TypedBody<SshKeyAdd>) -> Answer<HttpResponseCreated<SshKey>> {
+        let call = Call::enter(&rqctx).await?;
+        let asked = body.into_inner();
+        let done = async {
+            let mut db = call.server().store.change().await?;
+            if let Some(answer) = call.answered_before(&mut db, &asked).await? {
+                return Ok(answer);
+            }
+            let answer = ssh_key::add(&mut db, &call.caller, &asked).await?;
+            call.keep(&mut db, &asked, &answer).await?;
+            db.commit().await.map_err(store::StoreError::from)?;
+            call.server().bell.ring();
+            Ok(answer)
+        };
+        call.answer(done.await).map(HttpResponseCreated)
+    }
+
+    async fn ssh_key_remove(rqctx: Context, path: Path<KeySelect>) -> Answer<HttpResponseDeleted> {
+        let call = Call::enter(&rqctx).await?;
+        let done = async {
+            let mut db = call.server().store.change().await?;
+            ssh_key::remove(&mut db, &call.caller, &path.into_inner().fingerprint).await?;
+            db.commit().await.map_err(store::StoreError::from)?;
+            call.server().bell.ring();
+            Ok(())
+        };
+        call.answer(done.await).map(|()| HttpResponseDeleted())
+    }
+
+    async fn token_list(rqctx: Context, query: Query<PageQuery>) -> Answer<HttpResponseOk<Page<Token>>> {
+        let call = Call::enter(&rqctx).await?;
+        let done = async {
+            let mut db = call.server().store.read().await?;
+            token::list(&mut db, &call.caller, &query.into_inner()).await
+        };
+        call.answer(done.await).map(HttpResponseOk)
+    }
+
+    async fn token_create(
+        rqctx: Context,
+        body: TypedBody<TokenCreate>,
+    ) -> Answer<HttpResponseCreated<TokenMade>> {
+        let call = Call::enter(&rqctx).await?;
+        let asked = body.into_inner();
+        let done = async {
+            let mut db = call.server().store.change().await?;
+            if let Some(answer) = call.answered_before(&mut db, &asked).await? {
+                return Ok(answer);
+            }
+            let answer = token::create(&mut db, &call.caller, &asked).await?;
+            call.keep(&mut db, &asked, &()).await?;
+            db.commit().await.map_err(store::StoreError::from)?;
+            call.server().bell.ring();
+            Ok(answer)
+        };
+        call.answer(done.await).map(HttpResponseCreated)
+    }
+
+    async fn token_revoke(rqctx: Context, path: Path<TokenSelect>) -> Answer<HttpResponseDeleted> {
+        let call = Call::enter(&rqctx).await?;
+        let done = async {
+            let mut db = call.server().store.change().await?;
+            token::revoke(&mut db, &call.caller, TokenId::from(path.into_inner().token)).await?;
+            db.commit().await.map_err(store::StoreError::from)?;
+            call.server().bell.ring();
+            Ok(())
+        };
+        call.answer(done.await).map(|()| HttpResponseDeleted())
+    }
+
+    async fn app_list(rqctx: Context, query: Query<PageQuery>) -> Answer<HttpResponseOk<Page<App>>> {
+        let call = Call::enter(&rqctx).await?;
+        let done = async {
+            let mut db = call.server().store.read().await?;
+            app::list(&mut db, &call.caller, &query.into_inner(), &call.server().reach).await
+        };
+        call.answer(done.await).map(HttpResponseOk)
+    }
+
+    async fn app_create(rqctx: Context, body: TypedBody<AppCreate>) -> Answer<HttpResponseCreated<App>> {
+        let call = Call::enter(&rqctx).await?;
+        let asked = body.into_inner();
+        let done = async {
+            let mut db = call.server().store.change().await?;
+            if let Some(answer) = call.answered_before(&mut db, &asked).await? {
+                return Ok(answer);
+            }
+            let answer = app::create(&mut db, &call.caller, &asked, &call.server().reach).await?;
+            call.keep(&mut db, &asked, &answer).await?;
+            db.commit().await.map_err(store::StoreError::from)?;
+            call.server().bell.ring();
+            Ok(answer)
+        };
+        call.answer(done.await).map(HttpResponseCreated)
+    }
+
+    async fn app_get(rqctx: Context, path: Path<AppSelect>) -> Answer<HttpResponseOk<App>> {
+        let call = Call::enter(&rqctx).await?;
+        let done = async {
+            let mut db = call.server().store.read().await?;
+            let found = call.app(&mut db, path.into_inner().app).await?;
+            app::get(&mut db, found, &call.server().reach).await
+        };
+        call.answer(done.await).map(HttpResponseOk)
+    }
+
+    async fn app_rename(
+        rqctx: Context,
+        path: Path<AppSelect>,
+        body: TypedBody<AppRename>,
+    ) -> Answer<HttpResponseOk<App>> {
+        let call = Call::enter(&rqctx).await?;
+        let done = async {
+            let mut db = call.server().store.change().await?;
+            let found = call.app(&mut db, path.into_inner().app).await?;
+            let new = body.into_inner().name;
+            let answer = app::rename(&mut db, &call.caller, &found, &new, &call.server().reach).await?;
+            db.commit().await.map_err(store::StoreError::from)?;
+            call.server().bell.ring();
+            Ok(answer)
+        };
+        call.answer(done.await).map(HttpResponseOk)
+    }
+
+    async fn app_destroy(
+        rqctx: Context,
+        path: Path<AppSelect>,
+        query: Query<AppDestroy>,
+    ) -> Answer<HttpResponseAccepted<Job>> {
+        let call = Call::enter(&rqctx).await?;
+        let done = async {
+            let mut db = call.server().store.change().await?;
+            let found = call.app(&mut db, path.into_inner().app).await?;
+            let answer = app::destroy(&mut db, &call.caller, &found, &query.into_inner().confirm).await?;
+            db.commit().await.map_err(store::StoreError::from)?;
+            call.server().bell.ring();
+            Ok(answer)
+        };
+        call.answer(done.await).map(HttpResponseAccepted)
+    }
+
+    async fn app_stop(rqctx: Context, path: Path<AppSelect>) -> Answer<HttpResponseAccepted<Job>> {
+        let call = Call::enter(&rqctx).await?;
+        let done = async {
+            let mut db = call.server().store.change().await?;
+            let found = call.app(&mut db, path.into_inner().app).await?;
+            let answer = app::stop(&mut db, &call.caller, &found).await?;
+            db.commit().await.map_err(store::StoreError::from)?;
+            call.server().bell.ring();
+            Ok(answer)
+        };
+        call.answer(done.await).map(HttpResponseAccepted)
+    }
+
+    async fn app_start(rqctx: Context, path: Path<AppSelect>) -> Answer<HttpResponseAccepted<Job>> {
+        let call = Call::enter(&rqctx).await?;
+        let done = async {
+            let mut db = call.server().store.change().await?;
+            let found = call.app(&mut db, path.into_inner().app).await?;
+            let answer = app::deploy_again(&mut db, &call.caller, &found, "app_start").await?;
+            db.commit().await.map_err(store::StoreError::from)?;
+            call.server().bell.ring();
+            Ok(answer)
+        };
+        call.answer(done.await).map(HttpResponseAccepted)
+    }
+
+    async fn app_restart(rqctx: Context, path: Path<AppSelect>) -> Answer<HttpResponseAccepted<Job>> {
+        let call = Call::enter(&rqctx).await?;
+        let done = async {
+            let mut db = call.server().store.change().await?;
+            let found = call.app(&mut db, path.into_inner().app).await?;
+            let answer = app::deploy_again(&mut db, &call.caller, &found, "app_restart").await?;
+            db.commit().await.map_err(store::StoreError::from)?;
+            call.server().bell.ring();
+            Ok(answer)
+        };
+        call.answer(done.await).map(HttpResponseAccepted)
+    }
+
+    async fn job_list(
+        rqctx: Context,
+        path: Path<AppSelect>,
+        query: Query<PageQuery>,
+    ) -> Answer<HttpResponseOk<Page<Job>>> {
+        let call = Call::enter(&rqctx).await?;
+        let done = async {
+            let mut db = call.server().store.read().await?;
+            let found = call.app(&mut db, path.into_inner().app).await?;
+            job::list(&mut db, found.id, &query.into_inner()).await
+        };
+        call.answer(done.await).map(HttpResponseOk)
+    }
+
+    async fn job_create(
+        rqctx: Context,
+        path: Path<AppSelect>,
+        body: TypedBody<JobCreate>,
+    ) -> Answer<HttpResponseAccepted<Job>> {
+        let call = Call::enter(&rqctx).await?;
+        let asked = body.into_inner();
+        let done = async {
+            let mut db = call.server().store.change().await?;
+            let found = call.app(&mut db, path.into_inner().app).await?;
+            if let Some(answer) = call.answered_before(&mut db, &asked).await? {
+                return Ok(answer);
+            }
+            let answer = job::create(&mut db, &call.caller, &found, &asked).await?;
+            call.keep(&mut db, &asked, &answer).await?;
+            db.commit().await.map_err(store::StoreError::from)?;
+            call.server().bell.ring();
+            Ok(answer)
+        };
+        call.answer(done.await).map(HttpResponseAccepted)
+    }
+
+    async fn job_get(rqctx: Context, path: Path<JobSelect>) -> Answer<HttpResponseOk<Job>> {
+        let call = Call::enter(&rqctx).await?;
+        let done = async {
+            let mut db = call.server().store.read().await?;
+            let path = path.into_inner();
+            let found = call.app(&mut db, path.app).await?;
+            job::get(&mut db, found.id, path.number).await
+        };
+        call.answer(done.await).map(HttpResponseOk)
+    }
+
+    async fn job_cancel(rqctx: Context, path: Path<JobSelect>) -> Answer<HttpResponseAccepted<Job>> {
+        let call = Call::enter(&rqctx).await?;
+        let done = async {
+            let mut db = call.server().store.change().await?;
+            let path = path.into_inner();
+            let found = call.app(&mut db, path.app).await?;
+            let answer = job::cancel(&mut db, &call.caller, &found, path.number).await?;
+            db.commit().await.map_err(store::StoreError::from)?;
+            call.server().bell.ring();
+            Ok(answer)
+        };
+        call.answer(done.await).map(HttpResponseAccepted)
+    }
+
+    async fn job_log(
+        rqctx: Context,
+        path: Path<JobSelect>,
+        query: Query<LogQuery>,
+    ) -> Answer<Response<Body>> {
+        let call = Call::enter(&rqctx).await?;
+        let (path, query) = (path.into_inner(), query.into_inner());
+        let done = async {
+            let mut db = call.server().store.read().await?;
+            let found = call.app(&mut db, path.app).await?;
+            let job = job::numbered(&mut db, found.id, path.number).await?;
+            Ok(stream::log(Arc::clone(rqctx.context()), job.id, query.from, query.follow)?)
+        };
+        call.answer(done.await)
+    }
+
+    async fn release_list(
+        rqctx: Context,
+        path: Path<AppSelect>,
+        query: Query<PageQuery>,
+    ) -> Answer<HttpResponseOk<Page<Release>>> {
+        let call = Call::enter(&rqctx).await?;
+        let done = async {
+            let mut db = call.server().store.read().await?;
+            let found = call.app(&mut db, path.into_inner().app).await?;
+            release::list(&mut db, found.id, &query.into_inner()).await
+        };
+        call.answer(done.await).map(HttpResponseOk)
+    }
+
+    async fn release_get(rqctx: Context, path: Path<ReleaseSelect>) -> Answer<HttpResponseOk<Release>> {
+        let call = Call::enter(&rqctx).await?;
+        let done = async {
+            let mut db = call.server().store.read().await?;
+            let path = path.into_inner();
+            let found = call.app(&mut db, path.app).await?;
+            release::get(&mut db, found.id, path.number).await
+        };
+        call.answer(done.await).map(HttpResponseOk)
+    }
+
+    async fn release_image(rqctx: Context, path: Path<ReleaseSelect>) -> Answer<Response<Body>> {
+        let call = Call::enter(&rqctx).await?;
+        let path = path.into_inner();
+        let done = async {
+            let mut db = call.server().store.read().await?;
+            let found = call.app(&mut db, path.app).await?;
+            let made = release::numbered(&mut db, found.id, path.number).await?.made;
+            drop(db);
+            let image = Image {
+                name: format!("{}-{}.eif", found.name, path.number),
+                sha256: made.image.to_string(),
+                bytes: made.image_bytes,
+            };
+            let file = call.server().data.image(&image.sha256);
+            Ok(stream::image(&file, &image, rqctx.request.headers()).await?)
+        };
+        call.answer(done.await)
+    }
+
+    async fn event_list(
+        rqctx: Context,
+        path: Path<AppSelect>,
+        query: Query<PageQuery>,
+    ) -> Answer<HttpResponseOk<Page<Event>>> {
+        let call = Call::enter(&rqctx).await?;
+        let done = async {
+            let mut db = call.server().store.read().await?;
+            let found = call.app(&mut db, path.into_inner().app).await?;
+            event::list(&mut db, found.id, &query.into_inner()).await
+        };
+        call.answer(done.await).map(HttpResponseOk)
+    }
+
+    async fn event_stream(
+        rqctx: Context,
+        path: Path<AppSelect>,
+        query: Query<EventStreamQuery>,
+    ) -> Answer<Response<Body>> {
+        let call = Call::enter(&rqctx).await?;
+        let done = async {
+            let mut db = call.server().store.read().await?;
+            let found = call.app(&mut db, path.into_inner().app).await?;
+            let last = stream::last_event(rqctx.request.headers(), query.into_inner().after)?;
+            let after = match last {
+                Some(id) => id,
+                None => newest(&mut db, found.id).await?,
+            };
+            Ok(stream::events(Arc::clone(rqctx.context()), found.id, after)?)
+        };
+        call.answer(done.await)
+    }
+
+    async fn audit_list(
+        rqctx: Context,
+        path: Path<OrganisationSelect>,
+        query: Query<PageQuery>,
+    ) -> Answer<HttpResponseOk<Page<AuditLine>>> {
+        let call = Call::enter(&rqctx).await?;
+        let done = async {
+            let mut db = call.server().store.read().await?;
+            let id = call.organisation(&mut db, path.into_inner().organisation).await?;
+            event::audit_list(&mut db, id, &query.into_inner()).await
+        };
+        call.answer(done.await).map(HttpResponseOk)
+    }
+
+    async fn health_get(rqctx: Context) -> Answer<HttpResponseOk<Health>> {
+        of_anybody(&rqctx)?;
+        Ok(HttpResponseOk(Health { version: env!("CARGO_PKG_VERSION").to_owned() }))
+    }
+
+    async fn ready_get(rqctx: Context) -> Answer<HttpResponseOk<Ready>> {
+        of_anybody(&rqctx)?;
+        let server = rqctx.context();
+        if server.is_ending() || server.store.read().await.is_err() {
+            return Err(Problem::new(ErrorCode::Unavailable, "The server takes no work at the moment."));
+        }
+        Ok(HttpResponseOk(Ready { ready: true }))
+    }
+
+    async fn metrics_get(rqctx: Context) -> Answer<Response<Body>> {
+        of_anybody(&rqctx)?;
+        let away = || Problem::new(ErrorCode::Unavailable, "The database does not answer.");
+        let mut db = rqctx.context().store.read().await.map_err(|_| away())?;
+        let jobs = store::job::count_by_phase(&mut db).await.map_err(|_| away())?;
+        let answer = Response::builder().header(http::header::CONTENT_TYPE, "text/plain; version=0.0.4");
+        answer.body(Body::from(rqctx.context().metrics.text(&jobs))).map_err(|_| away())
+    }
+}
+
+/// The last event of an app; before all of them where it has none.
+async fn newest(db: &mut sqlx::AnyConnection, app: AppId) -> Result<EventId, Refused> {
+    let last = store::event::list(db, app, None, 1).await?.into_iter().next();
+    Ok(last.map_or_else(|| EventId::from(uuid::Uuid::nil()), |event| event.id))
+}

@@ -1,0 +1,70 @@
+//! Images, logs, events.
+
+use crate::scene::Scene;
+use caution_server::app::access::Role;
+use caution_server::store::event;
+use caution_server::store::token::Scope;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_can_be_had_in_parts() {
+    let scene = Scene::new().await;
+    let (owner, token) = scene.somebody("owner", Some(Role::Owner), Scope::default()).await;
+    let app = scene.app("shop", owner).await;
+    let path = format!("/v1/apps/{}/releases/1/image", app.id);
+    let ask = async |further: &str| {
+        let head = format!("Authorization: Bearer {token}\r\n{further}");
+        scene.ask_with("GET", &path, &head, None).await
+    };
+    let whole = ask("").await;
+    assert_eq!((whole.status, whole.body.as_slice()), (200, b"image of shop".as_slice()));
+    for field in [
+        "content-length: 13",
+        "accept-ranges: bytes",
+        "content-disposition: attachment; filename=\"shop-1.eif\"",
+        "repr-digest: sha-256=:",
+    ] {
+        assert!(whole.head.contains(field), "{}", whole.head);
+    }
+    let part = ask("Range: bytes=6-7\r\n").await;
+    assert_eq!((part.status, part.body.as_slice()), (206, b"of".as_slice()));
+    assert!(part.head.contains("content-range: bytes 6-7/13"));
+    assert_eq!(ask("Range: bytes=13-\r\n").await.status, 416);
+    // Of another file than the one that was begun, the whole is sent.
+    let other = ask("Range: bytes=6-7\r\nIf-Range: \"other\"\r\n").await;
+    assert_eq!((other.status, other.body.len()), (200, 13));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_is_followed_until_its_job_has_ended() {
+    let scene = Scene::new().await;
+    let (owner, token) = scene.somebody("owner", Some(Role::Owner), Scope::default()).await;
+    let app = scene.app("shop", owner).await;
+    let path = |query: &str| format!("/v1/apps/{}/jobs/2/log{query}", app.id);
+    for (query, text) in [("", "one\ntwo\n"), ("?from=4", "two\n"), ("?follow=true&from=0", "one\ntwo\n")] {
+        let log = scene.ask("GET", &path(query), &token, None).await;
+        assert_eq!(log.status, 200);
+        assert!(String::from_utf8_lossy(&log.body).contains(text), "{query}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_come_as_they_happen() {
+    let scene = Scene::new().await;
+    let (owner, token) = scene.somebody("owner", Some(Role::Owner), Scope::default()).await;
+    let app = scene.app("shop", owner).await;
+    let list = scene.ask("GET", &format!("/v1/apps/{}/events", app.id), &token, None).await.json();
+    let known = list["items"][0]["id"].as_str().unwrap();
+    let stream = async {
+        let head = format!("Authorization: Bearer {token}\r\nLast-Event-ID: {known}\r\n");
+        scene.ask_with("GET", &format!("/v1/apps/{}/events/stream", app.id), &head, None).await
+    };
+    let happens = async {
+        let mut change = scene.store.change().await.unwrap();
+        event::add(&mut change, app.id, "live", "release 1 serves").await.unwrap();
+        change.commit().await.unwrap();
+        scene.bell.ring();
+    };
+    let (answer, ()) = tokio::join!(stream, happens);
+    let text = String::from_utf8_lossy(&answer.body).into_owned();
+    assert!(text.contains("\"kind\":\"live\"") && text.contains("id: "), "{text}");
+}
