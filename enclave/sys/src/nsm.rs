@@ -29,22 +29,22 @@ pub trait Nsm: Send + Sync {
 
     /// A signed attestation document: COSE_Sign1 bytes.
     fn attest(&self, user_data: &UserData, nonce: &Nonce) -> Result<Vec<u8>, NsmError> {
-        self.document(&user_data.to_bytes(), Some(nonce))
+        document(self, &user_data.to_bytes(), Some(nonce))
     }
 
     /// The same about the keys of an epoch of end-to-end encryption; a nonce is its caller's, where there is one.
     fn attest_epoch(&self, claims: &EpochClaims, nonce: Option<&Nonce>) -> Result<Vec<u8>, NsmError> {
-        self.document(&claims.to_bytes(), nonce)
+        document(self, &claims.to_bytes(), nonce)
     }
 
     /// The same about one session of version 2 of it, with its client's nonce.
     fn attest_session(&self, claims: &SessionClaims, nonce: &Nonce) -> Result<Vec<u8>, NsmError> {
-        self.document(&claims.to_bytes(), Some(nonce))
+        document(self, &claims.to_bytes(), Some(nonce))
     }
 
     /// The value of register `index`, 0 to 31.
     fn describe_pcr(&self, index: u16) -> Result<Pcr, NsmError> {
-        match self.call(&Request::DescribePcr { index })? {
+        match call(self, &Request::DescribePcr { index })? {
             Response::DescribePcr { data, .. } => {
                 Pcr::try_from(data.as_slice()).map_err(|_| NsmError::Unexpected)
             }
@@ -54,7 +54,7 @@ pub trait Nsm: Send + Sync {
 
     /// 1 to 256 random bytes.
     fn random(&self) -> Result<Vec<u8>, NsmError> {
-        match self.call(&Request::GetRandom)? {
+        match call(self, &Request::GetRandom)? {
             Response::GetRandom { random } if (1..=256).contains(&random.len()) => Ok(random),
             _ => Err(NsmError::Unexpected),
         }
@@ -62,31 +62,30 @@ pub trait Nsm: Send + Sync {
 
     /// The module's time, in milliseconds since the Unix epoch: of a document about nothing.
     fn time_ms(&self) -> Result<u64, NsmError> {
-        match self.call(&Request::Attestation { user_data: None, nonce: None, public_key: None })? {
+        match call(self, &Request::Attestation { user_data: None, nonce: None, public_key: None })? {
             Response::Attestation { document } => {
                 document_time_ms(&document).map_err(|_| NsmError::Malformed)
             }
             _ => Err(NsmError::Unexpected),
         }
     }
+}
 
-    #[doc(hidden)]
-    fn document(&self, user_data: &[u8], nonce: Option<&Nonce>) -> Result<Vec<u8>, NsmError> {
-        let nonce = nonce.map(|nonce| &nonce.as_bytes()[..]);
-        let request = Request::Attestation { user_data: Some(user_data), nonce, public_key: None };
-        match self.call(&request)? {
-            Response::Attestation { document } => Ok(document),
-            _ => Err(NsmError::Unexpected),
-        }
+// Not the trait's own, whose methods everybody can call: here `user_data` are bytes.
+fn document<N: Nsm + ?Sized>(nsm: &N, user_data: &[u8], nonce: Option<&Nonce>) -> Result<Vec<u8>, NsmError> {
+    let nonce = nonce.map(|nonce| &nonce.as_bytes()[..]);
+    let request = Request::Attestation { user_data: Some(user_data), nonce, public_key: None };
+    match call(nsm, &request)? {
+        Response::Attestation { document } => Ok(document),
+        _ => Err(NsmError::Unexpected),
     }
+}
 
-    #[doc(hidden)]
-    fn call(&self, request: &Request<'_>) -> Result<Response, NsmError> {
-        let response = self.exchange(&request.to_bytes())?;
-        match Response::from_bytes(&response).map_err(|_| NsmError::Malformed)? {
-            Response::Error(code) => Err(NsmError::Refused(code)),
-            response => Ok(response),
-        }
+fn call<N: Nsm + ?Sized>(nsm: &N, request: &Request<'_>) -> Result<Response, NsmError> {
+    let response = nsm.exchange(&request.to_bytes())?;
+    match Response::from_bytes(&response).map_err(|_| NsmError::Malformed)? {
+        Response::Error(code) => Err(NsmError::Refused(code)),
+        response => Ok(response),
     }
 }
 
