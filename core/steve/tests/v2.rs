@@ -5,8 +5,8 @@ use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::agreement::{self, PrivateKey, UnparsedPublicKey, X25519};
 use aws_lc_rs::{digest, hkdf};
 use caution_steve::v2::{
-    Client, ClientRandom, ClientSession, Error, Offer, Request, Response, ServerRandom, ServerSession,
-    SessionRequest, WINDOW,
+    Client, ClientRandom, ClientSession, Error, MAX_MESSAGE, MAX_RESPONSE, Offer, Request, Response,
+    ServerRandom, ServerSession, SessionRequest, WINDOW,
 };
 use caution_steve::{EpochClaims, Suite};
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
@@ -269,7 +269,7 @@ fn nothing_of_another_session_or_that_was_changed_is_taken() {
     assert!(server.open([&request[..], b"\0"].concat()).is_err());
     // Nobody else used its number up.
     assert!(server.open(request).is_ok());
-    let response = server.seal(1, 200, &Vec::new(), b"body");
+    let response = server.seal(1, 200, &Vec::new(), b"body").unwrap();
     assert_eq!(client.response(2, response.clone()).err(), Some(Error::Malformed("response")));
     for at in 0..response.len() {
         let mut changed = response.clone();
@@ -277,6 +277,18 @@ fn nothing_of_another_session_or_that_was_changed_is_taken() {
         assert!(client.response(1, changed).is_err(), "byte {at}");
     }
     assert_eq!(client.response(1, response).unwrap().1, b"body");
+}
+
+#[test]
+fn a_response_that_would_be_longer_than_any_is_none() {
+    let (_, server) = confirmed(1);
+    let body = vec![0; MAX_MESSAGE];
+    let sealed = |length| {
+        let fields = vec![("x-much".to_owned(), vec![b'x'; length])];
+        server.seal(1, 200, &fields, &body).map(|sealed| sealed.len())
+    };
+    let most = (65_000..66_000).rev().find_map(sealed);
+    assert_eq!((most, sealed(66_000)), (Some(MAX_RESPONSE), None));
 }
 
 #[test]

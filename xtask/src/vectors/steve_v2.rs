@@ -90,7 +90,7 @@ fn file(suite: Suite) -> File {
             let opened = server.open(request.clone()).expect("our own request");
             let cookies = vec![field("set-cookie", b"a=1"), field("set-cookie", b"b=2")];
             let response = if has_body {
-                server.seal(sequence, 201, &cookies, b"noted")
+                server.seal(sequence, 201, &cookies, b"noted").expect("it is short")
             } else {
                 server.seal_error(sequence, "upstream_unavailable")
             };

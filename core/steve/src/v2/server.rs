@@ -2,7 +2,7 @@
 
 use super::keys::{Claims, Direction, Keys, OVERHEAD, Place, Purpose, Transcript};
 use super::message::{Envelope, Request, Response, SessionRequest, SessionResponse};
-use super::{Error, WINDOW, suite_name};
+use super::{Error, MAX_RESPONSE, WINDOW, suite_name};
 use crate::http::Fields;
 use crate::kdf::array;
 use crate::kem::{InvalidKey, agree, encapsulate, x25519, x25519_public};
@@ -144,9 +144,13 @@ impl ServerSession {
         Ok(Opened { sequence, bytes, plain: record.start..record.start + length })
     }
 
-    /// The response to a request that began. Each is sealed once: whoever has the number has begun it.
-    pub fn seal(&self, sequence: u64, status: u16, fields: &Fields, body: &[u8]) -> Vec<u8> {
-        self.sealed(sequence, &Response::head(status, fields, body.len()), body)
+    /// The response to a request that began; none where it would be longer than [`MAX_RESPONSE`], and then an error
+    /// is to take its place. Each is sealed once: whoever has the number has begun it.
+    pub fn seal(&self, sequence: u64, status: u16, fields: &Fields, body: &[u8]) -> Option<Vec<u8>> {
+        let head = Response::head(status, fields, body.len());
+        let length = head.len() + body.len() + OVERHEAD;
+        let is_short = Envelope::head(self.id(), sequence, length).len() + length <= MAX_RESPONSE;
+        is_short.then(|| self.sealed(sequence, &head, body))
     }
 
     /// An error in its place.

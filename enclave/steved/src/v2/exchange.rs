@@ -51,9 +51,11 @@ pub(super) async fn run(shared: &Arc<Shared>, mut body: Incoming) -> Result<Resp
     let opened = entry.with(|session| session.open(bytes))?;
     let sequence = opened.sequence;
     let outcome = timeout_at(until, ask(shared, opened, &mut room)).await.unwrap_or(Err(Failure::Timeout));
-    let sealed = entry.with(|session| match &outcome {
-        Ok((head, content)) => session.seal(sequence, head.status, &head.fields, content),
-        Err(failure) => session.seal_error(sequence, failure.code()),
+    let sealed = entry.with(|session| {
+        let sealed = outcome.and_then(|(head, content)| {
+            session.seal(sequence, head.status, &head.fields, &content).ok_or(Failure::TooLarge)
+        });
+        sealed.unwrap_or_else(|failure| session.seal_error(sequence, failure.code()))
     });
     Ok(much(sealed, room))
 }
