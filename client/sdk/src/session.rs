@@ -139,23 +139,13 @@ impl Sessions {
 
     async fn attested(&self) -> Result<Attested, Error> {
         let nonce = self.rules.fresh_evidence.then(random::<32>).transpose().map_err(Error::Random)?;
-        let ask = match &nonce {
-            None => Ask {
-                method: Method::GET,
-                path: "/.well-known/steve/evidence",
-                content_type: None,
-                body: Ask::whole(Bytes::new()),
-                expects: "application/cbor",
-                limit: MAX_BUNDLE,
-            },
-            Some(nonce) => Ask {
-                method: Method::POST,
-                path: "/.well-known/steve/evidence",
-                content_type: Some("application/octet-stream"),
-                body: Ask::whole(nonce.to_vec()),
-                expects: "application/cbor",
-                limit: MAX_BUNDLE,
-            },
+        let ask = Ask {
+            method: if nonce.is_some() { Method::POST } else { Method::GET },
+            path: "/.well-known/steve/evidence",
+            content_type: nonce.map(|_| "application/octet-stream"),
+            body: Ask::whole(nonce.map_or_else(Vec::new, |nonce| nonce.to_vec())),
+            expects: "application/cbor",
+            limit: MAX_BUNDLE,
         };
         let bundle = self.fetch(ask).await?;
         let rules = &self.rules;

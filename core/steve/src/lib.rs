@@ -36,7 +36,8 @@ pub use handshake::{
     AttestedKey, ClientHandshake, ClientRandom, EpochKey, Grant, MAX_HANDSHAKE, ServerRandom, context_hash,
 };
 pub use kem::InvalidKey;
-pub use record::{Kind, Opener, RATCHET_INTERVAL, Record, SealedCode, SealedError, Sealer};
-pub use session::{Beginning, Begun, ClientSession, Limits, Pending, ServerSession, Session, SessionId};
+pub use record::{Kind, MAX_STREAM_CHUNK, Opener, Record, SealedCode, SealedError, Sealer};
+pub use session::{
+    Beginning, Begun, ClientSession, EXCHANGE_HEADER, Limits, Pending, ServerSession, Session, SessionId,
+};
 pub use suite::Suite;
-pub use window::MAX_HELLOS;

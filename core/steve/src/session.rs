@@ -76,8 +76,8 @@ impl Schedule {
     }
 }
 
-/// 25 bytes in front of a request: `1 || session_id || x`.
-const EXCHANGE_HEADER: usize = 25;
+/// Bytes in front of a request: `1 || session_id || x`.
+pub const EXCHANGE_HEADER: usize = 25;
 
 /// What both sides know of a session.
 pub struct Session {

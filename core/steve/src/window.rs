@@ -7,7 +7,7 @@ use std::collections::HashSet;
 pub(crate) const WIDTH: u64 = 4096;
 const WORDS: usize = (WIDTH / 64) as usize;
 /// The most hellos one key takes.
-pub const MAX_HELLOS: usize = 1 << 20;
+pub(crate) const MAX_HELLOS: usize = 1 << 20;
 
 /// A sliding window over exchange numbers, which begin with 1. 520 bytes.
 #[derive(Debug, Clone)]

@@ -3,8 +3,9 @@
 use crate::body::next_frame;
 use crate::outer::Problem;
 use crate::server::Shared;
-use crate::sessions::{Entry, Turn};
-use caution_steve::{Beginning, Begun, Pending, ServerSession, SessionId};
+use crate::sessions::Entry;
+use crate::turns::Turn;
+use caution_steve::{Beginning, Begun, EXCHANGE_HEADER as HEADER, Pending, ServerSession, SessionId};
 use hyper::body::Incoming;
 use std::sync::Arc;
 use tokio::time::timeout;
@@ -75,6 +76,3 @@ async fn more(body: &mut Incoming, into: &mut Vec<u8>) -> Result<bool, Problem> 
     }
     Ok(true)
 }
-
-/// Bytes of an exchange's header.
-const HEADER: usize = 25;

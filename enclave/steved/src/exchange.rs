@@ -4,7 +4,7 @@ use crate::begin::Started;
 use crate::body::{Pipe, Sink, beside, next_frame};
 use crate::inbound::{Broken, Early, Inbound};
 use crate::outbound::{Gone, Outbound};
-use crate::request;
+use crate::request::{self, Came};
 use crate::server::Shared;
 use crate::upstream::{Connection, NoResponse};
 use bytes::Bytes;
@@ -64,6 +64,15 @@ pub(crate) async fn run(shared: Arc<Shared>, started: Started, body: Incoming, s
 }
 
 impl Failure {
+    /// What a request that broke is called.
+    pub(crate) fn of(broken: Broken, executed: bool) -> Self {
+        let code = match broken {
+            Broken::Cut => SealedCode::Reset,
+            Broken::Invalid => SealedCode::HeadInvalid,
+        };
+        Self::Say(code, executed)
+    }
+
     /// Says it, where there is somebody to say it to.
     pub(crate) async fn say(self, outbound: Outbound) {
         if let Self::Say(code, executed) = self {
@@ -80,10 +89,7 @@ async fn exchange(
     outbound: &mut Outbound,
 ) -> Result<HeaderMap, Failure> {
     let settings = &shared.settings;
-    let unsent = |broken| match broken {
-        Broken::Cut => Failure::Say(SealedCode::Reset, false),
-        Broken::Invalid => Failure::Say(SealedCode::HeadInvalid, false),
-    };
+    let unsent = |broken| Failure::of(broken, false);
     let mut inbound = inbound.map_err(unsent)?;
     let invalid = Failure::Say(SealedCode::HeadInvalid, false);
     let head =
@@ -94,7 +100,8 @@ async fn exchange(
         Early::Part(part) => with_pipe(Some(part)),
         Early::No => with_pipe(None),
     };
-    let mut request = request::to_app(&head, pipe, settings.protocol, settings.suite).ok_or(invalid)?;
+    let mut request =
+        request::to_app(&head, pipe, settings.protocol, Came::by_3(settings.suite)).ok_or(invalid)?;
     let (said, mut informational) = mpsc::channel(INFORMATIONAL);
     hyper::ext::on_informational(&mut request, move |response| {
         // Nobody has to have them, so those that come faster than they can pass do not.
@@ -107,10 +114,7 @@ async fn exchange(
         if let Some((sink, first)) = content.take()
             && let Err(why) = pass_on(&mut inbound, sink, first).await
         {
-            broken.get_or_init(|| match why {
-                Broken::Cut => Failure::Say(SealedCode::Reset, true),
-                Broken::Invalid => Failure::Say(SealedCode::HeadInvalid, true),
-            });
+            broken.get_or_init(|| Failure::of(why, true));
         }
     };
     let download = async {

@@ -16,7 +16,7 @@ pub(crate) struct Inbound {
 }
 
 /// Why a request went no further.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Broken {
     /// It ended before its end, or its sender gave it up.
     Cut,

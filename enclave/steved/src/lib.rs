@@ -9,7 +9,8 @@
 //! ```
 //!
 //! Nothing here runs by itself: the work of an exchange is polled by the body of its response, so that it
-//! ends with the client that wants it, and that of a WebSocket by its connection's task. Time of day, random bytes and evidence come from [`Enclave`].
+//! ends with the client that wants it, and that of a WebSocket by its connection's task. Time of day, random
+//! bytes and evidence come from [`Enclave`].
 
 mod begin;
 mod body;
@@ -26,6 +27,7 @@ mod server;
 mod sessions;
 mod socket;
 mod tunnel;
+mod turns;
 mod upgrade;
 mod upstream;
 mod v2;

@@ -118,9 +118,9 @@ pub(crate) fn empty(status: u16) -> Response<Reply> {
     response
 }
 
-/// Another method than the path has.
-pub(crate) fn not_allowed(methods: &'static str) -> Response<Reply> {
-    let mut response = empty(405);
+/// A status with the methods that the path has.
+pub(crate) fn allowing(status: u16, methods: &'static str) -> Response<Reply> {
+    let mut response = empty(status);
     response.headers_mut().insert(ALLOW, HeaderValue::from_static(methods));
     response
 }

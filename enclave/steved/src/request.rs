@@ -7,12 +7,31 @@ use caution_steve::http::{Fields, RequestHead, ResponseHead};
 use hyper::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderName, HeaderValue};
 use hyper::{HeaderMap, Method, Request, StatusCode, Uri};
 
+/// How a request came, which the app is told.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Came {
+    version: u8,
+    suite: Suite,
+}
+
+impl Came {
+    /// By version 3, in this suite.
+    pub(crate) fn by_3(suite: Suite) -> Self {
+        Self { version: 3, suite }
+    }
+
+    /// By version 2.
+    pub(crate) fn by_2(suite: Suite) -> Self {
+        Self { version: 2, suite }
+    }
+}
+
 /// The app's request; nothing where the head is none that may reach it.
 pub(crate) fn to_app(
     head: &RequestHead,
     content: Pipe,
     protocol: Protocol,
-    suite: Suite,
+    came: Came,
 ) -> Option<Request<Pipe>> {
     if is_platform(&head.path) {
         return None;
@@ -23,7 +42,7 @@ pub(crate) fn to_app(
     if request.method() == Method::CONNECT {
         return None;
     }
-    let mut fields = marked(&head.fields, suite)?;
+    let mut fields = marked(&head.fields, came)?;
     match protocol {
         Protocol::Http1 => {
             *request.uri_mut() = head.path.parse().ok()?;
@@ -45,7 +64,7 @@ pub(crate) fn to_app_socket(head: &RequestHead, key: &str, suite: Suite) -> Opti
     if head.method != "GET" {
         return None;
     }
-    let mut request = to_app(head, Pipe::empty(), Protocol::Http1, suite)?;
+    let mut request = to_app(head, Pipe::empty(), Protocol::Http1, Came::by_3(suite))?;
     let fields = request.headers_mut();
     fields.remove(CONTENT_LENGTH);
     // Each hop makes its own, and has no extensions.
@@ -62,17 +81,11 @@ pub(crate) fn to_app_socket(head: &RequestHead, key: &str, suite: Suite) -> Opti
 }
 
 /// Fields as the app may have them, with what says that they came by STEVE.
-fn marked(fields: &Fields, suite: Suite) -> Option<HeaderMap> {
+fn marked(fields: &Fields, came: Came) -> Option<HeaderMap> {
     let mut fields = to_map(fields)?;
-    let marker = format!("v=3; suite={}", suite.name());
+    let marker = format!("v={}; suite={}", came.version, came.suite.name());
     fields.insert(MARKER, HeaderValue::from_str(&marker).expect("names of suites are tokens"));
     Some(fields)
-}
-
-/// Says that a request came by version 2.
-pub(crate) fn mark_v2(fields: &mut HeaderMap, suite: Suite) {
-    let marker = format!("v=2; suite={}", suite.name());
-    fields.insert(MARKER, HeaderValue::from_str(&marker).expect("names of suites are tokens"));
 }
 
 /// Fields as the app may have them.

@@ -3,13 +3,13 @@
 use crate::body::Reply;
 use crate::hello::{HELLO, HELLOS, Rate};
 use crate::keys::{Due, Keys};
-use crate::outer::{Origins, Problem, empty, not_allowed};
+use crate::outer::{Origins, Problem, allowing};
 use crate::patient::Patient;
 use crate::sessions::Sessions;
 use crate::upstream::Pool;
 use crate::{Enclave, Settings, begin, exchange, hello, plain, tunnel, upgrade, v2};
 use hyper::body::Incoming;
-use hyper::header::{ACCESS_CONTROL_REQUEST_METHOD, ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, ORIGIN};
+use hyper::header::{ACCESS_CONTROL_REQUEST_METHOD, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, ORIGIN};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::upgrade::OnUpgrade;
@@ -42,7 +42,7 @@ pub(crate) struct Shared {
 }
 
 impl Steved {
-    /// For these settings; nothing is answered but `starting` before [`Steved::maintain`] has made a key.
+    /// For these settings; nothing is answered but `starting` before there is a key, which [`Steved::start`] makes.
     pub fn new(settings: Settings, enclave: Arc<dyn Enclave>) -> Self {
         Self(Arc::new(Shared {
             enclave,
@@ -232,11 +232,7 @@ async fn own(
 ) -> Response<Reply> {
     let typed = |expected| content_type(&request).is_some_and(|found| found.eq_ignore_ascii_case(expected));
     let answer = match (path, method) {
-        (_, &Method::OPTIONS) => {
-            let mut response = empty(204);
-            response.headers_mut().insert(ALLOW, HeaderValue::from_static(path.methods()));
-            Ok(response)
-        }
+        (_, &Method::OPTIONS) => Ok(allowing(204, path.methods())),
         (Path::Evidence, &Method::GET | &Method::HEAD) => Ok(hello::bundle(shared)),
         (Path::Evidence, &Method::POST) if typed(b"application/octet-stream") => {
             hello::fresh(shared, request.into_body()).await
@@ -248,7 +244,7 @@ async fn own(
             begin_exchange(shared, request.into_body()).await
         }
         (Path::Evidence | Path::Session | Path::Exchange, &Method::POST) => Err(Problem::Malformed),
-        _ => Ok(not_allowed(path.methods())),
+        _ => Ok(allowing(405, path.methods())),
     };
     answer.unwrap_or_else(Problem::response)
 }

@@ -1,9 +1,9 @@
 //! Sessions: who is there, and until when.
 
 use crate::Limits;
+use crate::turns::{Turn, Turns};
 use caution_steve::{ServerSession, SessionId};
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::time::Instant;
 
@@ -14,23 +14,13 @@ pub(crate) struct Sessions(Mutex<HashMap<SessionId, Arc<Entry>>>);
 /// A session with what limits it.
 pub(crate) struct Entry {
     state: Mutex<State>,
-    running: AtomicU32,
-    concurrency: u32,
+    turns: Turns,
     born: Instant,
 }
 
 struct State {
     session: ServerSession,
     used: Instant,
-}
-
-/// The right to run one more exchange of a session; given back when dropped.
-pub(crate) struct Turn(Arc<Entry>);
-
-impl Drop for Turn {
-    fn drop(&mut self) {
-        self.0.running.fetch_sub(1, Ordering::Relaxed);
-    }
 }
 
 impl Entry {
@@ -45,11 +35,9 @@ impl Entry {
     }
 
     /// A turn, where one is free. An exchange has begun, so the session is in use.
-    pub(crate) fn turn(self: &Arc<Self>) -> Option<Turn> {
+    pub(crate) fn turn(&self) -> Option<Turn> {
         self.lock().used = Instant::now();
-        // Counted before it is compared, so that two at once cannot both be the last.
-        let turn = Turn(Arc::clone(self));
-        (self.running.fetch_add(1, Ordering::Relaxed) < self.concurrency).then_some(turn)
+        self.turns.take()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -69,13 +57,13 @@ impl Sessions {
     /// Takes a session in, or says that there is no room.
     pub(crate) fn insert(&self, session: ServerSession, limits: &Limits) -> bool {
         let now = Instant::now();
-        let (id, concurrency) = (session.session().id(), limits.concurrency);
+        let id = session.session().id();
         let mut sessions = self.lock();
         if sessions.len() >= limits.sessions && !make_room(&mut sessions, limits, now) {
             return false;
         }
         let state = Mutex::new(State { session, used: now });
-        let entry = Entry { state, running: AtomicU32::new(0), concurrency, born: now };
+        let entry = Entry { state, turns: Turns::new(limits.concurrency), born: now };
         sessions.insert(id, Arc::new(entry));
         true
     }
@@ -106,7 +94,7 @@ fn make_room(sessions: &mut HashMap<SessionId, Arc<Entry>>, limits: &Limits, now
     }
     let idle = sessions
         .iter()
-        .filter(|(_, entry)| entry.running.load(Ordering::Relaxed) == 0)
+        .filter(|(_, entry)| entry.turns.is_idle())
         .min_by_key(|(_, entry)| entry.used())
         .filter(|(_, entry)| now > entry.used() + limits.give_way)
         .map(|(id, _)| *id);

@@ -110,5 +110,5 @@ impl AppWriter {
 
 /// Bytes that are read at once: with them a record, of as many at least as the longest may have.
 const BUFFER: usize = 16 * 1024;
-/// A header, a length, and the longest chunk.
-const MAX_MESSAGE: usize = 25 + 4 + 65_536 + 17;
+/// The first has a header, too.
+const MAX_MESSAGE: usize = caution_steve::EXCHANGE_HEADER + caution_steve::MAX_STREAM_CHUNK;

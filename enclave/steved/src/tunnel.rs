@@ -121,8 +121,7 @@ async fn exchange(
     let mut down = pin!(beside(work, down.run(response, opened)));
     let patience = settings.limits.patience;
     match first(up.as_mut(), down.as_mut()).await {
-        First::Up(Err(Broken::Cut)) => Err(Failure::Say(SealedCode::Reset, true)),
-        First::Up(Err(Broken::Invalid)) => Err(Failure::Say(SealedCode::HeadInvalid, true)),
+        First::Up(Err(broken)) => Err(Failure::of(broken, true)),
         First::Up(Ok(())) => timeout(patience, down).await.unwrap_or(Err(TOO_LONG)),
         First::Down(Ok(End::Closed)) => {
             // The client's own close is the app's to hear, where it comes.

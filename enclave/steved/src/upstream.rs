@@ -93,12 +93,7 @@ where
         };
         (work, response)
     }
-}
 
-impl<B> Connection<B>
-where
-    B: Body<Data = Bytes> + Send + Unpin + 'static,
-{
     /// A request that does not take the connection apart. Where nothing of it was written, the error has it.
     async fn ask(&mut self, request: Request<B>) -> Result<Response<Incoming>, TrySendError<Request<B>>> {
         let Self { sender, work } = self;

@@ -10,12 +10,12 @@ mod room;
 mod sessions;
 
 use crate::body::{Reply, Unread, collect};
-use crate::outer::{empty, not_allowed, problem, whole};
+use crate::outer::{allowing, problem, whole};
 use crate::server::{Shared, content_type};
 use bytes::Bytes;
 use caution_steve::v2::{Envelope, Error, MAX_SESSION, MAX_SMALL, Offer, ServerRandom};
 use hyper::body::Incoming;
-use hyper::header::{ACCESS_CONTROL_REQUEST_METHOD, ALLOW, CONTENT_LENGTH, HeaderValue, ORIGIN};
+use hyper::header::{ACCESS_CONTROL_REQUEST_METHOD, CONTENT_LENGTH, ORIGIN};
 use hyper::{HeaderMap, Method, Request, Response, Uri};
 pub(crate) use room::Room;
 pub(crate) use sessions::Sessions;
@@ -105,14 +105,10 @@ pub(crate) async fn answer(shared: &Arc<Shared>, path: Path, request: Request<In
     let mut response = match (path, &method) {
         (Path::Unknown, _) => refuse(Refused::NotFound),
         (_, &Method::OPTIONS) if asks => shared.origins.preflight(origin.as_ref()),
-        (_, &Method::OPTIONS) => {
-            let mut response = empty(204);
-            response.headers_mut().insert(ALLOW, HeaderValue::from_static(METHODS));
-            response
-        }
+        (_, &Method::OPTIONS) => allowing(204, METHODS),
         (_, &Method::POST) if is_cbor => own(shared, path, request.into_body()).await,
         (_, &Method::POST) => refuse(Refused::Malformed),
-        _ => not_allowed(METHODS),
+        _ => allowing(405, METHODS),
     };
     shared.origins.mark(origin.as_ref(), &mut response);
     response

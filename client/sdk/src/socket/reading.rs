@@ -5,7 +5,7 @@ use super::writing::Shared;
 use crate::error::{Error, ResponseError};
 use crate::transport::{TransportError, Upgraded};
 use caution_steve::websocket::{FrameReader, Piece, Sender};
-use caution_steve::{Opener, Record};
+use caution_steve::{MAX_STREAM_CHUNK, Opener, Record};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, ReadHalf};
 use tokio::time::timeout;
@@ -48,7 +48,7 @@ impl Reading {
                 Some(Piece::Data { text: false, content, end }) => {
                     self.received += content.len() as u64;
                     self.message.extend_from_slice(&content);
-                    if self.message.len() > MAX_MESSAGE {
+                    if self.message.len() > MAX_STREAM_CHUNK {
                         return Err(broken(caution_steve::RecordError::Length));
                     }
                     if end {
@@ -89,5 +89,3 @@ fn closed(content: &[u8]) -> Error {
 }
 
 const BUFFER: usize = 16 * 1024;
-/// A length and the longest chunk.
-const MAX_MESSAGE: usize = 4 + 65_536 + 17;

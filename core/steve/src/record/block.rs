@@ -6,7 +6,7 @@ use aws_lc_rs::aead::{LessSafeKey, Nonce};
 use zeroize::Zeroizing;
 
 /// After how many chunks the key changes.
-pub const RATCHET_INTERVAL: u64 = 1 << 20;
+pub(super) const RATCHET_INTERVAL: u64 = 1 << 20;
 
 /// The keys of one direction of one exchange.
 pub(crate) struct Block {

@@ -14,12 +14,12 @@ mod sealer;
 mod tests;
 
 pub(crate) use block::Block;
-pub use block::RATCHET_INTERVAL;
 pub use fault::{SealedCode, SealedError};
 pub use opener::Opener;
 pub use sealer::Sealer;
 
 use crate::error::RecordError;
+use crate::hpke::TAG;
 use aws_lc_rs::aead::Aad;
 
 /// What is authenticated beside a chunk: whether it is the last.
@@ -99,3 +99,6 @@ pub struct Record {
     /// Nothing follows.
     pub last: bool,
 }
+
+/// The longest chunk of a stream, in bytes: a length, content, a type, a tag.
+pub const MAX_STREAM_CHUNK: usize = 4 + 65_536 + 1 + TAG;

@@ -3,7 +3,7 @@
 use super::room::Room;
 use super::{Refused, much};
 use crate::body::{Pipe, Reply, beside};
-use crate::request;
+use crate::request::{self, Came};
 use crate::server::Shared;
 use crate::upstream;
 use bytes::Bytes;
@@ -68,9 +68,8 @@ async fn ask(shared: &Shared, opened: Opened, room: &mut Room) -> Result<(Respon
     let content = asked.body.map(|body| bytes.slice(body));
     let length = content.as_ref().map(Bytes::len);
     let pipe = content.map_or_else(Pipe::empty, Pipe::whole);
-    let mut request =
-        request::to_app(&asked.head, pipe, settings.protocol, settings.suite).ok_or(Failure::HeadInvalid)?;
-    request::mark_v2(request.headers_mut(), settings.suite);
+    let mut request = request::to_app(&asked.head, pipe, settings.protocol, Came::by_2(settings.suite))
+        .ok_or(Failure::HeadInvalid)?;
     if let Some(length) = length {
         request.headers_mut().insert(CONTENT_LENGTH, length.into());
     }

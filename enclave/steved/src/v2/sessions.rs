@@ -2,10 +2,10 @@
 
 use super::room::{Room, UNIT};
 use crate::Limits;
+use crate::turns::{Turn, Turns};
 use caution_steve::SessionId;
-use caution_steve::v2::{ServerSession, WINDOW};
+use caution_steve::v2::ServerSession;
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
@@ -20,17 +20,8 @@ pub(crate) struct Sessions {
 /// A session with what limits it.
 pub(crate) struct Entry {
     session: Mutex<ServerSession>,
-    running: AtomicU64,
+    turns: Turns,
     born: Instant,
-}
-
-/// The right to run one more request of a session; given back when dropped.
-pub(crate) struct Turn(Arc<Entry>);
-
-impl Drop for Turn {
-    fn drop(&mut self) {
-        self.0.running.fetch_sub(1, Ordering::Relaxed);
-    }
 }
 
 impl Entry {
@@ -40,10 +31,8 @@ impl Entry {
     }
 
     /// A turn, where one is free.
-    pub(crate) fn turn(self: &Arc<Self>) -> Option<Turn> {
-        // Counted before it is compared, so that two at once cannot both be the last.
-        let turn = Turn(Arc::clone(self));
-        (self.running.fetch_add(1, Ordering::Relaxed) < WINDOW).then_some(turn)
+    pub(crate) fn turn(&self) -> Option<Turn> {
+        self.turns.take()
     }
 
     /// Nobody waits longer for a confirmation than for anything else.
@@ -68,7 +57,7 @@ impl Sessions {
         let free = all.len() < limits.sessions;
         if free {
             let id = session.id();
-            let entry = Entry { session: Mutex::new(session), running: AtomicU64::new(0), born: now };
+            let entry = Entry { session: Mutex::new(session), turns: Turns::new(CONCURRENCY), born: now };
             all.insert(id, Arc::new(entry));
         }
         free
@@ -95,3 +84,7 @@ impl Sessions {
 fn lock<T>(it: &Mutex<T>) -> MutexGuard<'_, T> {
     it.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+/// Requests of a session at a time: as many as its window tells apart.
+#[expect(clippy::cast_possible_truncation, reason = "a window of 64")]
+const CONCURRENCY: u32 = caution_steve::v2::WINDOW as u32;
