@@ -4,7 +4,7 @@ use crate::body::Pipe;
 use crate::upstream::Protocol;
 use caution_steve::Suite;
 use caution_steve::http::{Fields, RequestHead, ResponseHead};
-use hyper::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderName, HeaderValue};
+use hyper::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderName, HeaderValue, TRANSFER_ENCODING};
 use hyper::{HeaderMap, Method, Request, StatusCode, Uri};
 
 /// How a request came, which the app is told.
@@ -112,6 +112,8 @@ pub(crate) fn from_app(status: StatusCode, headers: &HeaderMap) -> ResponseHead 
 
 /// Fields without those of the app's connection.
 pub(crate) fn to_fields(headers: &HeaderMap) -> Fields {
+    // Of the two that is what the message was read by, and the length any number (RFC 9112, section 6.3).
+    let is_coded = headers.contains_key(TRANSFER_ENCODING);
     let named = headers.get_all(CONNECTION);
     let named: Vec<String> = named
         .iter()
@@ -122,7 +124,9 @@ pub(crate) fn to_fields(headers: &HeaderMap) -> Fields {
     headers
         .iter()
         .filter(|(name, _)| {
-            !OF_A_CONNECTION.contains(&name.as_str()) && !named.iter().any(|n| n == name.as_str())
+            !OF_A_CONNECTION.contains(&name.as_str())
+                && !named.iter().any(|n| n == name.as_str())
+                && (!is_coded || *name != CONTENT_LENGTH)
         })
         .map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().trim_ascii().to_vec()))
         .collect()

@@ -1,7 +1,7 @@
 //! Connections to the app: kept for a session, and never a reason to ask twice.
 
 use crate::app::App;
-use crate::client::{Answer, Client, head};
+use crate::client::{Answer, Client, ask, head};
 use crate::support::{run, settings};
 use caution_steved::{Limits, Protocol, Settings};
 use std::sync::Arc;
@@ -114,6 +114,21 @@ async fn what_an_app_says_too_much_is_nobodys_response() {
         assert_eq!(get(&mut client).await.content, b"ok");
     }
     assert_eq!((app.connections(), asked.load(Ordering::SeqCst)), (10, 10));
+}
+
+/// Whoever believed the length would take the beginning of the content for the whole.
+#[tokio::test]
+async fn a_length_beside_a_coding_does_not_pass() {
+    let answer =
+        "HTTP/1.1 200 OK\r\ncontent-length: 2\r\ntransfer-encoding: chunked\r\n\r\n5\r\nwhole\r\n0\r\n\r\n";
+    let (app, _) = app(1000, false, answer).await;
+    let steved = run(settings(app.address)).await;
+    let mut client = Client::connect(steved.address).await;
+    let inside = get(&mut client).await;
+    assert_eq!((&inside.content[..], &inside.heads[0].fields), (&b"whole"[..], &Vec::new()));
+    let page = ask(steved.address, "GET / HTTP/1.1", b"").await;
+    assert!(!page.has("content-length: 2"), "{}", page.head);
+    assert!(page.body.windows(5).any(|part| part == b"whole"), "{:?}", page.body);
 }
 
 #[tokio::test]
