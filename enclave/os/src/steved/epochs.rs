@@ -30,7 +30,7 @@ pub(crate) enum EpochError {
     #[error("the security module's document has no certificate that ends")]
     Certificate,
     /// Whoever was given such a document could not use it.
-    #[error("the security module's certificate has ended, or does within a minute")]
+    #[error("the security module's certificate has ended")]
     Ends,
     /// The boot plan has no `steve_v2`.
     #[error("this deployment does not serve version 2")]
@@ -56,7 +56,7 @@ impl Epochs {
             let document = self.nsm.attest_epoch(&claimed.claims(&self.identity), nonce.as_ref())?;
             self.certificate_ends_ms =
                 document_certificate_ends_ms(&document).map_err(|_| EpochError::Certificate)?;
-            if claimed.not_after_ms <= self.certificate_ends_ms.saturating_sub(MARGIN_MS) {
+            if claimed.not_after_ms <= self.longest(now_ms) {
                 return Ok(Attested { document, not_after_ms: claimed.not_after_ms });
             }
         }
@@ -76,16 +76,21 @@ impl Epochs {
     }
 
     fn limited(&self, epoch: &Epoch, now_ms: u64) -> Result<Epoch, EpochError> {
-        let longest = now_ms.saturating_add(LONGEST_MS);
-        let certificate = self.certificate_ends_ms.saturating_sub(MARGIN_MS);
-        let not_after_ms = epoch.not_after_ms.min(longest).min(certificate);
+        let asked = epoch.not_after_ms.min(now_ms.saturating_add(LONGEST_MS));
+        let certificate = self.longest(now_ms);
         // The next document may have another certificate than the last, which has ended.
-        let not_after_ms =
-            if not_after_ms <= now_ms { longest.min(epoch.not_after_ms) } else { not_after_ms };
+        let not_after_ms = if certificate > now_ms { asked.min(certificate) } else { asked };
         if not_after_ms <= now_ms || epoch.not_before_ms > not_after_ms {
             return Err(EpochError::Ends);
         }
         Ok(Epoch { not_after_ms, ..*epoch })
+    }
+
+    /// Until when a document of the last certificate may say that keys are used. How long before its end the module
+    /// takes another one is the module's matter: in its last minute a certificate is better than none.
+    fn longest(&self, now_ms: u64) -> u64 {
+        let careful = self.certificate_ends_ms.saturating_sub(MARGIN_MS);
+        if careful > now_ms { careful } else { self.certificate_ends_ms }
     }
 }
 
@@ -158,10 +163,19 @@ mod tests {
         // The first document says when its certificate ends, the second respects that.
         assert_eq!(attest(&[ends], ENDS - 10 * MINUTE, 20 * MINUTE), (Ok(9 * MINUTE), 2));
         // The module has changed its certificate meanwhile.
-        assert_eq!(attest(&[ends, b"260301160000Z"], ENDS - MINUTE / 2, 20 * MINUTE), (Ok(20 * MINUTE), 2));
-        let (refused, asked) = attest(&[ends], ENDS - MINUTE / 2, 20 * MINUTE);
+        assert_eq!(attest(&[ends, b"260301160000Z"], ENDS + 1, 20 * MINUTE), (Ok(20 * MINUTE), 2));
+        let (refused, asked) = attest(&[ends], ENDS, 20 * MINUTE);
         assert_eq!((refused.is_err(), asked), (true, TRIES));
     }
+
+    #[test]
+    fn a_certificate_in_its_last_minute_does_not_end_the_enclave() {
+        let ends = b"260301123456Z";
+        for left in [60_000, 30_000, 1] {
+            assert_eq!(attest(&[ends], ENDS - left, 20 * 60_000), (Ok(left), 2));
+        }
+    }
+
     #[test]
     fn sessions_get_documents_where_the_boot_plan_has_version_2_and_then_about_themselves() {
         let ends = vec![b"260301123456Z"];
