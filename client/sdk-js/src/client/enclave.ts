@@ -11,7 +11,7 @@ import { numberOf, type Receipt, receiptOf } from "./receipt.js";
 import { type Inner, readRequest, redirected } from "./request.js";
 import { Incoming, platformResponse } from "./response.js";
 import { type Begun, type Established, Sessions } from "./session.js";
-import { ask, TransportError } from "./transport.js";
+import { ask, inTime, TransportError } from "./transport.js";
 import { asStream, type Count, canStream, collected, sealed, wantsStream } from "./upload.js";
 
 /** What a client is told. */
@@ -30,6 +30,11 @@ export interface ConnectOptions {
   readonly freshEvidence?: boolean;
   /** How long evidence and handshake may take each, in milliseconds; 30 seconds when left out. Requests may take as long as they want. */
   readonly timeoutMs?: number;
+  /**
+   * How long nothing may come of a request or a WebSocket that was sent, in milliseconds; 60 seconds when left out. An enclave says
+   * something every 15, however long its app thinks, so what is silent for longer is gone.
+   */
+  readonly idleMs?: number;
 }
 
 /**
@@ -41,7 +46,7 @@ export async function connect(url: string | URL, options: ConnectOptions): Promi
   const address = addressOf(url);
   const sessions = await sessionsOf(address, options);
   await sessions.established();
-  return new Enclave(address, sessions);
+  return new Enclave(address, sessions, options.idleMs ?? IDLE_MS);
 }
 
 async function sessionsOf(address: Address, options: ConnectOptions): Promise<Sessions> {
@@ -71,13 +76,16 @@ async function kemOf(suite: SuiteName): Promise<Kem> {
 export class Enclave {
   /** `https://host[:port]`. */
   readonly origin: string;
+  /** How long nothing may come, in milliseconds. */
+  readonly idleMs: number;
   readonly #address: Address;
   readonly #sessions: Sessions;
   readonly #receipts = new WeakMap<Response, Promise<Receipt>>();
 
   /** For `connect` alone. */
-  constructor(address: Address, sessions: Sessions) {
+  constructor(address: Address, sessions: Sessions, idleMs: number) {
     this.origin = address.origin;
+    this.idleMs = idleMs;
     this.#address = address;
     this.#sessions = sessions;
   }
@@ -118,9 +126,10 @@ export class Enclave {
     const { exchange, established } = await unlessAborted(this.#sessions.begin(), inner.signal);
     const count: Count = { bytes: 0 };
     const body = await this.#bodyOf(inner, exchange, count);
-    const answer = await this.#send(body, established, inner.signal);
+    const isShort = !(body instanceof ReadableStream) && count.bytes <= SHORT;
+    const answer = await this.#send(body, established, inner.signal, isShort);
     if (answer.body === null) throw new SteveError("STEVE_TRUNCATED", {});
-    const incoming = new Incoming(answer.body, exchange.opener, inner.signal);
+    const incoming = new Incoming(answer.body, exchange.opener, inner.signal, this.idleMs);
     const head = await incoming.head();
     let settle: (error?: unknown) => void = () => undefined;
     const receipt = new Promise<Receipt>((resolve, reject) => {
@@ -150,12 +159,16 @@ export class Enclave {
     }
   }
 
-  async #send(body: BodyInit, established: Established, signal: AbortSignal): Promise<Response> {
+  async #send(body: BodyInit, established: Established, signal: AbortSignal, isShort: boolean): Promise<Response> {
+    const contentType = "application/steve-req";
+    const expects = "application/steve-res";
+    const answer = ask(this.#address, { path: "x", method: "POST", contentType, body, expects, signal });
     try {
-      const contentType = "application/steve-req";
-      const expects = "application/steve-res";
-      return await ask(this.#address, { path: "x", method: "POST", contentType, body, expects, signal });
+      // Some browsers look for an answer when they have sent everything, and nothing says how far they are.
+      return await (isShort ? inTime(answer, this.idleMs) : answer);
     } catch (cause) {
+      // Where it comes too late, nobody reads it.
+      answer.then(({ body }) => body?.cancel()).catch(() => undefined);
       if (!(cause instanceof TransportError)) throw cause;
       const { status, code } = cause;
       if (code === "session_unknown") this.#sessions.forget(established);
@@ -202,7 +215,11 @@ const OPTIONS = [
   "allowPlaintextFallback",
   "freshEvidence",
   "timeoutMs",
+  "idleMs",
 ] as const satisfies readonly (keyof ConnectOptions)[];
 const TIMEOUT_MS = 30_000;
+const IDLE_MS = 60_000;
+/** What is sent at once, in bytes. */
+const SHORT = 64 * 1024;
 const REDIRECTS: readonly number[] = [301, 302, 303, 307, 308];
 const MAX_REDIRECTS = 5;

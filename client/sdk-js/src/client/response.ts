@@ -6,21 +6,25 @@ import { isInformational, type Part, type ResponseHead } from "../steve/http/mes
 import type { Opener } from "../steve/opener.js";
 import type { OpenedRecord } from "../steve/record.js";
 import { SteveError } from "./error.js";
+import { inTime } from "./transport.js";
 
 /** The parts of a response, each once it has come and authenticated. */
 export class Incoming {
   readonly #reader: ReadableStreamDefaultReader<Uint8Array>;
   readonly #opener: Opener;
   readonly #signal: AbortSignal;
+  readonly #idleMs: number;
   readonly #decoder = new Decoder("response");
   #hasEnded = false;
   /** How many bytes came. */
   received = 0;
 
-  constructor(body: ReadableStream<Uint8Array>, opener: Opener, signal: AbortSignal) {
+  /** For at most `idleMs` nothing may come while somebody waits for it. */
+  constructor(body: ReadableStream<Uint8Array>, opener: Opener, signal: AbortSignal, idleMs: number) {
     this.#reader = body.getReader();
     this.#opener = opener;
     this.#signal = signal;
+    this.#idleMs = idleMs;
   }
 
   /** The next part; `undefined` at the authentic end. A response that was cut is an error, never an end. */
@@ -63,7 +67,7 @@ export class Incoming {
   }
 
   async #read(): Promise<void> {
-    const { done, value } = await this.#reader.read().catch((cause: unknown) => {
+    const { done, value } = await inTime(this.#reader.read(), this.#idleMs).catch((cause: unknown) => {
       throw new SteveError("STEVE_TRUNCATED", {}, { cause });
     });
     if (done) {

@@ -73,18 +73,26 @@ export async function askShort(
   timeoutMs: number,
 ): Promise<Bytes> {
   const stop = new AbortController();
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  // Not the signal alone: Node 20 forgets it while it reads a body.
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new TransportError(`nothing came within ${timeoutMs} ms`)), timeoutMs);
-  });
   const answered = ask(address, { ...what, signal: stop.signal }).then((answer) => whole(answer, limit));
   try {
-    return await Promise.race([answered, late]);
+    // Not the signal alone: Node 20 forgets it while it reads a body.
+    return await inTime(answered, timeoutMs);
   } catch (error) {
     answered.catch(() => undefined);
     stop.abort();
     throw error;
+  }
+}
+
+/** What `work` gives, unless that takes longer. */
+export async function inTime<Result>(work: Promise<Result>, milliseconds: number): Promise<Result> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<never>((_, reject) => {
+    const why = () => new TransportError(`nothing came within ${milliseconds} ms`);
+    timer = setTimeout(() => reject(why()), Math.min(milliseconds, LONGEST_TIMER_MS));
+  });
+  try {
+    return await Promise.race([work, late]);
   } finally {
     clearTimeout(timer);
   }
@@ -118,5 +126,7 @@ function problem(body: Bytes): string | null {
   }
 }
 
+/** Platforms' timers of more than this end at once. */
+export const LONGEST_TIMER_MS = 0x7fff_ffff;
 /** The longest explanation of a refusal that is read, in bytes. */
 const MAX_PROBLEM = 4096;

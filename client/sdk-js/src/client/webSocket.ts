@@ -11,6 +11,7 @@ import { Turns } from "../steve/turns.js";
 import type { Enclave } from "./enclave.js";
 import { SteveError } from "./error.js";
 import { EnclaveCloseEvent, EnclaveErrorEvent, Target } from "./events.js";
+import { LONGEST_TIMER_MS } from "./transport.js";
 
 /** As the platform's `WebSocket`. What was cut or changed on its way ends it with an `error` and a `close` that was not clean. */
 export class EnclaveWebSocket extends Target {
@@ -34,9 +35,12 @@ export class EnclaveWebSocket extends Target {
   /** The parts of a message that came. */
   #parts: Bytes[] = [];
   #held = 0;
-  /** The app has said that it closes. */
-  #isAppClosed = false;
+  /** What the app has said when it closed. */
+  #close: { readonly code: number; readonly reason: string } | undefined;
+  /** The last chunk came. */
+  #isWhole = false;
   #hasEnded = false;
+  #silence: ReturnType<typeof setTimeout> | undefined;
   #closeTimer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(enclave: Enclave, url: string | URL, protocols: string | readonly string[] = []) {
@@ -105,19 +109,28 @@ export class EnclaveWebSocket extends Target {
     exchange.sealer.padTo(HEAD_BUCKET);
     const first = await exchange.sealer.seal("wsOpen", concat(request, encoder.end()));
     exchange.sealer.padTo(1);
+    if (this.#readyState !== EnclaveWebSocket.CONNECTING) return;
     const outer = new WebSocket(`${enclave.origin.replace(/^http/, "ws")}/.well-known/steve/ws`, SUBPROTOCOL);
     outer.binaryType = "arraybuffer";
     this.#exchange = exchange;
     this.#outer = outer;
     const ambiguous = () => new SteveError("STEVE_AMBIGUOUS", { authority: host, status: null, code: null });
+    const lost = () => (this.#head === undefined ? new SteveError("STEVE_TRUNCATED", {}) : ambiguous());
+    const listen = () => {
+      clearTimeout(this.#silence);
+      const most = Math.min(enclave.idleMs, LONGEST_TIMER_MS);
+      this.#silence = setTimeout(() => this.#fail(lost()), most);
+    };
+    listen();
     outer.onopen = () =>
       outer.protocol === SUBPROTOCOL ? outer.send(concat(exchange.header, first)) : this.#fail(ambiguous());
     outer.onmessage = ({ data }) => {
+      if (this.#hasEnded) return;
+      listen();
       this.#incoming.take(() => this.#take(data)).catch((error: unknown) => this.#fail(error));
     };
     outer.onclose = () => {
-      const lost = () => (this.#head === undefined ? new SteveError("STEVE_TRUNCATED", {}) : ambiguous());
-      void this.#incoming.take(async () => void (this.#isAppClosed || this.#fail(lost())));
+      void this.#incoming.take(async () => void (this.#isWhole || this.#fail(lost())));
     };
   }
 
@@ -131,12 +144,12 @@ export class EnclaveWebSocket extends Target {
     const next = () => (bytes[0] === 0 ? opener.end() : opener.next());
     for (let record = await next(); record; record = await next()) {
       this.#heard(record);
-      if (record.last && !this.#isAppClosed) throw new SteveError("STEVE_TRUNCATED", {});
+      if (record.last) this.#last();
     }
   }
 
   #heard({ kind, content }: OpenedRecord): void {
-    if (kind === "pad" || this.#isAppClosed || this.#readyState === EnclaveWebSocket.CLOSED) return;
+    if (kind === "pad" || this.#close !== undefined || this.#readyState === EnclaveWebSocket.CLOSED) return;
     if (kind === "error") throw new SteveError("STEVE_SEALED", decodeSealedError(content));
     if (kind === "reset") throw new SteveError("STEVE_TRUNCATED", {});
     if (kind === "data" && this.#head !== undefined) this.#answered(this.#head, content);
@@ -190,14 +203,21 @@ export class EnclaveWebSocket extends Target {
     this.emit(new MessageEvent("message", { data, origin: new URL(this.url).origin }));
   }
 
+  /** Nothing follows: an end where the app has closed before, and a cut where it has not. */
+  #last(): void {
+    if (this.#close === undefined) throw new SteveError("STEVE_TRUNCATED", {});
+    const { code, reason } = this.#close;
+    this.#isWhole = true;
+    this.#queue(async () => this.#ended(code, reason, true));
+  }
+
   /** The app closes, or has heard that we do. */
   #closed(content: Bytes): void {
     const reason = utf8(content.subarray(2));
     if (content.length === 1 || reason === undefined) throw new SteveError("RESPONSE_INVALID", {});
     const code = content.length === 0 ? 1005 : new DataView(content.buffer, content.byteOffset).getUint16(0);
-    this.#isAppClosed = true;
+    this.#close = { code, reason };
     if (this.#readyState !== EnclaveWebSocket.CLOSING) this.#sayClose(content);
-    this.#queue(async () => this.#ended(code, reason, true));
   }
 
   /** Whole, or in parts of which all but the last say that more follows. */
@@ -233,6 +253,7 @@ export class EnclaveWebSocket extends Target {
 
   #ended(code: number, reason: string, wasClean: boolean): void {
     clearTimeout(this.#closeTimer);
+    clearTimeout(this.#silence);
     if (this.#hasEnded) return;
     this.#hasEnded = true;
     this.#readyState = EnclaveWebSocket.CLOSED;

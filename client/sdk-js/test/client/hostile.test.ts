@@ -71,6 +71,29 @@ test("a response that is changed at any byte is an error", async () => {
   });
 });
 
+test("who says nothing for too long is left, and who thinks long is not", async () => {
+  const never = () => new Promise<void>(() => undefined);
+  const thinking: App = async ({ head }, reply) => {
+    if (head.path === "/mute") await never();
+    await reply.head(200);
+    if (head.path === "/silent") await never();
+    for (let waited = 0; waited < 6; waited++) {
+      await new Promise((resolve) => setTimeout(resolve, 250));
+      await reply.pad();
+    }
+    await reply.content("thought");
+    await reply.end();
+  };
+  await visiting({ app: thinking }, async (host) => {
+    const app = await connect(host.url, { ...OPTIONS, idleMs: 1000 });
+    assert.equal(await outcome(app, "/thinks"), "thought");
+    assert.equal(await outcome(app, "/mute"), "STEVE_AMBIGUOUS true");
+    assert.equal(await outcome(app, "/silent"), "STEVE_TRUNCATED true");
+    const patient = await connect(host.url, { ...OPTIONS, idleMs: Number.POSITIVE_INFINITY });
+    assert.equal(await outcome(patient, "/thinks"), "thought");
+  });
+});
+
 /** The chunks of a stream, each with its length. */
 function chunks(stream: Bytes): readonly Bytes[] {
   const all: Bytes[] = [];

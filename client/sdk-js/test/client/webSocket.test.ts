@@ -45,6 +45,16 @@ const SOCKETS: Readonly<Record<string, SocketApp>> = {
     await say("wsTextMore", bytes("half a message"));
     outer.destroy();
   },
+  "/half-closed": async ({ open, say, outer }) => {
+    await open();
+    await say("wsClose", Uint8Array.of(0x03, 0xe8));
+    outer.destroy();
+  },
+  "/silent": async ({ open }) => {
+    await open();
+    await new Promise(() => undefined);
+  },
+  "/mute": () => new Promise(() => undefined),
   "/ended": async ({ open, say }) => {
     await open();
     await say("pad", new Uint8Array(), true);
@@ -76,7 +86,7 @@ async function visit({ root, ...profile }: Given): Promise<Readonly<Record<strin
   const { connect, EnclaveWebSocket, Roots } = (await import(bundle)) as typeof Client;
   const roots = Roots.devRoot(Uint8Array.from(atob(root), (character) => character.charCodeAt(0)));
   const policy = { mode: "pinned", profiles: [profile] } as const;
-  const enclave = await connect(location.origin, { policy, suite: "x25519", roots });
+  let enclave = await connect(location.origin, { policy, suite: "x25519", roots });
   const play = (path: string, opened: (socket: Client.EnclaveWebSocket) => void = () => undefined) =>
     new Promise<readonly string[]>((resolve) => {
       const said: string[] = [];
@@ -107,6 +117,7 @@ async function visit({ root, ...profile }: Given): Promise<Readonly<Record<strin
     "/refused",
     "/strange-protocol",
     "/cut",
+    "/half-closed",
     "/ended",
     "/twice",
     "/dropped",
@@ -116,6 +127,8 @@ async function visit({ root, ...profile }: Given): Promise<Readonly<Record<strin
     all[path] = await play(path);
   }
   all["/not-utf8"] = await play("/not-utf8");
+  enclave = await connect(location.origin, { policy, suite: "x25519", roots, idleMs: 500 });
+  for (const path of ["/silent", "/mute"]) all[path] = await play(path);
   return all;
 }
 
@@ -135,14 +148,17 @@ test(
         "/refused": ["TypeError", lost],
         "/strange-protocol": ["TypeError", lost],
         "/cut": ["open ", "before", "STEVE_TRUNCATED", lost],
+        "/half-closed": ["open ", "STEVE_TRUNCATED", lost],
         "/ended": ["open ", "STEVE_TRUNCATED", lost],
         "/twice": ["open ", "pay", "RESPONSE_INVALID", lost],
         "/dropped": ["open ", "RESPONSE_INVALID", lost],
         "/forged": ["RESPONSE_INVALID", lost],
         "/text": ["open ", "RESPONSE_INVALID", lost],
         "/not-utf8": ["open ", "TypeError", lost],
+        "/silent": ["open ", "STEVE_TRUNCATED", lost],
+        "/mute": ["STEVE_AMBIGUOUS", lost],
       });
-      assert.equal(host.handshakes, 1);
+      assert.equal(host.handshakes, 2);
     });
   },
 );
