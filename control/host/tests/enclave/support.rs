@@ -259,12 +259,18 @@ pub(crate) fn plan() -> BootPlan {
 }
 
 pub(crate) fn ramdisk(plan: &BootPlan, app: &[u8]) -> Vec<u8> {
-    archive(&[
-        (PATH, 0o644, Some(&plan.to_bytes())),
-        (ROOTFS_DIR, 0o755, None),
-        (&format!("{ROOTFS_DIR}/app"), 0o755, Some(app)),
-        (seal::PATH, 0o444, Some(&Seal::new(1).to_bytes())),
-    ])
+    ramdisk_of(plan, &[("app", app)])
+}
+
+/// Ramdisk 1 with these programs in the app's root.
+pub(crate) fn ramdisk_of(plan: &BootPlan, programs: &[(&str, &[u8])]) -> Vec<u8> {
+    let (plan, seal) = (plan.to_bytes(), Seal::new(programs.len() as u64).to_bytes());
+    let paths: Vec<_> = programs.iter().map(|(name, _)| format!("{ROOTFS_DIR}/{name}")).collect();
+    let mut entries: Vec<(&str, u32, Option<&[u8]>)> =
+        vec![(PATH, 0o644, Some(&plan)), (ROOTFS_DIR, 0o755, None)];
+    entries.extend(paths.iter().zip(programs).map(|(path, (_, bytes))| (path.as_str(), 0o755, Some(*bytes))));
+    entries.push((seal::PATH, 0o444, Some(&seal)));
+    archive(&entries)
 }
 
 /// A gzipped archive of files (with content) and directories.
