@@ -2,7 +2,7 @@
 
 use crate::error::{ExchangeError, HandshakeError, RecordError};
 use crate::handshake::VERSION;
-use crate::kdf::{Secret, hkdf};
+use crate::kdf::{Secret, extract, hkdf};
 use crate::record::{Block, Opener, Record, Sealer};
 use crate::suite::Suite;
 use crate::window::{WIDTH, Window};
@@ -52,6 +52,7 @@ impl Limits {
 /// What follows from the master secret.
 pub(crate) struct Schedule {
     th: [u8; 32],
+    /// Extracted already, as is the server's: each exchange expands both.
     client: Secret,
     server: Secret,
     confirm: Secret,
@@ -61,10 +62,11 @@ pub(crate) struct Schedule {
 impl Schedule {
     /// `K(l)` for every label `l`.
     pub(crate) fn new(th: [u8; 32], master: &Secret) -> Self {
-        let key = |label: &[u8]| hkdf(&th, &master[..], &[b"steve3 ", label]);
+        let key = |label: &[u8]| hkdf::<32>(&th, &master[..], &[b"steve3 ", label]);
+        let extracted = |label| extract(&th, &[&key(label)[..]]);
         Self {
-            client: key(b"c2s"),
-            server: key(b"s2c"),
+            client: extracted(b"c2s"),
+            server: extracted(b"s2c"),
             confirm: key(b"confirm"),
             exporter: key(b"exporter"),
             th,
@@ -132,7 +134,7 @@ impl Session {
     /// The keys of both directions of an exchange: from the client, and from the server.
     fn blocks(&self, x: u64) -> [Block; 2] {
         [&self.schedule.client, &self.schedule.server]
-            .map(|direction| Block::new(self.schedule.th, &direction[..], &[b"steve3 x", &x.to_be_bytes()]))
+            .map(|direction| Block::new(self.schedule.th, direction, &[b"steve3 x", &x.to_be_bytes()]))
     }
 }
 

@@ -1,7 +1,7 @@
 //! The keys of a stream, and their ratchet.
 
 use crate::hpke::aead_key;
-use crate::kdf::hkdf;
+use crate::kdf::{Secret, expand, extract};
 use aws_lc_rs::aead::{LessSafeKey, Nonce};
 use zeroize::Zeroizing;
 
@@ -19,8 +19,9 @@ pub(crate) struct Block {
 }
 
 impl Block {
-    pub(crate) fn new(th: [u8; 32], ikm: &[u8], info: &[&[u8]]) -> Self {
-        let block = hkdf::<76>(&th, ikm, info);
+    /// Of what was extracted with `th`.
+    pub(crate) fn new(th: [u8; 32], extracted: &Secret, info: &[&[u8]]) -> Self {
+        let block = expand::<76>(extracted, info);
         let mut iv = Zeroizing::new([0; 12]);
         iv.copy_from_slice(&block[32..44]);
         let mut following = Zeroizing::new([0; 32]);
@@ -40,7 +41,7 @@ impl Block {
     fn nonce(&mut self) -> Nonce {
         if self.counter == self.interval {
             let interval = self.interval;
-            *self = Self::new(self.th, &self.following[..], &[b"steve3 ku"]);
+            *self = Self::new(self.th, &extract(&self.th, &[&self.following[..]]), &[b"steve3 ku"]);
             self.interval = interval;
         }
         let mut nonce = *self.iv;

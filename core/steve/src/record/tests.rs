@@ -5,7 +5,7 @@ use crate::varint;
 const MAX_CHUNK: u32 = 16_384;
 
 fn block() -> Block {
-    Block::new([1; 32], &[2; 32], &[b"test"])
+    Block::new([1; 32], &crate::kdf::Secret::new([2; 32]), &[b"test"])
 }
 
 fn sealer() -> Sealer {
