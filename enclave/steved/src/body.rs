@@ -5,8 +5,10 @@ use hyper::HeaderMap;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 
 /// Whose sender went away before its end.
 #[derive(Debug, Clone, Copy, thiserror::Error)]
@@ -14,9 +16,10 @@ use tokio::sync::mpsc;
 pub(crate) struct Cut;
 
 /// A part of a body.
-enum Piece {
-    Frame(Frame<Bytes>),
-    End,
+struct Piece {
+    frame: Option<Frame<Bytes>>,
+    /// The end comes with it.
+    last: bool,
 }
 
 /// Writes a body.
@@ -35,45 +38,69 @@ impl Sink {
 
     /// False when nobody reads any more.
     pub(crate) async fn frame(&self, frame: Frame<Bytes>) -> bool {
-        self.0.send(Piece::Frame(frame)).await.is_ok()
+        self.0.send(Piece { frame: Some(frame), last: false }).await.is_ok()
+    }
+
+    /// The end, with what is said last: so it takes no write of its own.
+    pub(crate) async fn last(self, bytes: Bytes) {
+        let frame = (!bytes.is_empty()).then(|| Frame::data(bytes));
+        let _ = self.0.send(Piece { frame, last: true }).await;
     }
 
     /// The end, with trailers where there are any. Without it the body is cut.
     pub(crate) async fn end(self, trailers: HeaderMap) {
-        if !trailers.is_empty() && !self.frame(Frame::trailers(trailers)).await {
-            return;
-        }
-        let _ = self.0.send(Piece::End).await;
+        let _ = self.0.send(Piece::end(trailers)).await;
+    }
+}
+
+impl Piece {
+    fn end(trailers: HeaderMap) -> Self {
+        Self { frame: (!trailers.is_empty()).then(|| Frame::trailers(trailers)), last: true }
     }
 }
 
 /// A body that somebody writes, a few pieces ahead.
 pub(crate) struct Pipe {
-    pieces: mpsc::Receiver<Piece>,
-    ended: bool,
+    /// None when the last came.
+    pieces: Option<mpsc::Receiver<Piece>>,
+    /// Came, and is not read yet.
+    next: Option<Frame<Bytes>>,
 }
 
 impl Pipe {
     /// Both ends of one.
     pub(crate) fn new() -> (Sink, Self) {
         let (sender, pieces) = mpsc::channel(PIECES);
-        (Sink(sender), Self { pieces, ended: false })
+        (Sink(sender), Self { pieces: Some(pieces), next: None })
     }
 
     /// One whose content is there.
-    pub(crate) fn whole(bytes: Bytes) -> Self {
-        let (Sink(sender), pipe) = Self::new();
-        let content = (!bytes.is_empty()).then(|| Piece::Frame(Frame::data(bytes)));
-        for piece in content.into_iter().chain([Piece::End]) {
-            // There is room for more than two.
-            let _ = sender.try_send(piece);
+    pub(crate) fn whole(bytes: Bytes, trailers: HeaderMap) -> Self {
+        let next = (!bytes.is_empty()).then(|| Frame::data(bytes));
+        if trailers.is_empty() {
+            return Self { pieces: None, next };
         }
-        pipe
+        let (Sink(sender), pipe) = Self::new();
+        // There is room for it.
+        let _ = sender.try_send(Piece::end(trailers));
+        Self { next, ..pipe }
     }
 
     /// One without content.
     pub(crate) fn empty() -> Self {
-        Self { ended: true, ..Self::new().1 }
+        Self { pieces: None, next: None }
+    }
+
+    /// Ready where there is something to read, or never will be.
+    fn poll_there(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Cut>> {
+        if let (None, Some(pieces)) = (&self.next, &mut self.pieces) {
+            let piece = ready!(pieces.poll_recv(context)).ok_or(Cut)?;
+            self.next = piece.frame;
+            if piece.last {
+                self.pieces = None;
+            }
+        }
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -85,25 +112,18 @@ impl Body for Pipe {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
-        if self.ended {
-            return Poll::Ready(None);
+        match ready!(self.poll_there(context)) {
+            Ok(()) => Poll::Ready(self.next.take().map(Ok)),
+            Err(cut) => Poll::Ready(Some(Err(cut))),
         }
-        self.pieces.poll_recv(context).map(|piece| match piece {
-            Some(Piece::Frame(frame)) => Some(Ok(frame)),
-            Some(Piece::End) => {
-                self.ended = true;
-                None
-            }
-            None => Some(Err(Cut)),
-        })
     }
 
     fn is_end_stream(&self) -> bool {
-        self.ended
+        self.pieces.is_none() && self.next.is_none()
     }
 
     fn size_hint(&self) -> SizeHint {
-        if self.ended { SizeHint::with_exact(0) } else { SizeHint::default() }
+        if self.is_end_stream() { SizeHint::with_exact(0) } else { SizeHint::default() }
     }
 }
 
@@ -150,6 +170,19 @@ impl Reply {
     {
         let (sink, pipe) = Pipe::new();
         Self::Driven { work: Work::new(work(sink)), pipe }
+    }
+
+    /// This, where something of it is soon there to read: then the head of its response needs no write of its own.
+    pub(crate) async fn begun(mut self) -> Self {
+        if let Self::Driven { work, pipe } = &mut self {
+            let there = poll_fn(|context| {
+                let _ = Pin::new(&mut *work).poll(context);
+                // Where it is cut, who reads it learns that.
+                pipe.poll_there(context).map(drop)
+            });
+            let _ = timeout(SOON, there).await;
+        }
+        self
     }
 }
 
@@ -229,3 +262,5 @@ pub(crate) async fn beside<T>(side: impl Future<Output = ()>, main: impl Future<
 
 /// Pieces that wait in a pipe: a chunk each at most.
 const PIECES: usize = 4;
+/// How long the head of a response waits for what follows it: no time that anybody else gives it up in.
+const SOON: Duration = Duration::from_millis(100);

@@ -96,7 +96,9 @@ async fn exchange(
         timeout(settings.limits.patience, inbound.head()).await.map_err(|_| invalid)?.map_err(unsent)?;
     let early = inbound.early(&head.method).await.map_err(unsent)?;
     let (mut content, pipe) = match early {
-        Early::Ended => (None, Pipe::empty()),
+        Early::Whole(content, trailers) => {
+            (None, Pipe::whole(content.into(), request::to_map(&trailers).ok_or(invalid)?))
+        }
         Early::Part(part) => with_pipe(Some(part)),
         Early::No => with_pipe(None),
     };

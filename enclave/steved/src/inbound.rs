@@ -26,9 +26,9 @@ pub(crate) enum Broken {
 
 /// What was there right after the head.
 pub(crate) enum Early {
-    /// The end.
-    Ended,
-    /// Something else.
+    /// All of it: content, and trailers.
+    Whole(Vec<u8>, Fields),
+    /// A part.
     Part(Part),
     /// Nothing yet.
     No,
@@ -69,11 +69,14 @@ impl Inbound {
         if !self.last && !matches!(method, "GET" | "HEAD") {
             return Ok(Early::No);
         }
-        Ok(match self.next().await? {
-            Some(Part::End(trailers)) if trailers.is_empty() => Early::Ended,
-            Some(part) => Early::Part(part),
-            None => Early::Ended,
-        })
+        let mut content = Vec::new();
+        loop {
+            match self.next().await?.unwrap_or(Part::End(Fields::new())) {
+                Part::End(trailers) => return Ok(Early::Whole(content, trailers)),
+                Part::Content(more) if self.last => content.extend(more),
+                part => return Ok(Early::Part(part)),
+            }
+        }
     }
 
     /// The next part. The end comes after the last record only: before it nothing says that nothing is missing.

@@ -5,7 +5,6 @@ use bytes::Bytes;
 use caution_steve::http::{Encoder, Fields, MAX_HEAD, MessageError, ResponseHead};
 use caution_steve::websocket::{Opcode, write_frame};
 use caution_steve::{Kind, SealedError, Sealer};
-use hyper::HeaderMap;
 
 /// Writes a message, and the records it is in.
 pub(crate) struct Outbound {
@@ -54,25 +53,31 @@ impl Outbound {
         let none = Fields::new();
         let trailers = if may_pass(trailers) { trailers } else { &none };
         self.encoder.end(trailers, &mut self.waiting).map_err(|_| Gone)?;
-        self.seal(true).await?;
-        self.close().await;
+        let sealed = self.seal(true);
+        self.last(sealed).await;
         Ok(())
     }
 
     /// Nothing is left to say.
     pub(crate) async fn close(self) {
-        let mut close = Vec::new();
+        self.last(Vec::new()).await;
+    }
+
+    /// Nothing is left to say after this.
+    async fn last(self, mut bytes: Vec<u8>) {
         if self.is_socket {
-            write_frame(Opcode::Close, true, &1000_u16.to_be_bytes(), None, &mut close);
+            write_frame(Opcode::Close, true, &1000_u16.to_be_bytes(), None, &mut bytes);
         }
-        if self.sink.data(close.into()).await {
-            self.sink.end(HeaderMap::new()).await;
-        }
+        self.sink.last(bytes.into()).await;
     }
 
     /// Sends what waits.
     pub(crate) async fn flush(&mut self) -> Result<(), Gone> {
-        if self.waiting.is_empty() { Ok(()) } else { self.seal(false).await }
+        if self.waiting.is_empty() {
+            return Ok(());
+        }
+        let sealed = self.seal(false);
+        self.send(sealed).await
     }
 
     /// Sends a record that says nothing.
@@ -101,12 +106,11 @@ impl Outbound {
         if !self.ended {
             self.record(Kind::Error, &error.to_bytes(), true, &mut sealed);
         }
-        if self.send(sealed).await.is_ok() {
-            self.close().await;
-        }
+        self.last(sealed).await;
     }
 
-    async fn seal(&mut self, last: bool) -> Result<(), Gone> {
+    /// The records of what waits.
+    fn seal(&mut self, last: bool) -> Vec<u8> {
         let most = self.sealer.max_content();
         let mut sealed = Vec::with_capacity(self.waiting.len() + 64);
         let mut waiting = std::mem::take(&mut self.waiting);
@@ -119,7 +123,7 @@ impl Outbound {
         self.record(Kind::Data, rest, last, &mut sealed);
         waiting.clear();
         self.waiting = waiting;
-        self.send(sealed).await
+        sealed
     }
 
     fn record(&mut self, kind: Kind, content: &[u8], last: bool, out: &mut Vec<u8>) {

@@ -252,7 +252,8 @@ async fn own(
 async fn begin_exchange(shared: &Arc<Shared>, mut body: Incoming) -> Result<Response<Reply>, Problem> {
     let started = begin::begin(shared, &mut body).await?;
     let inside = Arc::clone(shared);
-    let mut response = Response::new(Reply::driven(|sink| exchange::run(inside, started, body, sink)));
+    let reply = Reply::driven(|sink| exchange::run(inside, started, body, sink)).begun().await;
+    let mut response = Response::new(reply);
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/steve-res"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store, no-transform"));

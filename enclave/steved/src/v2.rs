@@ -16,7 +16,7 @@ use bytes::Bytes;
 use caution_steve::v2::{Envelope, Error, MAX_SESSION, MAX_SMALL, Offer, ServerRandom};
 use hyper::body::Incoming;
 use hyper::header::{ACCESS_CONTROL_REQUEST_METHOD, CONTENT_LENGTH, ORIGIN};
-use hyper::{HeaderMap, Method, Request, Response, Uri};
+use hyper::{Method, Request, Response, Uri};
 pub(crate) use room::Room;
 pub(crate) use sessions::Sessions;
 use std::sync::Arc;
@@ -181,9 +181,7 @@ fn much(bytes: Vec<u8>, room: Room) -> Response<Reply> {
     let bytes = Bytes::from(bytes);
     let mut response = whole(200, CBOR, Bytes::new());
     *response.body_mut() = Reply::driven(|sink| async move {
-        if sink.data(bytes).await {
-            sink.end(HeaderMap::new()).await;
-        }
+        sink.last(bytes).await;
         drop(room);
     });
     response.headers_mut().insert(CONTENT_LENGTH, length.into());

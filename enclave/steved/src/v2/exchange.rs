@@ -9,9 +9,9 @@ use crate::upstream;
 use bytes::Bytes;
 use caution_steve::http::ResponseHead;
 use caution_steve::v2::{Envelope, MAX_MESSAGE, Opened};
-use hyper::Response;
 use hyper::body::Incoming;
 use hyper::header::CONTENT_LENGTH;
+use hyper::{HeaderMap, Response};
 use std::sync::Arc;
 use tokio::time::{Instant, timeout_at};
 
@@ -67,7 +67,7 @@ async fn ask(shared: &Shared, opened: Opened, room: &mut Room) -> Result<(Respon
     let bytes = Bytes::from(opened.bytes);
     let content = asked.body.map(|body| bytes.slice(body));
     let length = content.as_ref().map(Bytes::len);
-    let pipe = content.map_or_else(Pipe::empty, Pipe::whole);
+    let pipe = content.map_or_else(Pipe::empty, |content| Pipe::whole(content, HeaderMap::new()));
     let mut request = request::to_app(&asked.head, pipe, settings.protocol, Came::by_2(settings.suite))
         .ok_or(Failure::HeadInvalid)?;
     if let Some(length) = length {
