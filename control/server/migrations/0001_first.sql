@@ -1,3 +1,10 @@
+-- The data folder that git repositories and images are in.
+CREATE TABLE installation (
+    -- There is one row.
+    one    BIGINT PRIMARY KEY CHECK (one = 1),
+    folder TEXT NOT NULL
+);
+
 -- Accounts -------------------------------------------------------------------------------------------
 CREATE TABLE account (
     id         TEXT PRIMARY KEY,

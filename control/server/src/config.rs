@@ -1,6 +1,7 @@
 //! Settings, read once: from a file, then from the environment. `specs/platform.md` §1.
 #![expect(clippy::disallowed_methods, reason = "this is the place the ban points to")]
 
+use crate::store::PostgresAddress;
 use std::collections::BTreeMap;
 use std::env;
 use std::ffi::OsString;
@@ -15,6 +16,8 @@ use std::path::{Path, PathBuf};
 pub struct Config {
     /// The data folder.
     pub data: PathBuf,
+    /// The database, where it is not a file in the data folder.
+    pub database: Option<PostgresAddress>,
     /// Where the API listens. Port 0: a free one.
     pub http_listen: SocketAddr,
     /// Where git is served by SSH. Port 0: a free one.
@@ -71,6 +74,7 @@ impl Config {
         let data = reading.folder("data", Path::new("/var/lib/cautiond"));
         let host = data.join("host");
         let config = Self {
+            database: reading.database("database"),
             http_listen: reading.loopback("http.listen", "127.0.0.1:7280"),
             git_listen: reading.loopback("git.listen", "127.0.0.1:7222"),
             builds: reading.number("limits.builds", 1, 64, 1),
@@ -139,6 +143,18 @@ impl Reading {
         path
     }
 
+    /// What is wrong is said without the value, in which there may be a password.
+    fn database(&mut self, key: &str) -> Option<PostgresAddress> {
+        let given = self.given.get(key)?;
+        match given.value.parse() {
+            Ok(address) => Some(address),
+            Err(wrong) => {
+                self.wrong.push(format!("{} cannot be used: {wrong}.", given.from));
+                None
+            }
+        }
+    }
+
     fn number(&mut self, key: &str, min: u32, max: u32, default: u32) -> u32 {
         let Some(given) = self.given.get(key) else { return default };
         match given.value.parse() {
@@ -205,8 +221,16 @@ fn list(wrong: &[String]) -> String {
 }
 
 /// Every setting; a file writes `a.b` as `b` below `[a]`.
-const KEYS: [&str; 7] =
-    ["data", "http.listen", "git.listen", "limits.builds", "host.state", "host.runtime", "host.cache"];
+const KEYS: [&str; 8] = [
+    "data",
+    "database",
+    "http.listen",
+    "git.listen",
+    "limits.builds",
+    "host.state",
+    "host.runtime",
+    "host.cache",
+];
 const PREFIX: &str = "CAUTIOND_";
 /// The longest file of settings.
 const MAX_BYTES: u64 = 64 * 1024;
@@ -229,6 +253,10 @@ mod tests {
         assert_eq!((config.data.as_path(), config.builds), (Path::new("/b"), 3));
         assert_eq!(config.http_listen.to_string(), "127.0.0.1:1");
         assert_eq!(config.host.state, Path::new("/b/host/state"));
+        assert_eq!(config.database, None);
+        let elsewhere = env(&[("CAUTIOND_DATABASE", "postgres://u:geheim@db/caution")]);
+        let config = Config::from_parts(None, elsewhere).unwrap();
+        assert!(!format!("{config:?}").contains("geheim"));
         Config::from_parts(None, env(&[])).unwrap();
     }
 
@@ -237,16 +265,22 @@ mod tests {
         let file = "dta = '/a'\n[http]\nlisten = '0.0.0.0:80'\n[limits]\nbuilds = 0\n";
         let wrong = Config::from_parts(
             Some(("c.toml", file)),
-            env(&[("CAUTIOND_DATA", "here"), ("CAUTIOND_HTPP", "x"), ("CAUTIOND_GIT_LISTEN", "y")]),
+            env(&[
+                ("CAUTIOND_DATA", "here"),
+                ("CAUTIOND_HTPP", "x"),
+                ("CAUTIOND_GIT_LISTEN", "y"),
+                ("CAUTIOND_DATABASE", "u:geheim@db"),
+            ]),
         )
         .unwrap_err()
         .to_string();
         let expected = [
-            "have 6 problems",
-            "c.toml: `dta` is not a setting; there are data, http.listen",
+            "have 7 problems",
+            "c.toml: `dta` is not a setting; there are data, database, http.listen",
             "CAUTIOND_HTPP is not a setting",
             "CAUTIOND_DATA must be an absolute path; it is `here`",
             "c.toml: `http.listen` must be an address of this machine alone, like 127.0.0.1:7280; it is `0.0.0.0:80`",
+            "CAUTIOND_DATABASE cannot be used: it is not the address of a PostgreSQL database",
             "CAUTIOND_GIT_LISTEN must be an address and a port, like 127.0.0.1:7280; it is `y`",
             "c.toml: `limits.builds` must be 1 to 64; it is `0`",
         ];

@@ -54,6 +54,23 @@ impl Data {
         Ok(Self { root: root.to_owned(), _lock: lock })
     }
 
+    /// What the folder is known by to a database elsewhere; made once.
+    pub fn id(&self) -> Result<Uuid, DataError> {
+        let path = self.root.join("installation");
+        let reading = failed("Reading", &path);
+        match fs::read_to_string(&path) {
+            Ok(text) => {
+                text.trim().parse().map_err(|e| reading(io::Error::new(io::ErrorKind::InvalidData, e)))
+            }
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                let id = crate::clock::new_id().map_err(|e| reading(io::Error::other(e)))?;
+                write_private(&path, format!("{id}\n").as_bytes())?;
+                Ok(id)
+            }
+            Err(e) => Err(reading(e)),
+        }
+    }
+
     /// SQLite's file.
     pub fn database(&self) -> PathBuf {
         self.root.join("cautiond.db")

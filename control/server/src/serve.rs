@@ -60,6 +60,10 @@ impl ServeError {
                 "end what listens there, or choose another address: CAUTIOND_GIT_LISTEN=127.0.0.1:PORT"
                     .to_owned(),
             ),
+            Self::Store(StoreError::OtherFolder) => Some(
+                "give it the data folder that it was made with, or another database: CAUTIOND_DATABASE=…"
+                    .to_owned(),
+            ),
             _ => None,
         }
     }
@@ -72,7 +76,7 @@ pub async fn serve(config: &Config) -> Result<(), ServeError> {
     let log = logging.to_logger("cautiond").map_err(ServeError::Log)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(ServeError::Signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(ServeError::Signals)?;
-    let store = Store::sqlite(&data.database()).await?;
+    let store = open(config, &data).await?;
     let token = local::sign_in(&store).await?;
     let bell = Bell::new();
     let jobs = Jobs::new(store.clone(), Logs::new(&data.root().join("logs")), bell.clone());
@@ -107,6 +111,13 @@ pub async fn serve(config: &Config) -> Result<(), ServeError> {
     let rest = async { (listener.close().await, pushes.await, work.await) };
     let _ = tokio::time::timeout(PATIENCE, rest).await;
     Ok(())
+}
+
+async fn open(config: &Config, data: &Data) -> Result<Store, ServeError> {
+    let Some(address) = &config.database else { return Ok(Store::sqlite(&data.database()).await?) };
+    let store = Store::postgres(address).await?;
+    store.belongs_to(data.id()?).await?;
+    Ok(store)
 }
 
 /// Until the server ends.

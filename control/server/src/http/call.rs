@@ -6,7 +6,7 @@ use crate::app::access::{self, Caller, Need, Permission};
 use crate::app::token;
 use crate::store::app::App;
 use crate::store::idempotency::{self, Kept};
-use crate::store::{AppId, OrganisationId};
+use crate::store::{AppId, OrganisationId, StoreError};
 use caution_api::{ErrorCode, Problem};
 use caution_measure::Sha256Digest;
 use dropshot::RequestContext;
@@ -178,10 +178,20 @@ fn too_many(wait: std::time::Duration) -> Problem {
     Problem::new(ErrorCode::RateLimited, format!("Too many requests. Ask again in {seconds} s."))
 }
 
+/// What passes by itself, or when somebody makes room.
+pub(super) fn away(error: &StoreError) -> Problem {
+    let (text, fix) = match error {
+        StoreError::Full(_) => ("The platform's disk is full.", "ask whoever runs the platform to make room"),
+        _ => ("The platform's database does not answer.", "ask again in a minute"),
+    };
+    Problem::new(ErrorCode::Unavailable, text).fix(fix)
+}
+
 /// What to tell, with the request's id; the server's own failures go to its log.
 fn told(rqctx: &RequestContext<Arc<Server>>, began: Instant, refused: Refused) -> Problem {
     let problem = match refused {
         Refused::Told(problem) => problem,
+        Refused::Failed(error) if error.passes() => away(&error),
         Refused::Failed(error) => {
             let mut text = error.to_string();
             let mut source = error.source();

@@ -1,7 +1,7 @@
 //! One handler for each operation: enters, opens the database, asks `app/`, answers.
 
 use super::Server;
-use super::call::{Call, of_anybody};
+use super::call::{Call, away, of_anybody};
 use super::stream::{self, Image};
 use crate::app::{Refused, account, app, event, job, release, ssh_key, token};
 use crate::store::{self, AppId, EventId, TokenId};
@@ -400,19 +400,21 @@ impl V1 for Handlers {
     async fn ready_get(rqctx: Context) -> Answer<HttpResponseOk<Ready>> {
         of_anybody(&rqctx)?;
         let server = rqctx.context();
-        if server.is_ending() || server.store.read().await.is_err() {
+        if server.is_ending() {
             return Err(Problem::new(ErrorCode::Unavailable, "The server takes no work at the moment."));
         }
+        server.store.read().await.map_err(|error| away(&error))?;
         Ok(HttpResponseOk(Ready { ready: true }))
     }
 
     async fn metrics_get(rqctx: Context) -> Answer<Response<Body>> {
         of_anybody(&rqctx)?;
-        let away = || Problem::new(ErrorCode::Unavailable, "The database does not answer.");
-        let mut db = rqctx.context().store.read().await.map_err(|_| away())?;
-        let jobs = store::job::count_by_phase(&mut db).await.map_err(|_| away())?;
+        let mut db = rqctx.context().store.read().await.map_err(|error| away(&error))?;
+        let jobs = store::job::count_by_phase(&mut db).await.map_err(|error| away(&error))?;
         let answer = Response::builder().header(http::header::CONTENT_TYPE, "text/plain; version=0.0.4");
-        answer.body(Body::from(rqctx.context().metrics.text(&jobs))).map_err(|_| away())
+        answer
+            .body(Body::from(rqctx.context().metrics.text(&jobs)))
+            .map_err(|_| Problem::new(ErrorCode::Internal, "The numbers cannot be told."))
     }
 }
 

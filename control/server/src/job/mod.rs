@@ -10,6 +10,7 @@ use crate::bell::{Bell, Listener};
 use crate::store::job::{self, Job, NewJob};
 use crate::store::{JobId, Store, StoreError};
 use log::{Logs, Reader};
+use std::time::Duration;
 
 /// The work of the platform. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -53,6 +54,20 @@ pub struct Follower {
     bell: Listener,
 }
 
+/// Makes a change, or looks, until the database answers and has room; what else is wrong with it ends that. A change that
+/// was being committed when the database went away may be there: attempts have to find that out.
+pub(crate) async fn patiently<T, F>(mut attempt: impl FnMut() -> F) -> Result<T, StoreError>
+where
+    F: Future<Output = Result<T, StoreError>>,
+{
+    loop {
+        match attempt().await {
+            Err(error) if error.passes() => tokio::time::sleep(AGAIN).await,
+            other => return other,
+        }
+    }
+}
+
 impl Jobs {
     /// Work that is written down there.
     pub fn new(store: Store, logs: Logs, bell: Bell) -> Self {
@@ -78,10 +93,9 @@ impl Follower {
     /// Waits for what the job says next.
     pub async fn next(&mut self) -> Result<Said, JobError> {
         loop {
-            let mut db = self.jobs.store.read().await?;
             // Before the log: what was said before the end is there once the end is written down.
-            let job = job::find(&mut db, self.id).await?.ok_or(JobError::Gone)?;
-            drop(db);
+            let found = patiently(|| async { job::find(&mut *self.jobs.store.read().await?, self.id).await });
+            let job = found.await?.ok_or(JobError::Gone)?;
             let lines = self.log.more().map_err(JobError::Log)?;
             if !lines.is_empty() {
                 return Ok(Said::Lines(lines));
@@ -93,3 +107,6 @@ impl Follower {
         }
     }
 }
+
+/// How long a database that does not answer is left alone.
+const AGAIN: Duration = Duration::from_secs(1);

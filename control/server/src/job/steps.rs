@@ -1,10 +1,10 @@
 //! What jobs do, step by step. Each may be done twice with the same result: `specs/platform.md` §5.
 
-use super::Jobs;
 use super::builder::{Built, Order};
 use super::log::Log;
 use super::phase::{Event, Phase};
 use super::worker::Settings;
+use super::{Jobs, patiently};
 use crate::provider::{Placement, Provider, Running, Shape};
 use crate::store::app::App;
 use crate::store::job::{self, Failure, Held, Work};
@@ -15,6 +15,8 @@ use caution_build::git::{CommitId, Repository};
 use caution_enclaveos::ReleaseError;
 use caution_host::ingress::IngressSpec;
 use caution_measure::{Measurements, Sha256Digest};
+use sqlx::Any;
+use sqlx::pool::PoolConnection;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -64,9 +66,8 @@ impl Steps {
 
     /// Does a job from the phase that is written down to its end.
     pub(super) async fn all(&self, held: &Held) -> Result<(), Failing> {
-        let mut db = self.jobs.store.read().await?;
-        let app = app::find(&mut db, held.job.app).await?.ok_or(Failing::Lost)?;
-        drop(db);
+        let app = patiently(|| async { app::find(&mut *self.read().await?, held.job.app).await });
+        let app = app.await?.ok_or(Failing::Lost)?;
         match &held.job.work {
             Work::Build(commit) => {
                 if held.job.phase == Phase::Building {
@@ -86,13 +87,12 @@ impl Steps {
         clean(&scratch)?;
         fs::create_dir_all(&scratch)?;
         let plan = self.plan(commit).await?;
-        let mut db = self.jobs.store.read().await?;
-        let before = release::by_plan(&mut db, app.id, plan).await?;
-        drop(db);
+        let before = patiently(|| async { release::by_plan(&mut *self.read().await?, app.id, plan).await });
+        let before = before.await?;
         let mut log = Voice::new(&self.jobs, held.job.id)?;
         if let Some(before) = before.filter(|before| self.image(before.made.image).exists()) {
             log.say(&format!("  build     nothing: release {} is of the same commit", before.number));
-            return self.advance(held, Event::Built).await;
+            return self.built(held).await;
         }
         let order = Order {
             repository: self.settings.data.join("git").join(format!("{}.git", app.id)),
@@ -109,7 +109,7 @@ impl Steps {
             );
         }
         fs::write(scratch.join(BUILT), serde_json::to_vec(&built).map_err(io::Error::other)?)?;
-        self.advance(held, Event::Built).await
+        self.built(held).await
     }
 
     /// From an image to a release and its deployment.
@@ -130,24 +130,26 @@ impl Steps {
                 manifest: built.manifest,
             }
         } else {
-            let mut db = self.jobs.store.read().await?;
-            let before = release::by_plan(&mut db, held.job.app, plan).await?;
-            before.ok_or_else(|| failure("What was built is gone from the data folder."))?.made
+            let before =
+                patiently(|| async { release::by_plan(&mut *self.read().await?, held.job.app, plan).await });
+            before.await?.ok_or_else(|| failure("What was built is gone from the data folder."))?.made
         };
-        let mut change = self.jobs.store.change().await?;
-        let (release, _) = release::write(&mut change, held, &made).await?;
-        let text = format!("Release {} was made of commit {}.", release.number, short(commit));
-        event::add(&mut change, held.job.app, "release", &text).await?;
-        change.commit().await.map_err(StoreError::from)?;
+        patiently(|| async {
+            let mut change = self.jobs.store.change().await?;
+            let (release, _) = release::write(&mut change, held, &made).await?;
+            let text = format!("Release {} was made of commit {}.", release.number, short(commit));
+            event::add(&mut change, held.job.app, "release", &text).await?;
+            Ok(change.commit().await?)
+        })
+        .await?;
         clean(&scratch)?;
         Ok(())
     }
 
     /// A release in the place of what runs.
     async fn deploy(&self, held: &Held, app: &App, id: ReleaseId) -> Result<(), Failing> {
-        let mut db = self.jobs.store.read().await?;
-        let release = release::find(&mut db, id).await?.ok_or(Failing::Lost)?;
-        drop(db);
+        let release = patiently(|| async { release::find(&mut *self.read().await?, id).await });
+        let release = release.await?.ok_or(Failing::Lost)?;
         let (repository, image) =
             (self.settings.data.join("git").join(format!("{}.git", app.id)), self.image(release.made.image));
         let (provider, label, wanted) = (Arc::clone(&self.provider), app.label.clone(), release.clone());
@@ -160,43 +162,62 @@ impl Steps {
         });
         let (running, mut log) = applied.await.map_err(io::Error::other)?.map_err(Failing::Failed)?;
         tell(&mut log, &release, &running);
-        let mut change = self.jobs.store.change().await?;
-        job::hand_over(&mut change, held).await?;
         let text = format!("Release {} is live.", release.number);
-        event::add(&mut change, app.id, "live", &text).await?;
-        change.commit().await.map_err(StoreError::from)?;
-        Ok(())
+        let written = patiently(|| async {
+            let mut change = self.jobs.store.change().await?;
+            job::hand_over(&mut change, held).await?;
+            event::add(&mut change, app.id, "live", &text).await?;
+            Ok(change.commit().await?)
+        });
+        Ok(written.await?)
     }
 
     async fn stop(&self, held: &Held, app: &App) -> Result<(), Failing> {
         self.end(app).await?;
-        let mut change = self.jobs.store.change().await?;
-        job::end_live(&mut change, app.id, Event::Ended).await?;
-        job::advance(&mut change, held, Event::Gone).await?;
-        event::add(&mut change, app.id, "stopped", "The app was stopped.").await?;
-        change.commit().await.map_err(StoreError::from)?;
-        Ok(())
+        let written = patiently(|| async {
+            let mut change = self.jobs.store.change().await?;
+            job::end_live(&mut change, app.id, Event::Ended).await?;
+            job::advance(&mut change, held, Event::Gone).await?;
+            event::add(&mut change, app.id, "stopped", "The app was stopped.").await?;
+            Ok(change.commit().await?)
+        });
+        Ok(written.await?)
     }
 
     /// Nothing is left: what runs, the repository, logs, images that no other app has, and then what is written down.
     async fn destroy(&self, app: &App) -> Result<(), Failing> {
         self.end(app).await?;
         clean(&self.settings.data.join("git").join(format!("{}.git", app.id)))?;
+        patiently(|| self.forget(app)).await?
+    }
+
+    /// Logs and images go before the rows that name them: the next attempt finds what is left.
+    async fn forget(&self, app: &App) -> Result<Result<(), Failing>, StoreError> {
         let mut change = self.jobs.store.change().await?;
         let jobs = job::list(&mut change, app.id, None, u32::MAX).await?;
         let releases = release::list(&mut change, app.id, None, u32::MAX).await?;
-        for job in &jobs {
-            clean(&self.scratch(job.id))?;
-            remove(&self.jobs.logs.path(job.id))?;
-        }
         app::forget(&mut change, app.id).await?;
-        for release in &releases {
+        let mut images = Vec::new();
+        for release in releases {
             if !release::has_image(&mut change, release.made.image).await? {
-                remove(&self.image(release.made.image))?;
+                images.push(release.made.image);
             }
         }
-        change.commit().await.map_err(StoreError::from)?;
-        Ok(())
+        let removed = (|| {
+            for job in &jobs {
+                clean(&self.scratch(job.id))?;
+                remove(&self.jobs.logs.path(job.id))?;
+            }
+            images.into_iter().try_for_each(|image| remove(&self.image(image)))
+        })();
+        match removed {
+            Ok(()) => Ok(Ok(change.commit().await?)),
+            Err(cause) => Ok(Err(cause.into())),
+        }
+    }
+
+    async fn read(&self) -> Result<PoolConnection<Any>, StoreError> {
+        self.jobs.store.read().await
     }
 
     async fn end(&self, app: &App) -> Result<(), Failing> {
@@ -205,11 +226,17 @@ impl Steps {
         Ok(ended.await.map_err(io::Error::other)??)
     }
 
-    async fn advance(&self, held: &Held, event: Event) -> Result<(), Failing> {
-        let mut change = self.jobs.store.change().await?;
-        job::advance(&mut change, held, event).await?;
-        change.commit().await.map_err(StoreError::from)?;
-        Ok(())
+    /// Writes down that the image is there; also where that is written down already.
+    async fn built(&self, held: &Held) -> Result<(), Failing> {
+        let written = patiently(|| async {
+            let mut change = self.jobs.store.change().await?;
+            match job::advance(&mut change, held, Event::Built).await {
+                Ok(_) => Ok(change.commit().await?),
+                Err(StoreError::Phase { before: Phase::Storing, .. }) => Ok(()),
+                Err(error) => Err(error),
+            }
+        });
+        Ok(written.await?)
     }
 
     /// What decides an image: the commit and the EnclaveOS release. Where there is none the builder says so.

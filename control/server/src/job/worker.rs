@@ -3,14 +3,15 @@
 //! A worker that is killed leaves the job at its phase; the next start takes it up there. A worker that lost its lease
 //! finds out by its next write, and stops.
 
-use super::Jobs;
 use super::builder::Builder;
 use super::steps::{Failing, Steps};
+use super::{Jobs, patiently};
 use crate::provider::Provider;
-use crate::store::StoreError;
 use crate::store::event;
 use crate::store::job::{self, Held};
+use crate::store::{JobId, StoreError};
 use caution_host::Dirs;
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,14 +33,14 @@ pub struct Settings {
 /// Does what is queued until `end` is there; what runs then is left at its phase.
 ///
 /// # Errors
-/// - the database fails before anything is begun
+/// - the database fails before anything is begun; one that is away is waited for
 pub async fn run(
     jobs: Jobs,
     provider: Arc<dyn Provider>,
     settings: Settings,
     end: impl Future<Output = ()>,
 ) -> Result<(), StoreError> {
-    job::forget_leases(&mut *jobs.store.read().await?).await?;
+    patiently(|| async { job::forget_leases(&mut *jobs.store.read().await?).await }).await?;
     let steps = Arc::new(Steps::new(jobs.clone(), provider, settings.clone()));
     tokio::select! {
         () = take_all(&jobs, &steps, settings.builds) => {}
@@ -51,20 +52,25 @@ pub async fn run(
 /// Never ends. Dropped, it ends what its workers do.
 async fn take_all(jobs: &Jobs, steps: &Arc<Steps>, builds: u32) {
     let mut workers = JoinSet::new();
+    let mut busy = HashMap::new();
     loop {
         let mut bell = jobs.bell.listen();
-        while workers.try_join_next().is_some() {}
+        while let Some(ended) = workers.try_join_next_with_id() {
+            busy.remove(&ended.map_or_else(|panicked| panicked.id(), |(id, ())| id));
+        }
+        let ours: Vec<JobId> = busy.values().copied().collect();
         let held = match jobs.store.read().await {
-            Ok(mut db) => job::take(&mut db, builds).await,
+            Ok(mut db) => job::take_other_than(&mut db, &ours, builds).await,
             Err(error) => Err(error),
         };
         match held {
             Ok(Some(held)) => {
-                let (jobs, steps) = (jobs.clone(), Arc::clone(steps));
-                workers.spawn(async move {
+                let (jobs, steps, id) = (jobs.clone(), Arc::clone(steps), held.job.id);
+                let worker = workers.spawn(async move {
                     work(&jobs, &steps, &held).await;
                     jobs.bell.ring();
                 });
+                busy.insert(worker.id(), id);
             }
             // A database that is gone for a moment is asked again, as a lease that ran out is seen: some time later.
             Ok(None) | Err(_) => {
@@ -83,8 +89,8 @@ async fn work(jobs: &Jobs, steps: &Steps, held: &Held) {
         failing = hold(jobs, held) => Err(failing),
     };
     let Err(failing) = outcome else { return };
-    // What cannot be written down now is found by its lease, which runs out.
-    let _ = give_up(jobs, held, failing).await;
+    // What cannot be written down for another reason is found by its lease, which runs out.
+    let _ = patiently(|| give_up(jobs, held, &failing)).await;
 }
 
 /// Renews the lease. Returns when it was lost, or the job is to end.
@@ -106,9 +112,9 @@ async fn hold(jobs: &Jobs, held: &Held) -> Failing {
     }
 }
 
-async fn give_up(jobs: &Jobs, held: &Held, failing: Failing) -> Result<(), StoreError> {
+async fn give_up(jobs: &Jobs, held: &Held, failing: &Failing) -> Result<(), StoreError> {
     let mut change = jobs.store.change().await?;
-    let text = match &failing {
+    let text = match failing {
         Failing::Lost => return Ok(()),
         Failing::Cancelled => {
             job::advance(&mut change, held, super::phase::Event::Cancelled).await?;

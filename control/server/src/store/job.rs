@@ -138,6 +138,17 @@ async fn insert(db: &mut AnyConnection, new: &NewJob, number: Option<i64>) -> Re
 /// Takes the job that has waited longest and may run now: none of its app's earlier ones is open, nobody holds it, and
 /// it is no build where `builds` are held already. What a worker left in the middle is taken before what is queued.
 pub async fn take(db: &mut AnyConnection, builds: u32) -> Result<Option<Held>, StoreError> {
+    take_other_than(db, &[], builds).await
+}
+
+/// The same, and none of those that the caller itself works on: their leases do not run out, whatever the clock says and
+/// however long they could not be renewed.
+pub async fn take_other_than(
+    db: &mut AnyConnection,
+    busy: &[JobId],
+    builds: u32,
+) -> Result<Option<Held>, StoreError> {
+    let busy: String = busy.iter().map(|id| format!("{id} ")).collect();
     let lease = crate::clock::new_id().map_err(StoreError::Random)?.to_string();
     let now = now_ms();
     let begun = |kind: Kind| Phase::Queued.next(kind, Event::Taken).unwrap_or(Phase::Queued).word();
@@ -149,14 +160,15 @@ pub async fn take(db: &mut AnyConnection, builds: u32) -> Result<Option<Held>, S
          WHERE id = (
              SELECT j.id FROM job j
              WHERE j.phase IN ('queued', 'building', 'storing', 'starting', 'stopping')
-               AND (j.lease_ms IS NULL OR j.lease_ms < $3)
+               AND (j.lease_ms IS NULL OR j.lease_ms < $3) AND $8 NOT LIKE '%' || j.id || '%'
                AND NOT EXISTS (
                    SELECT 1 FROM job e WHERE e.app_id = j.app_id AND e.number < j.number
                    AND e.phase IN ('queued', 'building', 'storing', 'starting', 'stopping'))
                AND (j.kind <> 'build' OR $7 > (
-                   SELECT COUNT(*) FROM job b WHERE b.kind = 'build' AND b.lease_ms >= $3
+                   SELECT COUNT(*) FROM job b WHERE b.kind = 'build' AND (b.lease_ms >= $3 OR $8 LIKE '%' || b.id || '%')
                    AND b.phase IN ('building', 'storing')))
              ORDER BY CASE WHEN j.phase = 'queued' THEN 1 ELSE 0 END, j.created_ms, j.id LIMIT 1)
+           AND phase IN ('queued', 'building', 'storing', 'starting', 'stopping')
            AND (lease_ms IS NULL OR lease_ms < $3)
          RETURNING *",
     )
@@ -167,6 +179,7 @@ pub async fn take(db: &mut AnyConnection, builds: u32) -> Result<Option<Held>, S
     .bind(begun(Kind::Deploy))
     .bind(begun(Kind::Stop))
     .bind(i64::from(builds))
+    .bind(busy)
     .fetch_optional(db)
     .await?;
     row.as_ref().map(|row| Ok(Held { job: of(row)?, lease })).transpose()

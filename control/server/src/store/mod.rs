@@ -3,11 +3,14 @@
 //! One file for each noun. Functions take a connection, so that whoever calls decides what is one transaction.
 
 pub mod account;
+mod address;
 pub mod app;
 pub mod audit;
+mod error;
 pub mod event;
 mod id;
 pub mod idempotency;
+mod installation;
 pub mod job;
 pub mod member;
 pub mod release;
@@ -15,20 +18,22 @@ mod row;
 pub mod ssh_key;
 pub mod token;
 
+pub use address::{NotAnAddress, PostgresAddress};
+pub use error::StoreError;
 pub use id::{AccountId, AppId, AuditId, EventId, JobId, NotAnId, OrganisationId, ReleaseId, TokenId};
 
-use crate::job::phase::{self, Phase};
 use sqlx::any::AnyPoolOptions;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::pool::PoolConnection;
-use sqlx::{Any, AnyPool, Executor as _, SqlSafeStr as _, Transaction};
+use sqlx::{Any, AnyConnection, AnyPool, Executor as _, SqlSafeStr as _, Transaction};
 use std::fs::OpenOptions;
+use std::ops::{Deref, DerefMut};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
-
-/// A change that is carried out whole or not at all.
-pub type Change = Transaction<'static, Any>;
+use tokio::sync::{Mutex, OwnedMutexGuard};
+use uuid::Uuid;
 
 /// The database.
 #[derive(Debug, Clone)]
@@ -37,53 +42,16 @@ pub struct Store {
     /// How a change begins. SQLite's own `BEGIN` takes the lock with the first write, and a change that has read
     /// before then may find that it cannot have it.
     begin: &'static str,
+    /// Held by the change that is being made. One process works in a database, so that changes that wait for each other
+    /// here meet neither a deadlock nor a conflict there, with either kind of database.
+    turn: Arc<Mutex<()>>,
 }
 
-/// Why the database did not do what was asked.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum StoreError {
-    /// The file cannot be made.
-    #[error("the database file cannot be created")]
-    Create(#[source] std::io::Error),
-    /// The path cannot stand in a database's address.
-    #[error("the path of the database is not UTF-8")]
-    Path,
-    /// The schema is not one of ours, or cannot be brought up to date.
-    #[error("the database's schema cannot be brought up to date")]
-    Migrate(#[from] sqlx::migrate::MigrateError),
-    /// The operating system has no random bytes.
-    #[error("the operating system has no random bytes")]
-    Random(#[source] getrandom::Error),
-    /// What is written down there cannot be read.
-    #[error("the database holds something else in `{0}` than belongs there")]
-    Column(&'static str),
-    /// There is one already.
-    #[error("it is taken already")]
-    Taken,
-    /// Another worker took the job over.
-    #[error("another worker took the job over")]
-    LeaseLost,
-    /// Nothing that can happen to a job.
-    #[error("a job that is {before} cannot go on so ({event:?})")]
-    Phase {
-        /// How far it is.
-        before: Phase,
-        /// What was said to have happened.
-        event: phase::Event,
-    },
-    /// Anything else.
-    #[error("the database failed")]
-    Database(#[source] sqlx::Error),
-}
-
-impl From<sqlx::Error> for StoreError {
-    fn from(error: sqlx::Error) -> Self {
-        match &error {
-            sqlx::Error::Database(cause) if cause.is_unique_violation() => Self::Taken,
-            _ => Self::Database(error),
-        }
-    }
+/// A change that is carried out whole or not at all. There is one at a time.
+#[derive(Debug)]
+pub struct Change {
+    transaction: Transaction<'static, Any>,
+    _turn: OwnedMutexGuard<()>,
 }
 
 impl Store {
@@ -94,9 +62,20 @@ impl Store {
         Self::open(&address, "BEGIN IMMEDIATE", &SQLITE_PRAGMAS).await
     }
 
-    /// Opens a PostgreSQL database by its address, `postgres://…`, and brings its schema up to date.
-    pub async fn postgres(address: &str) -> Result<Self, StoreError> {
-        Self::open(address, "BEGIN", &[]).await
+    /// Opens a PostgreSQL database, and brings its schema up to date under the database's own lock.
+    pub async fn postgres(address: &PostgresAddress) -> Result<Self, StoreError> {
+        Self::open(address.whole(), "BEGIN", &POSTGRES_SETTINGS).await
+    }
+
+    /// Notes which data folder the database belongs to, where nothing is noted.
+    ///
+    /// # Errors
+    /// - [`StoreError::OtherFolder`] when it is another one
+    pub async fn belongs_to(&self, folder: Uuid) -> Result<(), StoreError> {
+        let mut change = self.change().await?;
+        let first = installation::claim(&mut change, folder).await?;
+        change.commit().await?;
+        if first == folder { Ok(()) } else { Err(StoreError::OtherFolder) }
     }
 
     async fn open(
@@ -119,17 +98,40 @@ impl Store {
             .connect(address)
             .await?;
         migrations().run(&pool).await?;
-        Ok(Self { pool, begin })
+        Ok(Self { pool, begin, turn: Arc::default() })
     }
 
-    /// Begins a change. Dropped without [`Transaction::commit`] it leaves nothing.
+    /// Begins a change, when those that were begun before have ended. Dropped without [`Change::commit`] it leaves nothing.
     pub async fn change(&self) -> Result<Change, StoreError> {
-        Ok(self.pool.begin_with(self.begin).await?)
+        let turn = tokio::time::timeout(PATIENCE, Arc::clone(&self.turn).lock_owned());
+        let turn = turn.await.map_err(|_| StoreError::Away(None))?;
+        Ok(Change { transaction: self.pool.begin_with(self.begin).await?, _turn: turn })
     }
 
     /// A connection for reading, and for single statements.
     pub async fn read(&self) -> Result<PoolConnection<Any>, StoreError> {
         Ok(self.pool.acquire().await?)
+    }
+}
+
+impl Change {
+    /// Makes the change last.
+    pub async fn commit(self) -> Result<(), sqlx::Error> {
+        self.transaction.commit().await
+    }
+}
+
+impl Deref for Change {
+    type Target = AnyConnection;
+
+    fn deref(&self) -> &AnyConnection {
+        &self.transaction
+    }
+}
+
+impl DerefMut for Change {
+    fn deref_mut(&mut self) -> &mut AnyConnection {
+        &mut self.transaction
     }
 }
 
@@ -164,10 +166,18 @@ static SQLITE_PRAGMAS: [&str; 4] = [
     "PRAGMA busy_timeout = 10000",
 ];
 
+/// What each connection of PostgreSQL is told. A change sees what was committed before each of its statements, as with
+/// SQLite; what takes this long is given up, so that a lock that somebody else holds there stops nobody here for ever.
+static POSTGRES_SETTINGS: [&str; 3] = [
+    "SET default_transaction_isolation = 'read committed'",
+    "SET statement_timeout = '30s'",
+    "SET idle_in_transaction_session_timeout = '60s'",
+];
+
 /// Connections at a time.
 const CONNECTIONS: u32 = 16;
 /// How long a request waits for one.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Sorts behind every id.
 pub(crate) const AFTER_ALL_IDS: &str = "g";

@@ -1,6 +1,8 @@
 //! The git server, as git and ssh see it.
 #![expect(clippy::unwrap_used, reason = "a failed step is a failed test, in helpers too")]
 
+#[path = "../support/database.rs"]
+mod database;
 mod hostile;
 mod support;
 
@@ -127,4 +129,9 @@ async fn who_may_not_is_refused_and_told_nothing_about_others() {
     let refused = world.run("stranger", &dir, &["ls-remote", "caution"]).await;
     assert!(text(&refused).contains("Permission denied (publickey)"), "{}", text(&refused));
     assert_eq!(world.jobs().await, []);
+}
+
+#[test]
+fn everything_holds_with_postgresql_too() {
+    database::everything_again("everything_holds_with_postgresql_too");
 }

@@ -37,7 +37,7 @@ impl World {
         for name in ["git", "logs"] {
             std::fs::create_dir_all(data.join(name)).unwrap();
         }
-        let store = Store::sqlite(&data.join("cautiond.db")).await.unwrap();
+        let store = crate::database::fresh(&data.join("cautiond.db")).await;
         let (bell, logs) = (Bell::new(), Logs::new(&data.join("logs")));
         let jobs = Jobs::new(store.clone(), logs.clone(), bell.clone());
         let address = "127.0.0.1:0".parse().unwrap();

@@ -3,6 +3,14 @@
 
 mod access;
 mod app;
+#[path = "../support/database.rs"]
+mod database;
 mod known;
+mod outage;
 mod scene;
 mod streams;
+
+#[test]
+fn everything_holds_with_postgresql_too() {
+    database::everything_again("everything_holds_with_postgresql_too");
+}

@@ -50,8 +50,12 @@ impl Answer {
 impl Scene {
     pub(crate) async fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
+        let store = crate::database::fresh(&dir.path().join("cautiond.db")).await;
+        Self::with(dir, store).await
+    }
+
+    pub(crate) async fn with(dir: TempDir, store: Store) -> Self {
         let data = Arc::new(Data::open(&dir.path().join("data")).unwrap());
-        let store = Store::sqlite(&data.database()).await.unwrap();
         let mut change = store.change().await.unwrap();
         let organisation = account::create_organisation(&mut change, "acme").await.unwrap();
         change.commit().await.unwrap();

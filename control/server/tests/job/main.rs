@@ -1,10 +1,14 @@
 //! From a commit to what runs, and what is left of it when the server is killed in between.
 #![expect(clippy::unwrap_used, reason = "a failed step is a failed test, in helpers too")]
 
+#[path = "../support/database.rs"]
+mod database;
+mod outage;
 mod support;
 
+use caution_server::job::Said;
 use caution_server::job::phase::{Event, Phase};
-use caution_server::store::job::{self, Work};
+use caution_server::store::job::{self, NewJob, Work};
 use caution_server::store::{app, event, release};
 use std::fs;
 use std::sync::atomic::Ordering;
@@ -163,4 +167,37 @@ async fn a_deployment_that_was_begun_is_asked_for_again_by_the_next_start() {
     world.reaches(3, Phase::Replaced).await;
     assert_eq!(world.provider.applied.lock().unwrap().len(), 2);
     workers.abort();
+}
+
+/// What a lease says is long over when the clock jumps forward: nobody takes the work away from who does it.
+#[tokio::test(flavor = "multi_thread")]
+async fn work_goes_on_when_the_clock_jumps() {
+    let world = World::new().await;
+    let gate = world.path("gate");
+    support::pipe(&gate);
+    let workers = world.work();
+    world.queue(Work::Build(world.commit("one"))).await;
+    let path = gate.clone();
+    let held = tokio::task::spawn_blocking(move || fs::OpenOptions::new().write(true).open(path).unwrap());
+    let held = held.await.unwrap();
+    let mut db = world.store.read().await.unwrap();
+    sqlx::query("UPDATE job SET lease_ms = 1").execute(&mut *db).await.unwrap();
+    let organisation = app::find(&mut db, world.app).await.unwrap().unwrap().organisation;
+    let other = app::create(&mut db, organisation, "other", "main").await.unwrap().id;
+    drop(db);
+    // Workers look for something to do, and find it elsewhere.
+    let new = NewJob { app: other, work: Work::Stop, made_by: world.account };
+    let stop = world.jobs.queue(&new).await.unwrap();
+    let mut followed = world.jobs.follow(stop.id);
+    assert!(matches!(followed.next().await.unwrap(), Said::Ended(job) if job.phase == Phase::Done));
+    fs::remove_file(gate).unwrap();
+    drop(held);
+    world.reaches(3, Phase::Live).await;
+    assert_eq!(world.built(), 1);
+    workers.abort();
+}
+
+#[test]
+fn everything_holds_with_postgresql_too() {
+    database::everything_again("everything_holds_with_postgresql_too");
 }

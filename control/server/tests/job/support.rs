@@ -30,6 +30,8 @@ pub(crate) struct Remembers {
     pub(crate) running: Mutex<Option<Running>>,
     pub(crate) applied: Mutex<Vec<Placement>>,
     pub(crate) refuses: AtomicBool,
+    /// A pipe that is read before anything is switched: whoever writes to it knows that it was reached.
+    pub(crate) gate: Mutex<Option<PathBuf>>,
 }
 
 impl Provider for Remembers {
@@ -38,6 +40,8 @@ impl Provider for Remembers {
         if self.refuses.load(Ordering::Relaxed) {
             return Err(Failure { message: "It was never ready.".to_owned(), fix: None });
         }
+        let gate = self.gate.lock().unwrap().clone();
+        gate.map(fs::read).transpose().unwrap();
         say("boot      in memory");
         let running = Running {
             image_sha256: want.image_sha256,
@@ -73,11 +77,15 @@ pub(crate) struct World {
 impl World {
     pub(crate) async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
+        let store = crate::database::fresh(&folder.path().join("cautiond.db")).await;
+        Self::with(folder, store).await
+    }
+
+    pub(crate) async fn with(folder: TempDir, store: Store) -> Self {
         let data = folder.path().join("data");
         for name in ["git", "images", "logs"] {
             fs::create_dir_all(data.join(name)).unwrap();
         }
-        let store = Store::sqlite(&data.join("cautiond.db")).await.unwrap();
         let (bell, logs) = (Bell::new(), Logs::new(&data.join("logs")));
         let jobs = Jobs::new(store.clone(), logs, bell.clone());
         let (organisation, account) = (OrganisationId::new().unwrap(), AccountId::new().unwrap());
@@ -127,6 +135,7 @@ read -r order
 echo ran >>"$here/ran"
 out=$(printf %s "$order" | sed 's/.*"output":"\([^"]*\)".*/\1/')
 printf '{"say":"  container from a script"}\n'
+if [ -p "$here/gate" ]; then cat "$here/gate" >/dev/null; fi
 if [ -e "$here/hang" ]; then read -r forever || exit 1; fi
 if [ -e "$here/fail" ]; then printf '{"failed":{"message":"It does not build.","fix":"build it"}}\n'; exit 0; fi
 mkdir -p "$out"
@@ -181,6 +190,11 @@ sed "s|EIF|$out/enclave.eif|" "$here/answer"
     pub(crate) async fn list(&self) -> Vec<Job> {
         job::list(&mut self.store.read().await.unwrap(), self.app, None, 100).await.unwrap()
     }
+}
+
+/// Makes a pipe; writing to it waits for who reads it.
+pub(crate) fn pipe(path: &Path) {
+    assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
 }
 
 fn git(dir: &Path, args: &[&str]) -> String {
