@@ -54,7 +54,7 @@ fn request_bodies_are_passed_on_while_they_are_sent() {
     place.apply(&[&app]);
     place.curl("hello", "/", &[]);
     let mut client = Command::new("curl")
-        .args(["--silent", "--no-buffer", "-X", "POST", "-T", "-", "--cacert"])
+        .args(["--silent", "--no-buffer", "-X", "POST", "-T", ".", "--cacert"])
         .arg(place.settings.local_root())
         .arg(format!("https://hello.localhost:{}/body", place.settings.https_port))
         .stdin(Stdio::piped())
