@@ -61,13 +61,18 @@ fn parse(line: &str) -> Result<PublicKey, Problem> {
         return Err(unusable());
     }
     let key = PublicKey::from_openssh(line.trim()).map_err(|_| unusable())?;
+    taken(&key).map(|()| key)
+}
+
+/// Whether anybody may be known by a key of this kind and length.
+pub(crate) fn taken(key: &PublicKey) -> Result<(), Problem> {
     match key.algorithm() {
-        Algorithm::Ed25519 | Algorithm::Ecdsa { .. } => Ok(key),
+        Algorithm::Ed25519 | Algorithm::Ecdsa { .. } => Ok(()),
         Algorithm::Rsa { .. } => {
             let bits =
                 key.key_data().rsa().and_then(|rsa| rsa.n().as_positive_bytes()).map_or(0, |n| n.len() * 8);
             if bits >= RSA_BITS {
-                return Ok(key);
+                return Ok(());
             }
             let text = format!("The RSA key has {bits} bits; {RSA_BITS} is the least.");
             Err(Problem::new(ErrorCode::InvalidRequest, text).fix("ssh-keygen -t ed25519"))

@@ -1,9 +1,12 @@
-//! Who may do what with an app, by the key that they came with.
+//! Who may do what with an app, by the key that they came with: `app/access.rs` in git's words.
 
 use super::command::Service;
-use crate::store::app::{self, App};
-use crate::store::{AccountId, AppId, Store, StoreError, member};
-use russh::keys::{Algorithm, EcdsaCurve, HashAlg, PublicKey};
+use crate::app::access::{self, Caller, Permission};
+use crate::app::{self, ssh_key};
+use crate::store::app::App;
+use crate::store::token::Scope;
+use crate::store::{self, AccountId, AppId, Store, StoreError};
+use russh::keys::{HashAlg, PublicKey};
 
 /// Why a client is not served.
 #[derive(Debug, thiserror::Error)]
@@ -21,11 +24,11 @@ pub(super) enum Refused {
 
 /// The account of a key; `None` where nobody has it, or it is too weak.
 pub(super) async fn account(store: &Store, key: &PublicKey) -> Result<Option<AccountId>, StoreError> {
-    if !is_strong(key) {
+    if ssh_key::taken(key).is_err() {
         return Ok(None);
     }
     let fingerprint = key.fingerprint(HashAlg::Sha256).to_string();
-    member::of_key(&mut *store.read().await?, &fingerprint).await
+    store::ssh_key::account(&mut *store.read().await?, &fingerprint).await
 }
 
 /// The app, if the account may do this with it now.
@@ -36,29 +39,22 @@ pub(super) async fn app(
     service: Service,
 ) -> Result<App, Refused> {
     let mut db = store.read().await?;
-    let app = app::find(&mut db, id).await?.ok_or(Refused::NoSuchApp)?;
-    let role = member::role(&mut db, app.organisation, account).await?.ok_or(Refused::NoSuchApp)?;
-    match (service, role.as_str()) {
-        _ if app.destroying_ms.is_some() => Err(Refused::Destroying(app.name)),
-        (Service::Push, "viewer") => Err(Refused::ReadOnly(app.name)),
-        _ => Ok(app),
+    let caller = Caller { account, means: "ssh key", scope: Scope::default() };
+    let found = access::app(&mut db, &caller, Permission::Read, id).await;
+    let app = found.map_err(|refused| or_store(refused, || Refused::NoSuchApp))?;
+    if app.destroying_ms.is_some() {
+        return Err(Refused::Destroying(app.name));
     }
+    if matches!(service, Service::Push) {
+        let may = access::organisation(&mut db, &caller, Permission::Deploy, app.organisation).await;
+        may.map_err(|refused| or_store(refused, || Refused::ReadOnly(app.name.clone())))?;
+    }
+    Ok(app)
 }
 
-/// Ed25519, ECDSA, and RSA of 3072 bits and more.
-fn is_strong(key: &PublicKey) -> bool {
-    match key.algorithm() {
-        Algorithm::Ed25519 => true,
-        Algorithm::Ecdsa { curve } => {
-            matches!(curve, EcdsaCurve::NistP256 | EcdsaCurve::NistP384 | EcdsaCurve::NistP521)
-        }
-        Algorithm::Rsa { .. } => key
-            .key_data()
-            .rsa()
-            .and_then(|rsa| rsa.n().as_positive_bytes())
-            .is_some_and(|modulus| modulus.len() * 8 >= MIN_RSA_BITS),
-        _ => false,
+fn or_store(refused: app::Refused, told: impl FnOnce() -> Refused) -> Refused {
+    match refused {
+        app::Refused::Told(_) => told(),
+        app::Refused::Failed(error) => error.into(),
     }
 }
-
-const MIN_RSA_BITS: usize = 3072;

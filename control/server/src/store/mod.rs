@@ -12,7 +12,6 @@ mod id;
 pub mod idempotency;
 mod installation;
 pub mod job;
-pub mod member;
 pub mod release;
 mod row;
 pub mod ssh_key;

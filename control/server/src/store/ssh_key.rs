@@ -54,11 +54,14 @@ pub async fn find(db: &mut AnyConnection, fingerprint: &str) -> Result<Option<Ss
     query.fetch_optional(db).await?.as_ref().map(of).transpose()
 }
 
-/// Notes that a key was used now.
-pub async fn used(db: &mut AnyConnection, fingerprint: &str) -> Result<(), StoreError> {
-    let query = sqlx::query("UPDATE ssh_key SET used_ms = $2 WHERE fingerprint = $1");
-    query.bind(fingerprint).bind(now_ms()).execute(db).await?;
-    Ok(())
+/// The account that has the key of this fingerprint; notes that it was used now.
+pub async fn account(db: &mut AnyConnection, fingerprint: &str) -> Result<Option<AccountId>, StoreError> {
+    let row = sqlx::query("UPDATE ssh_key SET used_ms = $2 WHERE fingerprint = $1 RETURNING account_id")
+        .bind(fingerprint)
+        .bind(now_ms())
+        .fetch_optional(db)
+        .await?;
+    row.map(|row| row.id("account_id")).transpose()
 }
 
 /// Keys of an account by fingerprint: up to `limit` after the fingerprint `after`.
