@@ -57,8 +57,35 @@ impl<'a> Call<'a> {
         Ok(id)
     }
 
+    /// Answers from the database.
+    pub(super) async fn reads<T>(
+        &self,
+        work: impl AsyncFnOnce(&mut AnyConnection) -> Result<T, Refused>,
+    ) -> Result<T, Problem> {
+        let done = async {
+            let mut db = self.server().store.read().await?;
+            work(&mut db).await
+        };
+        self.answer(done.await)
+    }
+
+    /// Changes the database, whole or not at all, and wakes whoever waits for that.
+    pub(super) async fn changes<T>(
+        &self,
+        work: impl AsyncFnOnce(&mut AnyConnection) -> Result<T, Refused>,
+    ) -> Result<T, Problem> {
+        let done = async {
+            let mut db = self.server().store.change().await?;
+            let answer = work(&mut db).await?;
+            db.commit().await.map_err(StoreError::from)?;
+            self.server().bell.ring();
+            Ok(answer)
+        };
+        self.answer(done.await)
+    }
+
     /// The last word: counts the answer, and makes a failure something to tell.
-    pub(super) fn answer<T>(&self, done: Result<T, Refused>) -> Result<T, Problem> {
+    fn answer<T>(&self, done: Result<T, Refused>) -> Result<T, Problem> {
         match done {
             Ok(answer) => {
                 let operation = &self.rqctx.endpoint.operation_id;

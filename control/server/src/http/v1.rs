@@ -28,58 +28,40 @@ impl V1 for Handlers {
 
     async fn me_get(rqctx: Context) -> Answer<HttpResponseOk<Me>> {
         let call = Call::enter(&rqctx).await?;
-        let done = async {
-            let mut db = call.server().store.read().await?;
-            account::me(&mut db, &call.caller).await
-        };
-        call.answer(done.await).map(HttpResponseOk)
+        call.reads(async |db| account::me(db, &call.caller).await).await.map(HttpResponseOk)
     }
 
     async fn ssh_key_list(rqctx: Context, query: Query<PageQuery>) -> Answer<HttpResponseOk<Page<SshKey>>> {
         let call = Call::enter(&rqctx).await?;
-        let done = async {
-            let mut db = call.server().store.read().await?;
-            ssh_key::list(&mut db, &call.caller, &query.into_inner()).await
-        };
-        call.answer(done.await).map(HttpResponseOk)
+        let done = call.reads(async |db| ssh_key::list(db, &call.caller, &query.into_inner()).await);
+        done.await.map(HttpResponseOk)
     }
 
     async fn ssh_key_add(rqctx: Context, body: TypedBody<SshKeyAdd>) -> Answer<HttpResponseCreated<SshKey>> {
         let call = Call::enter(&rqctx).await?;
         let asked = body.into_inner();
-        let done = async {
-            let mut db = call.server().store.change().await?;
-            if let Some(answer) = call.answered_before(&mut db, &asked).await? {
+        let done = call.changes(async |db| {
+            if let Some(answer) = call.answered_before(db, &asked).await? {
                 return Ok(answer);
             }
-            let answer = ssh_key::add(&mut db, &call.caller, &asked).await?;
-            call.keep(&mut db, &asked, &answer).await?;
-            db.commit().await.map_err(store::StoreError::from)?;
-            call.server().bell.ring();
+            let answer = ssh_key::add(db, &call.caller, &asked).await?;
+            call.keep(db, &asked, &answer).await?;
             Ok(answer)
-        };
-        call.answer(done.await).map(HttpResponseCreated)
+        });
+        done.await.map(HttpResponseCreated)
     }
 
     async fn ssh_key_remove(rqctx: Context, path: Path<KeySelect>) -> Answer<HttpResponseDeleted> {
         let call = Call::enter(&rqctx).await?;
-        let done = async {
-            let mut db = call.server().store.change().await?;
-            ssh_key::remove(&mut db, &call.caller, &path.into_inner().fingerprint).await?;
-            db.commit().await.map_err(store::StoreError::from)?;
-            call.server().bell.ring();
-            Ok(())
-        };
-        call.answer(done.await).map(|()| HttpResponseDeleted())
+        let done =
+            call.changes(async |db| ssh_key::remove(db, &call.caller, &path.into_inner().fingerprint).await);
+        done.await.map(|()| HttpResponseDeleted())
     }
 
     async fn token_list(rqctx: Context, query: Query<PageQuery>) -> Answer<HttpResponseOk<Page<Token>>> {
         let call = Call::enter(&rqctx).await?;
-        let done = async {
-            let mut db = call.server().store.read().await?;
-            token::list(&mut db, &call.caller, &query.into_inner()).await
-        };
-        call.answer(done.await).map(HttpResponseOk)
+        let done = call.reads(async |db| token::list(db, &call.caller, &query.into_inner()).await);
+        done.await.map(HttpResponseOk)
     }
 
     async fn token_create(
@@ -88,66 +70,53 @@ impl V1 for Handlers {
     ) -> Answer<HttpResponseCreated<TokenMade>> {
         let call = Call::enter(&rqctx).await?;
         let asked = body.into_inner();
-        let done = async {
-            let mut db = call.server().store.change().await?;
-            if let Some(answer) = call.answered_before(&mut db, &asked).await? {
+        let done = call.changes(async |db| {
+            if let Some(answer) = call.answered_before(db, &asked).await? {
                 return Ok(answer);
             }
-            let answer = token::create(&mut db, &call.caller, &asked).await?;
-            call.keep(&mut db, &asked, &()).await?;
-            db.commit().await.map_err(store::StoreError::from)?;
-            call.server().bell.ring();
+            let answer = token::create(db, &call.caller, &asked).await?;
+            call.keep(db, &asked, &()).await?;
             Ok(answer)
-        };
-        call.answer(done.await).map(HttpResponseCreated)
+        });
+        done.await.map(HttpResponseCreated)
     }
 
     async fn token_revoke(rqctx: Context, path: Path<TokenSelect>) -> Answer<HttpResponseDeleted> {
         let call = Call::enter(&rqctx).await?;
-        let done = async {
-            let mut db = call.server().store.change().await?;
-            token::revoke(&mut db, &call.caller, TokenId::from(path.into_inner().token)).await?;
-            db.commit().await.map_err(store::StoreError::from)?;
-            call.server().bell.ring();
-            Ok(())
-        };
-        call.answer(done.await).map(|()| HttpResponseDeleted())
+        let done = call.changes(async |db| {
+            token::revoke(db, &call.caller, TokenId::from(path.into_inner().token)).await
+        });
+        done.await.map(|()| HttpResponseDeleted())
     }
 
     async fn app_list(rqctx: Context, query: Query<PageQuery>) -> Answer<HttpResponseOk<Page<App>>> {
         let call = Call::enter(&rqctx).await?;
-        let done = async {
-            let mut db = call.server().store.read().await?;
-            app::list(&mut db, &call.caller, &query.into_inner(), &call.server().reach).await
-        };
-        call.answer(done.await).map(HttpResponseOk)
+        let done = call
+            .reads(async |db| app::list(db, &call.caller, &query.into_inner(), &call.server().reach).await);
+        done.await.map(HttpResponseOk)
     }
 
     async fn app_create(rqctx: Context, body: TypedBody<AppCreate>) -> Answer<HttpResponseCreated<App>> {
         let call = Call::enter(&rqctx).await?;
         let asked = body.into_inner();
-        let done = async {
-            let mut db = call.server().store.change().await?;
-            if let Some(answer) = call.answered_before(&mut db, &asked).await? {
+        let done = call.changes(async |db| {
+            if let Some(answer) = call.answered_before(db, &asked).await? {
                 return Ok(answer);
             }
-            let answer = app::create(&mut db, &call.caller, &asked, &call.server().reach).await?;
-            call.keep(&mut db, &asked, &answer).await?;
-            db.commit().await.map_err(store::StoreError::from)?;
-            call.server().bell.ring();
+            let answer = app::create(db, &call.caller, &asked, &call.server().reach).await?;
+            call.keep(db, &asked, &answer).await?;
             Ok(answer)
-        };
-        call.answer(done.await).map(HttpResponseCreated)
+        });
+        done.await.map(HttpResponseCreated)
     }
 
     async fn app_get(rqctx: Context, path: Path<AppSelect>) -> Answer<HttpResponseOk<App>> {
         let call = Call::enter(&rqctx).await?;
-        let done = async {
-            let mut db = call.server().store.read().await?;
-            let found = call.app(&mut db, path.into_inner().app).await?;
-            app::get(&mut db, found, &call.server().reach).await
-        };
-        call.answer(done.await).map(HttpResponseOk)
+        let done = call.reads(async |db| {
+            let found = call.app(db, path.into_inner().app).await?;
+            app::get(db, found, &call.server().reach).await
+        });
+        done.await.map(HttpResponseOk)
     }
 
     async fn app_rename(
@@ -156,16 +125,12 @@ impl V1 for Handlers {
         body: TypedBody<AppRename>,
     ) -> Answer<HttpResponseOk<App>> {
         let call = Call::enter(&rqctx).await?;
-        let done = async {
-            let mut db = call.server().store.change().await?;
-            let found = call.app(&mut db, path.into_inner().app).await?;
+        let done = call.changes(async |db| {
+            let found = call.app(db, path.into_inner().app).await?;
             let new = body.into_inner().name;
-            let answer = app::rename(&mut db, &call.caller, &found, &new, &call.server().reach).await?;
-            db.commit().await.map_err(store::StoreError::from)?;
-            call.server().bell.ring();
-            Ok(answer)
-        };
-        call.answer(done.await).map(HttpResponseOk)
+            app::rename(db, &call.caller, &found, &new, &call.server().reach).await
+        });
+        done.await.map(HttpResponseOk)
     }
 
     async fn app_destroy(
@@ -174,54 +139,38 @@ impl V1 for Handlers {
         query: Query<AppDestroy>,
     ) -> Answer<HttpResponseAccepted<Job>> {
         let call = Call::enter(&rqctx).await?;
-        let done = async {
-            let mut db = call.server().store.change().await?;
-            let found = call.app(&mut db, path.into_inner().app).await?;
-            let answer = app::destroy(&mut db, &call.caller, &found, &query.into_inner().confirm).await?;
-            db.commit().await.map_err(store::StoreError::from)?;
-            call.server().bell.ring();
-            Ok(answer)
-        };
-        call.answer(done.await).map(HttpResponseAccepted)
+        let done = call.changes(async |db| {
+            let found = call.app(db, path.into_inner().app).await?;
+            app::destroy(db, &call.caller, &found, &query.into_inner().confirm).await
+        });
+        done.await.map(HttpResponseAccepted)
     }
 
     async fn app_stop(rqctx: Context, path: Path<AppSelect>) -> Answer<HttpResponseAccepted<Job>> {
         let call = Call::enter(&rqctx).await?;
-        let done = async {
-            let mut db = call.server().store.change().await?;
-            let found = call.app(&mut db, path.into_inner().app).await?;
-            let answer = app::stop(&mut db, &call.caller, &found).await?;
-            db.commit().await.map_err(store::StoreError::from)?;
-            call.server().bell.ring();
-            Ok(answer)
-        };
-        call.answer(done.await).map(HttpResponseAccepted)
+        let done = call.changes(async |db| {
+            let found = call.app(db, path.into_inner().app).await?;
+            app::stop(db, &call.caller, &found).await
+        });
+        done.await.map(HttpResponseAccepted)
     }
 
     async fn app_start(rqctx: Context, path: Path<AppSelect>) -> Answer<HttpResponseAccepted<Job>> {
         let call = Call::enter(&rqctx).await?;
-        let done = async {
-            let mut db = call.server().store.change().await?;
-            let found = call.app(&mut db, path.into_inner().app).await?;
-            let answer = app::deploy_again(&mut db, &call.caller, &found, "app_start").await?;
-            db.commit().await.map_err(store::StoreError::from)?;
-            call.server().bell.ring();
-            Ok(answer)
-        };
-        call.answer(done.await).map(HttpResponseAccepted)
+        let done = call.changes(async |db| {
+            let found = call.app(db, path.into_inner().app).await?;
+            app::deploy_again(db, &call.caller, &found, "app_start").await
+        });
+        done.await.map(HttpResponseAccepted)
     }
 
     async fn app_restart(rqctx: Context, path: Path<AppSelect>) -> Answer<HttpResponseAccepted<Job>> {
         let call = Call::enter(&rqctx).await?;
-        let done = async {
-            let mut db = call.server().store.change().await?;
-            let found = call.app(&mut db, path.into_inner().app).await?;
-            let answer = app::deploy_again(&mut db, &call.caller, &found, "app_restart").await?;
-            db.commit().await.map_err(store::StoreError::from)?;
-            call.server().bell.ring();
-            Ok(answer)
-        };
-        call.answer(done.await).map(HttpResponseAccepted)
+        let done = call.changes(async |db| {
+            let found = call.app(db, path.into_inner().app).await?;
+            app::deploy_again(db, &call.caller, &found, "app_restart").await
+        });
+        done.await.map(HttpResponseAccepted)
     }
 
     async fn job_list(
@@ -230,12 +179,11 @@ impl V1 for Handlers {
         query: Query<PageQuery>,
     ) -> Answer<HttpResponseOk<Page<Job>>> {
         let call = Call::enter(&rqctx).await?;
-        let done = async {
-            let mut db = call.server().store.read().await?;
-            let found = call.app(&mut db, path.into_inner().app).await?;
-            job::list(&mut db, found.id, &query.into_inner()).await
-        };
-        call.answer(done.await).map(HttpResponseOk)
+        let done = call.reads(async |db| {
+            let found = call.app(db, path.into_inner().app).await?;
+            job::list(db, found.id, &query.into_inner()).await
+        });
+        done.await.map(HttpResponseOk)
     }
 
     async fn job_create(
@@ -245,44 +193,36 @@ impl V1 for Handlers {
     ) -> Answer<HttpResponseAccepted<Job>> {
         let call = Call::enter(&rqctx).await?;
         let asked = body.into_inner();
-        let done = async {
-            let mut db = call.server().store.change().await?;
-            let found = call.app(&mut db, path.into_inner().app).await?;
-            if let Some(answer) = call.answered_before(&mut db, &asked).await? {
+        let done = call.changes(async |db| {
+            let found = call.app(db, path.into_inner().app).await?;
+            if let Some(answer) = call.answered_before(db, &asked).await? {
                 return Ok(answer);
             }
-            let answer = job::create(&mut db, &call.caller, &found, &asked).await?;
-            call.keep(&mut db, &asked, &answer).await?;
-            db.commit().await.map_err(store::StoreError::from)?;
-            call.server().bell.ring();
+            let answer = job::create(db, &call.caller, &found, &asked).await?;
+            call.keep(db, &asked, &answer).await?;
             Ok(answer)
-        };
-        call.answer(done.await).map(HttpResponseAccepted)
+        });
+        done.await.map(HttpResponseAccepted)
     }
 
     async fn job_get(rqctx: Context, path: Path<JobSelect>) -> Answer<HttpResponseOk<Job>> {
         let call = Call::enter(&rqctx).await?;
-        let done = async {
-            let mut db = call.server().store.read().await?;
+        let done = call.reads(async |db| {
             let path = path.into_inner();
-            let found = call.app(&mut db, path.app).await?;
-            job::get(&mut db, found.id, path.number).await
-        };
-        call.answer(done.await).map(HttpResponseOk)
+            let found = call.app(db, path.app).await?;
+            job::get(db, found.id, path.number).await
+        });
+        done.await.map(HttpResponseOk)
     }
 
     async fn job_cancel(rqctx: Context, path: Path<JobSelect>) -> Answer<HttpResponseAccepted<Job>> {
         let call = Call::enter(&rqctx).await?;
-        let done = async {
-            let mut db = call.server().store.change().await?;
+        let done = call.changes(async |db| {
             let path = path.into_inner();
-            let found = call.app(&mut db, path.app).await?;
-            let answer = job::cancel(&mut db, &call.caller, &found, path.number).await?;
-            db.commit().await.map_err(store::StoreError::from)?;
-            call.server().bell.ring();
-            Ok(answer)
-        };
-        call.answer(done.await).map(HttpResponseAccepted)
+            let found = call.app(db, path.app).await?;
+            job::cancel(db, &call.caller, &found, path.number).await
+        });
+        done.await.map(HttpResponseAccepted)
     }
 
     async fn job_log(
@@ -292,13 +232,12 @@ impl V1 for Handlers {
     ) -> Answer<Response<Body>> {
         let call = Call::enter(&rqctx).await?;
         let (path, query) = (path.into_inner(), query.into_inner());
-        let done = async {
-            let mut db = call.server().store.read().await?;
-            let found = call.app(&mut db, path.app).await?;
-            let job = job::numbered(&mut db, found.id, path.number).await?;
+        let done = call.reads(async |db| {
+            let found = call.app(db, path.app).await?;
+            let job = job::numbered(db, found.id, path.number).await?;
             Ok(stream::log(Arc::clone(rqctx.context()), job.id, query.from, query.follow)?)
-        };
-        call.answer(done.await)
+        });
+        done.await
     }
 
     async fn release_list(
@@ -307,33 +246,29 @@ impl V1 for Handlers {
         query: Query<PageQuery>,
     ) -> Answer<HttpResponseOk<Page<Release>>> {
         let call = Call::enter(&rqctx).await?;
-        let done = async {
-            let mut db = call.server().store.read().await?;
-            let found = call.app(&mut db, path.into_inner().app).await?;
-            release::list(&mut db, found.id, &query.into_inner()).await
-        };
-        call.answer(done.await).map(HttpResponseOk)
+        let done = call.reads(async |db| {
+            let found = call.app(db, path.into_inner().app).await?;
+            release::list(db, found.id, &query.into_inner()).await
+        });
+        done.await.map(HttpResponseOk)
     }
 
     async fn release_get(rqctx: Context, path: Path<ReleaseSelect>) -> Answer<HttpResponseOk<Release>> {
         let call = Call::enter(&rqctx).await?;
-        let done = async {
-            let mut db = call.server().store.read().await?;
+        let done = call.reads(async |db| {
             let path = path.into_inner();
-            let found = call.app(&mut db, path.app).await?;
-            release::get(&mut db, found.id, path.number).await
-        };
-        call.answer(done.await).map(HttpResponseOk)
+            let found = call.app(db, path.app).await?;
+            release::get(db, found.id, path.number).await
+        });
+        done.await.map(HttpResponseOk)
     }
 
     async fn release_image(rqctx: Context, path: Path<ReleaseSelect>) -> Answer<Response<Body>> {
         let call = Call::enter(&rqctx).await?;
         let path = path.into_inner();
-        let done = async {
-            let mut db = call.server().store.read().await?;
-            let found = call.app(&mut db, path.app).await?;
-            let made = release::numbered(&mut db, found.id, path.number).await?.made;
-            drop(db);
+        let done = call.reads(async |db| {
+            let found = call.app(db, path.app).await?;
+            let made = release::numbered(db, found.id, path.number).await?.made;
             let image = Image {
                 name: format!("{}-{}.eif", found.name, path.number),
                 sha256: made.image.to_string(),
@@ -341,8 +276,8 @@ impl V1 for Handlers {
             };
             let file = call.server().data.image(&image.sha256);
             Ok(stream::image(&file, &image, rqctx.request.headers()).await?)
-        };
-        call.answer(done.await)
+        });
+        done.await
     }
 
     async fn event_list(
@@ -351,12 +286,11 @@ impl V1 for Handlers {
         query: Query<PageQuery>,
     ) -> Answer<HttpResponseOk<Page<Event>>> {
         let call = Call::enter(&rqctx).await?;
-        let done = async {
-            let mut db = call.server().store.read().await?;
-            let found = call.app(&mut db, path.into_inner().app).await?;
-            event::list(&mut db, found.id, &query.into_inner()).await
-        };
-        call.answer(done.await).map(HttpResponseOk)
+        let done = call.reads(async |db| {
+            let found = call.app(db, path.into_inner().app).await?;
+            event::list(db, found.id, &query.into_inner()).await
+        });
+        done.await.map(HttpResponseOk)
     }
 
     async fn event_stream(
@@ -365,17 +299,16 @@ impl V1 for Handlers {
         query: Query<EventStreamQuery>,
     ) -> Answer<Response<Body>> {
         let call = Call::enter(&rqctx).await?;
-        let done = async {
-            let mut db = call.server().store.read().await?;
-            let found = call.app(&mut db, path.into_inner().app).await?;
+        let done = call.reads(async |db| {
+            let found = call.app(db, path.into_inner().app).await?;
             let last = stream::last_event(rqctx.request.headers(), query.into_inner().after)?;
             let after = match last {
                 Some(id) => id,
-                None => newest(&mut db, found.id).await?,
+                None => newest(db, found.id).await?,
             };
             Ok(stream::events(Arc::clone(rqctx.context()), found.id, after)?)
-        };
-        call.answer(done.await)
+        });
+        done.await
     }
 
     async fn audit_list(
@@ -384,12 +317,11 @@ impl V1 for Handlers {
         query: Query<PageQuery>,
     ) -> Answer<HttpResponseOk<Page<AuditLine>>> {
         let call = Call::enter(&rqctx).await?;
-        let done = async {
-            let mut db = call.server().store.read().await?;
-            let id = call.organisation(&mut db, path.into_inner().organisation).await?;
-            event::audit_list(&mut db, id, &query.into_inner()).await
-        };
-        call.answer(done.await).map(HttpResponseOk)
+        let done = call.reads(async |db| {
+            let id = call.organisation(db, path.into_inner().organisation).await?;
+            event::audit_list(db, id, &query.into_inner()).await
+        });
+        done.await.map(HttpResponseOk)
     }
 
     async fn health_get(rqctx: Context) -> Answer<HttpResponseOk<Health>> {
