@@ -160,8 +160,9 @@ async fn a_deployment_that_was_begun_is_asked_for_again_by_the_next_start() {
     let release = release::list(&mut db, world.app, None, 1).await.unwrap().remove(0);
     drop(db);
     world.queue(Work::Deploy(release.id)).await;
-    let held = job::take(&mut world.store.read().await.unwrap(), 1).await.unwrap().unwrap();
-    assert_eq!(held.job.phase, Phase::Starting);
+    // The database may still have done this for the worker that ended, which leaves the same.
+    let _held = job::take(&mut world.store.read().await.unwrap(), 1).await.unwrap();
+    world.reaches(4, Phase::Starting).await;
     let workers = world.work();
     world.reaches(4, Phase::Live).await;
     world.reaches(3, Phase::Replaced).await;
