@@ -1,5 +1,7 @@
 //! What a client may run, and how: system git in an environment of ours, in a repository that is named by an id.
 
+use super::push::Moved;
+use super::settle::LOCK;
 use crate::store::AppId;
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, OpenOptions};
@@ -86,23 +88,54 @@ impl Git {
         Err(io::Error::other(String::from_utf8_lossy(&output.stderr).trim().to_owned()))
     }
 
-    /// The process that answers; `moved` is the new file that a push writes what moved to.
-    pub(super) fn serve(&self, service: Service, repository: &Path, moved: &Path) -> Command {
-        let mut git = self.git();
+    /// The branches and tags of a repository.
+    pub(super) async fn refs(&self, repository: &Path) -> io::Result<Vec<Moved>> {
+        let mut list = self.git();
+        list.arg("--git-dir").arg(repository).args(["for-each-ref", "--format=%(objectname) %(refname)"]);
+        let output = list.output().await?;
+        if !output.status.success() {
+            return Err(io::Error::other(String::from_utf8_lossy(&output.stderr).trim().to_owned()));
+        }
+        let of_line = |line: &str| {
+            let (object, name) = line.split_once(' ')?;
+            Some(Moved { object: object.to_owned(), name: name.to_owned() })
+        };
+        Ok(String::from_utf8_lossy(&output.stdout).lines().filter_map(of_line).collect())
+    }
+
+    /// The process that answers; hooks write what a push moves beside `push`.
+    pub(super) fn serve(&self, service: Service, repository: &Path, push: &Path) -> Command {
+        let mut git = match service {
+            Service::Fetch => self.git(),
+            // It goes on when this server is killed: who comes after sees by the lock that it does.
+            Service::Push => {
+                let mut flock = Command::new("flock");
+                flock.args(["--shared", "--no-fork"]).arg(repository.join(LOCK)).arg("git");
+                self.as_we_run_it(flock)
+            }
+        };
         git.arg(match service {
             Service::Fetch => "upload-pack",
             Service::Push => "receive-pack",
         });
-        git.arg(repository).env("CAUTION_MOVED", moved);
+        git.arg(repository).env("CAUTION_PUSH", push);
         git.env("CAUTION_MAX_OBJECT", MAX_OBJECT.to_string()).env("CAUTION_MAX_REFS", MAX_REFS.to_string());
         git.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         git
     }
 
+    /// Where the repositories are.
+    pub(super) fn repositories(&self) -> &Path {
+        &self.repositories
+    }
+
+    fn git(&self) -> Command {
+        self.as_we_run_it(Command::new("git"))
+    }
+
     /// git that reads no configuration but the repository's own, which no client can write, runs no hooks but ours and
     /// reaches nothing elsewhere. What is said here wins over the repository's configuration.
-    fn git(&self) -> Command {
-        let mut git = Command::new("git");
+    fn as_we_run_it(&self, mut git: Command) -> Command {
         git.env_clear().kill_on_drop(true).current_dir(&self.repositories);
         git.env("PATH", &self.search_path)
             .env("HOME", "/nonexistent")

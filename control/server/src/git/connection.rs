@@ -12,6 +12,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub(super) struct Connection {
     shared: Arc<Shared>,
     account: Option<AccountId>,
+    /// Nobody knows who it is: the database does not answer. All that it gets is to be told so.
+    away: bool,
     known: Arc<AtomicBool>,
     /// The channel, until a command is asked for on it.
     channel: Option<Channel<Msg>>,
@@ -21,7 +23,7 @@ pub(super) struct Connection {
 impl Connection {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
         let known = Arc::new(AtomicBool::new(false));
-        Self { shared, account: None, known, channel: None, opened: false }
+        Self { shared, account: None, away: false, known, channel: None, opened: false }
     }
 
     /// Whether the client has said who it is.
@@ -29,12 +31,16 @@ impl Connection {
         Arc::clone(&self.known)
     }
 
-    async fn account(&self, key: &PublicKey, algorithm: &Algorithm) -> Option<AccountId> {
+    /// Whether the client is let in with this key.
+    async fn enters(&mut self, key: &PublicKey, algorithm: &Algorithm) -> Auth {
         // RSA with SHA-1.
         if matches!(algorithm, Algorithm::Rsa { hash: None }) {
-            return None;
+            return Auth::reject();
         }
-        access::account(&self.shared.store, key).await.ok().flatten()
+        let found = access::account(&self.shared.store, key).await;
+        self.away = matches!(&found, Err(error) if error.passes());
+        self.account = found.ok().flatten();
+        if self.account.is_some() || self.away { Auth::Accept } else { Auth::reject() }
     }
 }
 
@@ -46,14 +52,16 @@ impl Handler for Connection {
         _user: &str,
         offer: PublicKeyOffer<'_>,
     ) -> Result<Auth, Self::Error> {
-        let known = self.account(offer.public_key, offer.algorithm).await.is_some();
-        Ok(if known { Auth::Accept } else { Auth::reject() })
+        let enters = self.enters(offer.public_key, offer.algorithm).await;
+        // What is offered is not proven yet.
+        self.account = None;
+        Ok(enters)
     }
 
     async fn auth_publickey(&mut self, _user: &str, key: VerifiedPublicKey<'_>) -> Result<Auth, Self::Error> {
-        self.account = self.account(key.public_key, key.algorithm).await;
+        let enters = self.enters(key.public_key, key.algorithm).await;
         self.known.store(self.account.is_some(), Ordering::Relaxed);
-        Ok(if self.account.is_some() { Auth::Accept } else { Auth::reject() })
+        Ok(enters)
     }
 
     async fn channel_open_session(
@@ -77,9 +85,16 @@ impl Handler for Connection {
         session: &mut Session,
     ) -> Result<(), Self::Error> {
         let channel = self.channel.take_if(|channel| channel.id() == id);
-        let (Some(channel), Some(account)) = (channel, self.account) else {
-            return session.channel_failure(id);
+        let channel = match (channel, self.account) {
+            (Some(channel), Some(account)) => (channel, account),
+            (Some(channel), None) if self.away => {
+                session.channel_success(id)?;
+                self.shared.lock().spawn(session::away(channel));
+                return Ok(());
+            }
+            _ => return session.channel_failure(id),
         };
+        let (channel, account) = channel;
         session.channel_success(id)?;
         let (shared, asked) = (Arc::clone(&self.shared), Asked::parse(data));
         let mut work = self.shared.lock();

@@ -6,7 +6,9 @@
 mod access;
 mod command;
 mod connection;
+mod push;
 mod session;
+mod settle;
 mod sideband;
 
 use crate::job::Jobs;
@@ -99,12 +101,14 @@ impl Server {
         Ok(text.trim_end().to_owned())
     }
 
-    /// Serves clients until `end` is there. Pushes that were received are written down by then.
+    /// Serves clients until `end` is there. Pushes that were received are written down by then; what an earlier server left
+    /// of them comes first.
     pub async fn run(self, end: impl Future<Output = ()>) {
         let config = Arc::new(settings(self.key));
         let places = Arc::new(Semaphore::new(CONNECTIONS));
         let mut connections = JoinSet::new();
         let accept = async {
+            settle::all(&self.shared).await;
             loop {
                 let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
                 // A client that went away before it was taken, or descriptors that are short for a moment.

@@ -3,15 +3,15 @@
 use super::Shared;
 use super::access;
 use super::command::{Asked, Service};
+use super::push::{Moved, Push};
 use super::sideband::Sideband;
 use crate::job::phase::Phase;
-use crate::job::{JobError, Said};
+use crate::job::{JobError, Said, patiently};
 use crate::store::app::App;
-use crate::store::job::{self, Job, NewJob, Work};
+use crate::store::job::{self, Job, Work};
 use crate::store::{AccountId, JobId, release};
 use russh::{Channel, ChannelReadHalf, ChannelWriteHalf, server::Msg};
 use std::io;
-use std::path::Path;
 use std::process::ExitStatus;
 use std::sync::Arc;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -34,6 +34,14 @@ pub(super) async fn serve(
         Some(asked) => answer(&shared, read, &mut client, account, asked).await,
     };
     client.end(status).await;
+}
+
+/// Tells somebody whose key cannot be looked up.
+pub(super) async fn away(channel: Channel<Msg>) {
+    let (_, write) = channel.split();
+    let mut client = Client { write, side: Sideband::default(), gone: false };
+    client.tell("error: The platform's database does not answer. Try again in a minute.\n").await;
+    client.end(FAILED).await;
 }
 
 /// Tells somebody who wanted a shell that there is none.
@@ -60,15 +68,22 @@ async fn answer(
             return FAILED;
         }
     };
-    let served = serve_git(shared, read, client, &app, asked.service).await;
-    let (status, moved) = match served {
+    let served: io::Result<_> = async {
+        let repository = shared.git.open(app.id, &app.deploy_branch).await?;
+        let push = Push::new(&repository, account).map_err(io::Error::other)?;
+        let status = serve_git(shared, read, client, asked.service, &push).await?;
+        let moved = push.moved(&shared.git).await?;
+        Ok((status, push, moved))
+    }
+    .await;
+    let (status, push, moved) = match served {
         Ok(served) => served,
         Err(cause) => {
             client.tell(&format!("error: git failed on the server: {cause}\n")).await;
             return FAILED;
         }
     };
-    let followed = pushed(shared, client, &app, account, &moved).await;
+    let followed = pushed(shared, client, &app, &push, &moved).await;
     match (status.code(), followed) {
         (Some(0), Some(followed)) => followed,
         (Some(0), None) => 0,
@@ -77,17 +92,15 @@ async fn answer(
     }
 }
 
-/// git's part; what it says comes first. Returns what a push moved.
+/// git's part; what it says comes first.
 async fn serve_git(
     shared: &Shared,
     mut read: ChannelReadHalf,
     client: &mut Client,
-    app: &App,
     service: Service,
-) -> io::Result<(ExitStatus, String)> {
-    let repository = shared.git.open(app.id, &app.deploy_branch).await?;
-    let moved = repository.join(format!("moved-{}", crate::clock::new_id().map_err(io::Error::other)?));
-    let mut child = shared.git.serve(service, &repository, &moved).spawn()?;
+    push: &Push,
+) -> io::Result<ExitStatus> {
+    let mut child = shared.git.serve(service, push.repository(), push.path()).spawn()?;
     let mut input = child.stdin.take().ok_or(io::ErrorKind::BrokenPipe)?;
     let upload = async {
         // A client that sends no more, or is gone: git is told, and decides.
@@ -95,13 +108,10 @@ async fn serve_git(
         drop(input);
         std::future::pending().await
     };
-    let status = tokio::select! {
+    tokio::select! {
         status = relay(&mut child, client, service) => status,
         status = upload => status,
-    };
-    let text = read_moved(&moved).await;
-    let _ = tokio::fs::remove_file(&moved).await;
-    Ok((status?, text?))
+    }
 }
 
 /// Passes on what git says until it ends. A push is seen to its end even where nobody listens any more.
@@ -134,34 +144,17 @@ async fn relay(child: &mut Child, client: &mut Client, service: Service) -> io::
     child.wait().await
 }
 
-/// Reads what the hook wrote; nothing where it did not run.
-async fn read_moved(path: &Path) -> io::Result<String> {
-    match tokio::fs::File::open(path).await {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(String::new()),
-        Err(e) => Err(e),
-        Ok(file) => {
-            let mut text = String::new();
-            file.take(MAX_MOVED).read_to_string(&mut text).await?;
-            Ok(text)
-        }
-    }
-}
-
 /// Has what a push moved built and deployed, and tells the client. Returns how that ended, where there was something to do.
 async fn pushed(
     shared: &Shared,
     client: &mut Client,
     app: &App,
-    account: AccountId,
-    moved: &str,
+    push: &Push,
+    moved: &[Moved],
 ) -> Option<u32> {
-    let mut commit = None;
-    for line in moved.lines() {
-        let mut words = line.splitn(3, ' ').skip(1);
-        let (Some(new), Some(name)) = (words.next(), words.next()) else { continue };
-        match name.strip_prefix("refs/heads/") {
-            Some(branch) if branch == app.deploy_branch => commit = Some(new.to_owned()),
-            _ if new.bytes().all(|byte| byte == b'0') => {}
+    for moved in moved.iter().filter(|moved| !moved.is_removed()) {
+        match moved.name.strip_prefix("refs/heads/") {
+            Some(branch) if branch == app.deploy_branch => {}
             Some(branch) => {
                 let text = format!(
                     "{branch} is stored; only {} is deployed. To deploy it: git push caution {branch}:{}\n",
@@ -170,19 +163,21 @@ async fn pushed(
                 client.tell(&text).await;
             }
             None => {
-                client.tell(&format!("{name} is stored; only {} is deployed.\n", app.deploy_branch)).await;
+                let text = format!("{} is stored; only {} is deployed.\n", moved.name, app.deploy_branch);
+                client.tell(&text).await;
             }
         }
     }
-    let commit = commit?;
-    let short = commit.get(..7).unwrap_or_default().to_owned();
-    let new = NewJob { app: app.id, work: Work::Build(commit), made_by: account };
-    let outcome = match shared.jobs.queue(&new).await {
-        Ok(job) => {
+    let outcome = match push.write_down(&shared.store, app, moved).await {
+        Ok(None) => return None,
+        Ok(Some(Job { id, work: Work::Build(commit), .. })) => {
+            shared.jobs.bell.ring();
+            let short = commit.get(..7).unwrap_or_default();
             let text = format!("{} · commit {short} · goes on if you leave: caution apps get\n", app.name);
             client.tell(&text).await;
-            follow(shared, client, job.id).await
+            follow(shared, client, id).await
         }
+        Ok(Some(_)) => Err(JobError::Gone),
         Err(error) => Err(error.into()),
     };
     Some(match outcome {
@@ -202,10 +197,12 @@ async fn follow(shared: &Shared, client: &mut Client, id: JobId) -> Result<u32, 
     if build.phase != Phase::Done {
         return Ok(ended(client, &build).await);
     }
-    let mut db = shared.store.read().await?;
-    let release = release::of_build(&mut db, id).await?.ok_or(JobError::Gone)?;
-    let deployment = job::deployment_of(&mut db, release.id).await?.ok_or(JobError::Gone)?;
-    drop(db);
+    let deployment = patiently(|| async {
+        let mut db = shared.store.read().await?;
+        let Some(release) = release::of_build(&mut db, id).await? else { return Ok(None) };
+        job::deployment_of(&mut db, release.id).await
+    });
+    let deployment = deployment.await?.ok_or(JobError::Gone)?;
     let deployed = tell(shared, client, deployment.id).await?;
     Ok(ended(client, &deployed).await)
 }
@@ -293,5 +290,3 @@ const FAILED: u32 = 1;
 const STDERR: u32 = 1;
 /// How much is passed on at a time, in bytes.
 const BUFFER: usize = 32 * 1024;
-/// The longest list of what moved, in bytes: 1,000 refs, and some that went.
-const MAX_MOVED: u64 = 4 << 20;

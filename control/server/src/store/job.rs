@@ -96,7 +96,15 @@ pub const LEASE_MS: i64 = 30_000;
 
 /// Queues work behind what the app has to do already.
 pub async fn queue(db: &mut AnyConnection, new: &NewJob) -> Result<Job, StoreError> {
-    insert(db, new, None).await
+    queue_as(db, JobId::new()?, new).await
+}
+
+/// The same under an id that is known already.
+///
+/// # Errors
+/// - [`StoreError::Taken`] when the job is there
+pub async fn queue_as(db: &mut AnyConnection, id: JobId, new: &NewJob) -> Result<Job, StoreError> {
+    insert(db, id, new, None).await
 }
 
 /// Queues the deployment that a build leads to, before whatever was asked for after the build.
@@ -106,10 +114,15 @@ pub(super) async fn queue_deployment(
     release: ReleaseId,
 ) -> Result<Job, StoreError> {
     let new = NewJob { app: build.app, work: Work::Deploy(release), made_by: build.made_by };
-    insert(db, &new, Some(build.number + 1)).await
+    insert(db, JobId::new()?, &new, Some(build.number + 1)).await
 }
 
-async fn insert(db: &mut AnyConnection, new: &NewJob, number: Option<i64>) -> Result<Job, StoreError> {
+async fn insert(
+    db: &mut AnyConnection,
+    id: JobId,
+    new: &NewJob,
+    number: Option<i64>,
+) -> Result<Job, StoreError> {
     let (commit, release) = match &new.work {
         Work::Build(commit) => (Some(commit.clone()), None),
         Work::Deploy(release) => (None, Some(release.to_string())),
@@ -121,7 +134,7 @@ async fn insert(db: &mut AnyConnection, new: &NewJob, number: Option<i64>) -> Re
                  $4, $5, $6, $7, $8, $9)
          RETURNING *",
     )
-    .bind(JobId::new()?.to_string())
+    .bind(id.to_string())
     .bind(new.app.to_string())
     .bind(number)
     .bind(new.work.kind().word())

@@ -4,6 +4,7 @@
 #[path = "../support/database.rs"]
 mod database;
 mod hostile;
+mod killed;
 mod support;
 
 use caution_server::job::phase::Phase::{self, Done, Live, Replaced};

@@ -22,7 +22,7 @@ pub(crate) struct World {
     pub(crate) bell: Bell,
     pub(crate) logs: Logs,
     pub(crate) app: AppId,
-    organisation: OrganisationId,
+    pub(crate) organisation: OrganisationId,
     port: u16,
     folder: TempDir,
     stop: oneshot::Sender<()>,
@@ -40,28 +40,10 @@ impl World {
         let store = crate::database::fresh(&data.join("cautiond.db")).await;
         let (bell, logs) = (Bell::new(), Logs::new(&data.join("logs")));
         let jobs = Jobs::new(store.clone(), logs.clone(), bell.clone());
-        let address = "127.0.0.1:0".parse().unwrap();
-        let path = OsStr::new("/usr/local/bin:/usr/bin:/bin");
-        let server = Server::bind(address, &data, path, store.clone(), jobs).await.unwrap();
-        let port = server.address().unwrap().port();
-        let known = format!("[127.0.0.1]:{port} {}\n", server.host_key().unwrap());
-        std::fs::write(folder.path().join("known"), known).unwrap();
-        let (end, ended) = oneshot::channel::<()>();
-        let server = tokio::spawn(server.run(async {
-            let _ = ended.await;
-        }));
+        let (port, stop, server) = start(folder.path(), store.clone(), jobs).await;
         let organisation = OrganisationId::new().unwrap();
-        let mut world = Self {
-            store,
-            bell,
-            logs,
-            app: AppId::new().unwrap(),
-            organisation,
-            port,
-            folder,
-            stop: end,
-            server,
-        };
+        let mut world =
+            Self { store, bell, logs, app: AppId::new().unwrap(), organisation, port, folder, stop, server };
         world
             .sql("INSERT INTO organisation (id, name, created_ms) VALUES ($1, 'o', 0)", &[&organisation])
             .await;
@@ -220,12 +202,35 @@ impl World {
         job::list(&mut self.store.read().await.unwrap(), self.app, None, 100).await.unwrap()
     }
 
+    /// Ends the server and starts another one on what it left.
+    pub(crate) async fn start_again(&mut self) {
+        let jobs = Jobs::new(self.store.clone(), self.logs.clone(), self.bell.clone());
+        let (port, stop, server) = start(self.folder.path(), self.store.clone(), jobs).await;
+        self.port = port;
+        self.stop = stop;
+        std::mem::replace(&mut self.server, server).await.unwrap();
+    }
+
     /// Ends the server and waits for what it has begun.
     pub(crate) async fn end(self) {
         let Self { stop, server, .. } = self;
         drop(stop);
         server.await.unwrap();
     }
+}
+
+async fn start(folder: &Path, store: Store, jobs: Jobs) -> (u16, oneshot::Sender<()>, JoinHandle<()>) {
+    let address = "127.0.0.1:0".parse().unwrap();
+    let path = OsStr::new("/usr/local/bin:/usr/bin:/bin");
+    let server = Server::bind(address, &folder.join("data"), path, store, jobs).await.unwrap();
+    let port = server.address().unwrap().port();
+    let known = format!("[127.0.0.1]:{port} {}\n", server.host_key().unwrap());
+    std::fs::write(folder.join("known"), known).unwrap();
+    let (end, ended) = oneshot::channel::<()>();
+    let running = tokio::spawn(server.run(async {
+        let _ = ended.await;
+    }));
+    (port, end, running)
 }
 
 pub(crate) fn text(output: &Output) -> String {
