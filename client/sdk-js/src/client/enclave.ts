@@ -122,6 +122,11 @@ export class Enclave {
     return this.#sessions.begin();
   }
 
+  /** The next exchange needs another session: for `EnclaveWebSocket` alone. */
+  forget(gone: Established): void {
+    this.#sessions.forget(gone);
+  }
+
   async #exchange(inner: Inner, isRedirected: boolean): Promise<Response> {
     const { exchange, established } = await unlessAborted(this.#sessions.begin(), inner.signal);
     const count: Count = { bytes: 0 };

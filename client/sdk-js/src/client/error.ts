@@ -60,7 +60,7 @@ export class SteveError<Name extends SteveErrorName = SteveErrorName> extends Er
 type Words = { readonly [Name in SteveErrorName]: (values: SteveErrorValues[Name]) => string };
 
 function answered({ status, code }: { status: number | null; code: string | null }): string {
-  if (status === null) return "";
+  if (status === null) return code === null ? "" : ` It closed with ${code}, which anybody on the way can have said.`;
   return ` It answered HTTP ${status}${code === null ? "" : ` (${code})`}, which anybody on the way can have said.`;
 }
 
@@ -70,7 +70,7 @@ const WORDS: Words = {
   ADDRESS_INVALID: (v) => `\`${v.url}\` is no address of an application: ${v.why}.`,
   POLICY_INVALID: (v) => `The policy is none: ${v.why}.`,
   INVALID_REQUEST: (v) => `The request cannot be sent: ${v.why}.`,
-  UNREACHABLE: (v) => `No session could be made with ${v.authority}; nothing was sent.${answered(v)}`,
+  UNREACHABLE: (v) => `${v.authority} cannot be reached; nothing was sent.${answered(v)}`,
   EVIDENCE_INVALID: (v) => `What ${v.authority} shows is no evidence of an enclave that counts; nothing was sent.`,
   EVIDENCE_STALE: (v) => `The evidence of ${v.authority} is of another time; nothing was sent.`,
   EVIDENCE_NONCE: (v) => `The evidence of ${v.authority} answers another challenge; nothing was sent.`,

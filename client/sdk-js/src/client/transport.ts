@@ -120,10 +120,15 @@ async function whole(answer: Response, limit: number): Promise<Bytes> {
 function problem(body: Bytes): string | null {
   try {
     const { type } = JSON.parse(utf8(body) ?? "") as { type?: unknown };
-    return typeof type === "string" ? (/^urn:steve:([a-z_]{1,40})$/.exec(type)?.[1] ?? null) : null;
+    return typeof type === "string" && type.startsWith("urn:steve:") ? codeOf(type.slice(10)) : null;
   } catch {
     return null;
   }
+}
+
+/** A word that may be one of ours, or nothing. */
+export function codeOf(word: string): string | null {
+  return /^[a-z_]{1,40}$/.test(word) ? word : null;
 }
 
 /** Platforms' timers of more than this end at once. */

@@ -11,7 +11,7 @@ import { Turns } from "../steve/turns.js";
 import type { Enclave } from "./enclave.js";
 import { SteveError } from "./error.js";
 import { EnclaveCloseEvent, EnclaveErrorEvent, Target } from "./events.js";
-import { LONGEST_TIMER_MS } from "./transport.js";
+import { codeOf, LONGEST_TIMER_MS } from "./transport.js";
 
 /** As the platform's `WebSocket`. What was cut or changed on its way ends it with an `error` and a `close` that was not clean. */
 export class EnclaveWebSocket extends Target {
@@ -99,7 +99,7 @@ export class EnclaveWebSocket extends Target {
   }
 
   async #open(enclave: Enclave, { host, pathname, search }: URL): Promise<void> {
-    const { exchange } = await enclave.begin();
+    const { exchange, established } = await enclave.begin();
     if (this.#readyState !== EnclaveWebSocket.CONNECTING) return;
     const encoder = new Encoder();
     const wanted = ascii(this.#protocols.join(", "));
@@ -114,23 +114,37 @@ export class EnclaveWebSocket extends Target {
     outer.binaryType = "arraybuffer";
     this.#exchange = exchange;
     this.#outer = outer;
-    const ambiguous = () => new SteveError("STEVE_AMBIGUOUS", { authority: host, status: null, code: null });
-    const lost = () => (this.#head === undefined ? new SteveError("STEVE_TRUNCATED", {}) : ambiguous());
+    const unanswered = { authority: host, status: null, code: null };
+    let isSent = false;
+    // What says why it closed the outer socket can be anybody on the way.
+    const lost = (code: string | null = null) => {
+      if (this.#head === undefined) return new SteveError("STEVE_TRUNCATED", {});
+      return new SteveError(isSent ? "STEVE_AMBIGUOUS" : "UNREACHABLE", { ...unanswered, code });
+    };
     const listen = () => {
       clearTimeout(this.#silence);
       const most = Math.min(enclave.idleMs, LONGEST_TIMER_MS);
       this.#silence = setTimeout(() => this.#fail(lost()), most);
     };
     listen();
-    outer.onopen = () =>
-      outer.protocol === SUBPROTOCOL ? outer.send(concat(exchange.header, first)) : this.#fail(ambiguous());
+    outer.onopen = () => {
+      if (outer.protocol !== SUBPROTOCOL) return this.#fail(lost());
+      isSent = true;
+      outer.send(concat(exchange.header, first));
+    };
     outer.onmessage = ({ data }) => {
       if (this.#hasEnded) return;
       listen();
       this.#incoming.take(() => this.#take(data)).catch((error: unknown) => this.#fail(error));
     };
-    outer.onclose = () => {
-      void this.#incoming.take(async () => void (this.#isWhole || this.#fail(lost())));
+    outer.onclose = ({ reason }) => {
+      void this.#incoming.take(async () => {
+        if (this.#isWhole) return;
+        const code = codeOf(reason);
+        // If that is true the next exchange needs another session; if not, it costs one handshake.
+        if (this.#head !== undefined && code === "session_unknown") enclave.forget(established);
+        this.#fail(lost(code));
+      });
     };
   }
 

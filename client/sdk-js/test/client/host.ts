@@ -280,7 +280,8 @@ export class Host {
     const outer = new OuterSocket(request, socket, "steve3");
     const first = (await outer.next()) ?? new Uint8Array();
     const session = this.#sessions.get(toHex(first.slice(1, 17)));
-    if (session === undefined || request.url !== `${PREFIX}ws`) throw new Error("no session");
+    if (request.url !== `${PREFIX}ws`) throw new Error("another path");
+    if (session === undefined) return outer.close(1008, "session_unknown");
     const { opener, sealer } = await session.exchange(first.slice(0, 25));
     const records = async (bytes: Bytes | undefined) => {
       if (bytes === undefined) return undefined;

@@ -41,8 +41,8 @@ export class OuterSocket {
     this.#frame(isText ? 1 : 2, message);
   }
 
-  close(): void {
-    this.#frame(8, Uint8Array.of(0x03, 0xe8));
+  close(code = 1000, reason = ""): void {
+    this.#frame(8, concat(Uint8Array.of(code >> 8, code & 255), new TextEncoder().encode(reason)));
     this.#socket.end();
   }
 
@@ -77,9 +77,13 @@ export class OuterSocket {
       const mask = view.subarray(at, at + 4);
       const content = view.subarray(at + 4, at + 4 + length).map((byte, index) => byte ^ (mask[index % 4] ?? 0));
       this.#waiting = this.#waiting.slice(at + 4 + length);
-      if ((first & 15) === 8) this.#socket.destroy();
-      else this.#frames.push(copyOf(content));
-      if (first < 128 || this.#socket.destroyed) continue;
+      if ((first & 15) === 8) {
+        this.#frame(8, content);
+        this.#socket.end();
+        return;
+      }
+      this.#frames.push(copyOf(content));
+      if (first < 128) continue;
       this.#messages.push(concat(...this.#frames));
       this.#frames = [];
       this.#news.emit("news");

@@ -162,3 +162,59 @@ test(
     });
   },
 );
+
+/** Opens a WebSocket with an enclave that is kept between visits, and says what it was told. */
+async function opening({ root, ...profile }: Given): Promise<readonly unknown[]> {
+  const bundle = "/client.min.js";
+  const { connect, EnclaveWebSocket, Roots, SteveError } = (await import(bundle)) as typeof Client;
+  const roots = Roots.devRoot(Uint8Array.from(atob(root), (character) => character.charCodeAt(0)));
+  const kept = globalThis as { enclave?: Client.Enclave };
+  const policy = { mode: "pinned", profiles: [profile] } as const;
+  kept.enclave ??= await connect(location.origin, { policy, suite: "x25519", roots });
+  const socket = new EnclaveWebSocket(kept.enclave, "/echo", ["two"]);
+  return new Promise((resolve) => {
+    socket.onopen = () => resolve(["open"]);
+    socket.onerror = ({ error }) => {
+      if (!(error instanceof SteveError)) return resolve([String(error)]);
+      const { code } = error.values as { code?: string };
+      return resolve([error.name, code, error.mayHaveRun, error.message]);
+    };
+  });
+}
+
+test(
+  "an outer close is nobody's word: one that says that the session is gone costs a handshake, and repeats nothing",
+  {
+    skip: path === "",
+    timeout: 180_000,
+  },
+  async () => {
+    let refusal: string | undefined;
+    const socket: SocketApp = async (tunnel) => {
+      if (refusal === undefined) return tunnel.open([["sec-websocket-protocol", bytes("two")]]);
+      return tunnel.outer.close(1008, refusal);
+    };
+    await onPage(path, { socket }, async (page, host) => {
+      assert.deepEqual(await page.evaluate(opening, given), ["open"]);
+      host.forgetSessions();
+      const [name, code, mayHaveRun, message] = await page.evaluate(opening, given);
+      assert.deepEqual([name, code, mayHaveRun], ["STEVE_AMBIGUOUS", "session_unknown", true]);
+      assert.match(String(message), /It closed with session_unknown, which anybody on the way can have said\.$/);
+      assert.deepEqual([host.ran.length, host.handshakes], [1, 1]);
+      assert.deepEqual(await page.evaluate(opening, given), ["open"]);
+      assert.deepEqual([host.ran.length, host.handshakes], [2, 2]);
+      // Words that are none are not passed on, and others than this one end no session.
+      for (const [word, known] of [
+        ["busy", "busy"],
+        ["Session unknown!", null],
+      ] as const) {
+        refusal = word;
+        assert.deepEqual((await page.evaluate(opening, given)).slice(0, 3), ["STEVE_AMBIGUOUS", known, true]);
+      }
+      assert.equal(host.handshakes, 2);
+      refusal = undefined;
+      host.stop();
+      assert.deepEqual((await page.evaluate(opening, given)).slice(0, 3), ["UNREACHABLE", null, false]);
+    });
+  },
+);
