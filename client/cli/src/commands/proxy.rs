@@ -1,5 +1,6 @@
 //! `caution proxy`: a port on this machine whose requests go into an enclave.
 
+mod door;
 mod guard;
 mod socket;
 
@@ -10,6 +11,7 @@ use bytes::Bytes;
 use caution_sdk::http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use caution_sdk::http::{Request, Response, StatusCode, Uri};
 use caution_sdk::{Body, Client, Error};
+use door::Door;
 use guard::Guard;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full};
@@ -19,9 +21,8 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 
 /// Arguments of `caution proxy`.
 #[derive(Debug, clap::Args)]
@@ -73,21 +74,14 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<u8, CliError> {
             context.terminal.result(&format!("http://{local}\n"));
             context.terminal.note("every program of this machine can use it; ends with Ctrl-C");
         }
-        serve(&listener, Guard::new(local), client).await
+        serve(Door::new(listener, context.terminal), &Guard::new(local), &client).await
     })
 }
 
 /// Goes on until the program ends.
-async fn serve(listener: &TcpListener, guard: Guard, client: Client) -> Result<u8, CliError> {
-    let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+async fn serve(mut door: Door, guard: &Guard, client: &Client) -> ! {
     loop {
-        let place = Arc::clone(&places).acquire_owned().await;
-        let place = place.map_err(|e| CliError::from_error(Exit::Other, &e))?;
-        // A client that is gone again, or no descriptor for it, ends nobody else's connection.
-        let Ok((stream, _)) = listener.accept().await else {
-            tokio::task::yield_now().await;
-            continue;
-        };
+        let (stream, place) = door.next().await;
         let (guard, client) = (guard.clone(), client.clone());
         tokio::spawn(async move {
             connection(stream, &guard, &client).await;
@@ -206,8 +200,6 @@ const OF_A_CONNECTION: [&str; 8] = [
     "upgrade",
     "http2-settings",
 ];
-/// The most connections at a time; more wait.
-const MOST_CONNECTIONS: usize = 256;
 
 #[cfg(test)]
 mod tests;

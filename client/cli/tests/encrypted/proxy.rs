@@ -5,7 +5,8 @@ use caution_steve::Suite;
 use caution_steve::websocket::{FrameReader, Opcode, Piece, Sender, write_frame};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 /// The command, until it is dropped.
 struct Proxy {
@@ -24,7 +25,8 @@ impl Drop for Proxy {
 impl Proxy {
     fn start(running: &Running) -> Self {
         let mut command = running.caution("proxy");
-        command.args([&running.url, "--pcrs", "good.pcrs", "--json"]).stdout(Stdio::piped());
+        command.args([&running.url, "--pcrs", "good.pcrs", "--json"]);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
@@ -42,6 +44,23 @@ impl Proxy {
         // A connection that is broken off gives what came before.
         let _ = stream.read_to_end(&mut answer);
         String::from_utf8_lossy(&answer).into_owned()
+    }
+
+    /// Gives it room for so many descriptors beside those that it has. The limit is on their numbers.
+    fn limit_to(&self, more: usize) {
+        let id = self.child.id();
+        let is_free = |number: &usize| !std::path::Path::new(&format!("/proc/{id}/fd/{number}")).exists();
+        let limit = (0..).filter(is_free).nth(more).unwrap();
+        let limited =
+            Command::new("prlimit").args([format!("--pid={id}"), format!("--nofile={limit}:")]).status();
+        assert!(limited.unwrap().success());
+    }
+
+    /// Processor time that it has used, in ticks of 10 ms.
+    fn ticks(&self) -> u64 {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
+        let after_name = stat.rsplit_once(") ").unwrap().1;
+        after_name.split(' ').skip(11).take(2).map(|ticks| ticks.parse::<u64>().unwrap()).sum()
     }
 }
 
@@ -154,4 +173,37 @@ fn websockets_pass_through_it_and_what_is_cut_is_no_close() {
         proxy.send("GET / HTTP/1.1\r\nHost: HOST\r\nConnection: upgrade, close\r\nUpgrade: h2c\r\n\r\n");
     assert!(other.starts_with("HTTP/1.1 501 "), "{other}");
     assert_eq!(running.asked(), 3);
+}
+
+/// Where no descriptor is left it says so once, rests, and goes on when a connection ends.
+#[test]
+fn without_descriptors_connections_wait_until_others_end() {
+    let running = Running::start(Suite::XWing);
+    let mut proxy = Proxy::start(&running);
+    let request = "POST / HTTP/1.1\r\nHost: HOST\r\nConnection: close\r\nContent-Length: 3\r\n\r\none";
+    assert!(proxy.send(request).ends_with("one"));
+    proxy.limit_to(2);
+    // The third is one too many.
+    let connect = |_| TcpStream::connect(&proxy.address).unwrap();
+    let held: Vec<_> = (0..3).map(connect).collect();
+    let mut said = BufReader::new(proxy.child.stderr.take().unwrap());
+    let mut warning = String::new();
+    said.read_line(&mut warning).unwrap();
+    assert!(warning.contains("No more connections can be taken now (Too many open files"), "{warning}");
+    let before = proxy.ticks();
+    rest(Duration::from_secs(1));
+    let ticks = proxy.ticks() - before;
+    assert!(ticks < 20, "{ticks} ticks of processor time in a second of waiting");
+    drop(held);
+    assert!(proxy.send(request).ends_with("one"));
+    assert_eq!(running.asked(), 2);
+    proxy.child.kill().unwrap();
+    let mut rest = String::new();
+    said.read_to_string(&mut rest).unwrap();
+    assert!(!rest.contains("No more connections"), "{rest}");
+}
+
+#[expect(clippy::disallowed_methods, reason = "that nothing is done for a while is seen only after a while")]
+fn rest(while_nothing_is_done: Duration) {
+    std::thread::sleep(while_nothing_is_done);
 }
