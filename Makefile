@@ -48,7 +48,7 @@ define run_tests
 tests() { \
 	tools/stage "crates" cargo test --locked --workspace --exclude caution-system-tests "$$@"; \
 	tools/stage "verifier with AWS-LC" cargo test --locked --package caution-attest --features aws-lc "$$@"; \
-	tools/stage "TypeScript verifier" tools/sdk-js test; \
+	STEVED_BIN=$(target)/debug/examples/loopback tools/stage "TypeScript verifier" tools/sdk-js test; \
 	tools/stage "examples/hello" cargo test --locked --manifest-path examples/hello/Cargo.toml \
 		--target-dir $(target)/hello "$$@"; \
 	tools/stage "examples/llm-tokens" cargo test --locked --manifest-path examples/llm-tokens/Cargo.toml \
