@@ -102,6 +102,7 @@ CREATE TABLE app_release (
     UNIQUE (app_id, number)
 );
 CREATE INDEX app_release_by_plan ON app_release (app_id, plan_sha256);
+CREATE INDEX app_release_by_image ON app_release (image_sha256);
 
 -- Work -----------------------------------------------------------------------------------------------
 -- Builds, deployments and ends. `number` is the order of an app's work, even where it was asked for, the
@@ -128,6 +129,9 @@ CREATE TABLE job (
     UNIQUE (app_id, number)
 );
 CREATE INDEX job_by_phase ON job (phase, created_ms);
+CREATE INDEX job_by_release ON job (release_id);
+-- Most deployments were replaced; what served last is among the few that were not.
+CREATE INDEX job_served ON job (app_id, number) WHERE phase IN ('live', 'stopped');
 -- At most one release of an app is live.
 CREATE UNIQUE INDEX job_one_live ON job (app_id) WHERE phase = 'live';
 
@@ -163,3 +167,4 @@ CREATE TABLE idempotency (
     created_ms  BIGINT NOT NULL,
     PRIMARY KEY (account_id, key)
 );
+CREATE INDEX idempotency_by_age ON idempotency (created_ms);

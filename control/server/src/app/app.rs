@@ -1,11 +1,11 @@
 //! Apps.
 
 use super::access::{self, Caller, Permission};
-use super::reach::Reach;
+use super::reach::{Address, Addresses, Reach};
 use super::{Refused, audited, page, paged};
 use crate::store::audit::NewLine;
 use crate::store::job::{self, NewJob, Work};
-use crate::store::{AppId, OrganisationId, StoreError, account, app, release};
+use crate::store::{AppId, OrganisationId, StoreError, account, app};
 use caution_api::{App, AppCreate, AppState, ErrorCode, Job, Page, PageQuery, Problem};
 use sqlx::AnyConnection;
 
@@ -35,11 +35,18 @@ pub async fn list(
             break;
         }
     }
-    found.retain(|app| caller.scope.app.is_none_or(|only| only == app.id));
-    let page = paged(found, limit, |app| format!("{}/{}", app.organisation, app.name), |app| app);
+    found.retain(|(app, _)| caller.scope.app.is_none_or(|only| only == app.id));
+    let page = paged(found, limit, |(app, _)| format!("{}/{}", app.organisation, app.name), |app| app);
     let mut items = Vec::with_capacity(page.items.len());
-    for app in page.items {
-        items.push(view(&mut *db, app, reach).await?);
+    // Asked for once: the host agent knows the addresses of all apps.
+    let reached = if page.items.iter().any(|(_, standing)| standing.live) {
+        reach.all().await
+    } else {
+        Addresses::default()
+    };
+    for (app, standing) in page.items {
+        let address = reached.of(&app.label);
+        items.push(wire(app, standing, address, reach));
     }
     Ok(Page { items, next_page: page.next_page })
 }
@@ -138,7 +145,7 @@ pub(super) async fn queue(
     work: Work,
 ) -> Result<Job, Refused> {
     let queued = job::queue(&mut *db, &NewJob { app, work, made_by: caller.account }).await?;
-    Ok(super::job::view(db, queued).await?)
+    super::job::get(db, app, queued.number).await
 }
 
 /// Writes down what was done to an app.
@@ -160,34 +167,36 @@ pub(super) async fn note(
 }
 
 async fn view(db: &mut AnyConnection, app: app::App, reach: &Reach) -> Result<App, StoreError> {
-    let live = job::live(&mut *db, app.id).await?;
-    let live_release = match live.as_ref().map(|job| &job.work) {
-        Some(Work::Deploy(release)) => release::find(&mut *db, *release).await?.map(|release| release.number),
-        _ => None,
-    };
+    let standing = app::standing(db, app.id).await?;
+    let reached = if standing.live { reach.all().await } else { Addresses::default() };
+    let address = reached.of(&app.label);
+    Ok(wire(app, standing, address, reach))
+}
+
+/// An app as it is on the wire. Where it is reached is told while something of it is live.
+fn wire(app: app::App, standing: app::Standing, address: Address, reach: &Reach) -> App {
     let state = if app.destroying_ms.is_some() {
         AppState::Destroying
-    } else if live.is_some() {
+    } else if standing.live {
         AppState::Live
-    } else if job::served_last(db, app.id).await?.is_some() {
+    } else if standing.served {
         AppState::Stopped
     } else {
         AppState::Empty
     };
-    let address = if live.is_some() { reach.of(&app.label).await } else { None };
-    let (url, attestation_url) = address.map(|at| (at.url, at.attestation_url)).unwrap_or_default();
-    Ok(App {
+    let Address { url, attestation_url } = if standing.live { address } else { Address::default() };
+    App {
         id: app.id.uuid(),
         name: app.name,
         organisation: app.organisation.uuid(),
         git_url: reach.git_url(app.id),
         deploy_branch: app.deploy_branch,
         state,
-        live_release,
+        live_release: standing.release,
         url,
         attestation_url,
         created_ms: app.created_ms,
-    })
+    }
 }
 
 async fn only_organisation(db: &mut AnyConnection, caller: &Caller) -> Result<OrganisationId, Refused> {

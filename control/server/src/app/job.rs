@@ -5,20 +5,15 @@ use super::app::{note, queue};
 use super::{Refused, not_found, page, paged};
 use crate::job::phase::{Kind, Phase};
 use crate::store::job::{self, Work};
-use crate::store::{AppId, StoreError, account, app, release};
+use crate::store::{AppId, app, release};
 use caution_api::{ErrorCode, Failure, Job, JobCreate, JobKind, JobPhase, Page, PageQuery, Problem};
 use sqlx::AnyConnection;
 
 /// An app's jobs, the last first.
 pub async fn list(db: &mut AnyConnection, app: AppId, query: &PageQuery) -> Result<Page<Job>, Refused> {
     let (limit, before) = page::<i64>(query)?;
-    let found = job::list(&mut *db, app, before, limit + 1).await?;
-    let page = paged(found, limit, |job| job.number.to_string(), |job| job);
-    let mut items = Vec::with_capacity(page.items.len());
-    for job in page.items {
-        items.push(view(&mut *db, job).await?);
-    }
-    Ok(Page { items, next_page: page.next_page })
+    let found = job::shown(db, app, before, limit + 1).await?;
+    Ok(paged(found, limit, |shown| shown.job.number.to_string(), wire))
 }
 
 /// Asks for a build of a commit that was pushed, or for the deployment of a release.
@@ -53,8 +48,10 @@ pub async fn numbered(db: &mut AnyConnection, app: AppId, number: i64) -> Result
 
 /// Says how far a job is.
 pub async fn get(db: &mut AnyConnection, app: AppId, number: i64) -> Result<Job, Refused> {
-    let found = numbered(&mut *db, app, number).await?;
-    Ok(view(db, found).await?)
+    let before = number.checked_add(1).ok_or_else(|| not_found("job"))?;
+    let found = job::shown(db, app, Some(before), 1).await?.into_iter().next();
+    let found = found.filter(|shown| shown.job.number == number);
+    Ok(found.map(wire).ok_or_else(|| not_found("job"))?)
 }
 
 /// Asks for the end of a job before its time.
@@ -74,32 +71,27 @@ pub async fn cancel(
 }
 
 /// A job as it is on the wire.
-pub(super) async fn view(db: &mut AnyConnection, job: job::Job) -> Result<Job, StoreError> {
+fn wire(shown: job::Shown) -> Job {
+    let job::Shown { job, release, made_by } = shown;
     let kind = job.work.kind();
-    let (commit, release) = match job.work {
-        Work::Build(commit) => {
-            (Some(commit), release::of_build(&mut *db, job.id).await?.map(|release| release.number))
-        }
-        Work::Deploy(id) => {
-            let release = release::find(&mut *db, id).await?;
-            (None, release.map(|release| release.number))
-        }
-        Work::Stop | Work::Destroy => (None, None),
+    let commit = match job.work {
+        Work::Build(commit) => Some(commit),
+        Work::Deploy(_) | Work::Stop | Work::Destroy => None,
     };
-    Ok(Job {
+    Job {
         id: job.id.uuid(),
         number: job.number,
         kind: wire_kind(kind),
         phase: wire_phase(job.phase),
         commit,
         release,
-        made_by: account::name(db, job.made_by).await?,
+        made_by,
         cancel_requested: job.cancel_ms.is_some(),
         failure: job.failure.map(|why| Failure { message: why.message, fix: why.fix }),
         created_ms: job.created_ms,
         started_ms: job.started_ms,
         ended_ms: job.ended_ms,
-    })
+    }
 }
 
 fn commit_id(text: &str) -> Result<String, Problem> {

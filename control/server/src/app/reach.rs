@@ -1,8 +1,9 @@
 //! Where apps are reached: git by this server, requests by this machine's host agent.
 
 use crate::store::AppId;
-use caution_host::Dirs;
 use caution_host::agent::{AgentClient, Reached};
+use caution_host::{Dirs, Record};
+use std::collections::HashMap;
 use std::net::SocketAddr;
 
 /// Knows where apps are reached.
@@ -32,25 +33,42 @@ impl Reach {
         format!("ssh://git@{}/{app}.git", self.git)
     }
 
-    /// Where the app of this label is reached, as its host agent says at this moment.
-    pub async fn of(&self, label: &str) -> Option<Address> {
-        let (host, label) = (self.host.clone(), label.to_owned());
-        tokio::task::spawn_blocking(move || of(&host, &label)).await.ok()
+    /// Where apps are reached, as the host agent says at this moment. One that cannot be asked knows none: an app's state says
+    /// whether it should be reached.
+    pub async fn all(&self) -> Addresses {
+        let host = self.host.clone();
+        tokio::task::spawn_blocking(move || all(&host)).await.unwrap_or_default()
     }
 }
 
-/// An agent that cannot be asked knows no address: the app's state says whether it should have one.
-fn of(host: &Dirs, label: &str) -> Address {
-    let records = caution_host::list(host).unwrap_or_default();
-    let newest =
-        records.into_iter().filter(|record| record.name == label).max_by_key(|record| record.generation);
-    let Some(record) = newest else { return Address::default() };
-    let url = match AgentClient::new(host).ingress() {
-        Ok(Reached::By(state)) => {
-            let of_app = state.addresses.into_iter().find(|(name, _)| name == label);
-            of_app.and_then(|(_, urls)| urls.into_iter().next())
-        }
-        _ => record.app_url,
+/// Where the apps of a host are reached, by label.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Addresses(HashMap<String, Address>);
+
+impl Addresses {
+    /// Where the app of this label is.
+    pub fn of(&self, label: &str) -> Address {
+        self.0.get(label).cloned().unwrap_or_default()
+    }
+}
+
+fn all(host: &Dirs) -> Addresses {
+    let mut records = caution_host::list(host).unwrap_or_default();
+    if records.is_empty() {
+        return Addresses::default();
+    }
+    // The newest enclave of an app is the last.
+    records.sort_by_key(|record| record.generation);
+    let ways = match AgentClient::new(host).ingress() {
+        Ok(Reached::By(state)) => Some(state.addresses.into_iter().collect::<HashMap<_, _>>()),
+        _ => None,
     };
-    Address { url, attestation_url: Some(record.attestation_url) }
+    let address = |record: Record| {
+        let url = match &ways {
+            Some(ways) => ways.get(&record.name).and_then(|urls| urls.first().cloned()),
+            None => record.app_url,
+        };
+        (record.name, Address { url, attestation_url: Some(record.attestation_url) })
+    };
+    Addresses(records.into_iter().map(address).collect())
 }

@@ -1,20 +1,16 @@
 //! Releases.
 
 use super::{Refused, not_found, page, paged};
-use crate::store::job::{self, Work};
-use crate::store::{AppId, StoreError, account, release};
+use crate::store::{AppId, StoreError, release};
 use caution_api::{Page, PageQuery, Release};
 use sqlx::AnyConnection;
 
 /// An app's releases, the last first.
 pub async fn list(db: &mut AnyConnection, app: AppId, query: &PageQuery) -> Result<Page<Release>, Refused> {
     let (limit, before) = page::<i64>(query)?;
-    let found = release::list(&mut *db, app, before, limit + 1).await?;
-    let page = paged(found, limit, |release| release.number.to_string(), |release| release);
-    let mut items = Vec::with_capacity(page.items.len());
-    for release in page.items {
-        items.push(view(&mut *db, release).await?);
-    }
+    let found = release::shown(db, app, before, limit + 1).await?;
+    let page = paged(found, limit, |shown| shown.release.number.to_string(), wire);
+    let items = page.items.into_iter().collect::<Result<_, _>>()?;
     Ok(Page { items, next_page: page.next_page })
 }
 
@@ -25,12 +21,15 @@ pub async fn numbered(db: &mut AnyConnection, app: AppId, number: i64) -> Result
 
 /// Says what a release is.
 pub async fn get(db: &mut AnyConnection, app: AppId, number: i64) -> Result<Release, Refused> {
-    let found = numbered(&mut *db, app, number).await?;
-    Ok(view(db, found).await?)
+    let before = number.checked_add(1).ok_or_else(|| not_found("release"))?;
+    let found = release::shown(db, app, Some(before), 1).await?.into_iter().next();
+    let found = found.filter(|shown| shown.release.number == number).ok_or_else(|| not_found("release"))?;
+    Ok(wire(found)?)
 }
 
-async fn view(db: &mut AnyConnection, release: release::Release) -> Result<Release, StoreError> {
-    let live = job::live(&mut *db, release.app).await?;
+/// A release as it is on the wire.
+fn wire(shown: release::Shown) -> Result<Release, StoreError> {
+    let release::Shown { release, made_by, live } = shown;
     let made = release.made;
     Ok(Release {
         id: release.id.uuid(),
@@ -44,8 +43,8 @@ async fn view(db: &mut AnyConnection, release: release::Release) -> Result<Relea
         pcr2: made.measurements.pcr2.to_string(),
         enclaveos: made.enclaveos,
         manifest: serde_json::from_str(&made.manifest).map_err(|_| StoreError::Column("manifest"))?,
-        made_by: account::name(db, release.made_by).await?,
-        live: live.is_some_and(|job| job.work == Work::Deploy(release.id)),
+        made_by,
+        live,
         created_ms: release.created_ms,
     })
 }

@@ -6,6 +6,20 @@ use crate::clock::now_ms;
 use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 
+/// Apps with what serves of them: one question for a whole page.
+macro_rules! with_standing {
+    ($which:literal) => {
+        concat!(
+            "SELECT a.*, r.number AS live_release, CASE WHEN l.id IS NULL THEN 0 ELSE 1 END AS is_live,
+                 CASE WHEN EXISTS (SELECT 1 FROM job s WHERE s.app_id = a.id AND s.phase IN ('live', 'stopped'))
+                      THEN 1 ELSE 0 END AS has_served
+             FROM app a LEFT JOIN job l ON l.app_id = a.id AND l.phase = 'live'
+                        LEFT JOIN app_release r ON r.id = l.release_id ",
+            $which
+        )
+    };
+}
+
 /// An app.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct App {
@@ -23,6 +37,17 @@ pub struct App {
     pub created_ms: i64,
     /// Since when everything of it is being removed.
     pub destroying_ms: Option<i64>,
+}
+
+/// What of an app serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Standing {
+    /// Whether a deployment is live.
+    pub live: bool,
+    /// The number of the release that is.
+    pub release: Option<i64>,
+    /// Whether one is, or was when the app was stopped.
+    pub served: bool,
 }
 
 /// Writes a new app down.
@@ -61,23 +86,28 @@ pub async fn find(db: &mut AnyConnection, id: AppId) -> Result<Option<App>, Stor
     row.as_ref().map(of).transpose()
 }
 
-/// Apps of an organisation by name: up to `limit` after the name `after`, which begins a page.
+/// What of an app serves.
+pub async fn standing(db: &mut AnyConnection, id: AppId) -> Result<Standing, StoreError> {
+    let query = sqlx::query(with_standing!("WHERE a.id = $1")).bind(id.to_string());
+    query.fetch_optional(db).await?.as_ref().map(standing_of).transpose().map(Option::unwrap_or_default)
+}
+
+/// Apps of an organisation by name, and what of them serves: up to `limit` after the name `after`, which begins a page.
 pub async fn list(
     db: &mut AnyConnection,
     organisation: OrganisationId,
     after: &str,
     limit: u32,
-) -> Result<Vec<App>, StoreError> {
-    let rows = sqlx::query(
-        "SELECT * FROM app WHERE organisation_id = $1 AND name > $2 AND destroying_ms IS NULL
-         ORDER BY name LIMIT $3",
-    )
+) -> Result<Vec<(App, Standing)>, StoreError> {
+    let rows = sqlx::query(with_standing!(
+        "WHERE a.organisation_id = $1 AND a.name > $2 AND a.destroying_ms IS NULL ORDER BY a.name LIMIT $3"
+    ))
     .bind(organisation.to_string())
     .bind(after)
     .bind(i64::from(limit))
     .fetch_all(db)
     .await?;
-    rows.iter().map(of).collect()
+    rows.iter().map(|row| Ok((of(row)?, standing_of(row)?))).collect()
 }
 
 /// How many apps an organisation has.
@@ -119,6 +149,14 @@ pub async fn forget(db: &mut AnyConnection, id: AppId) -> Result<(), StoreError>
         .execute(db)
         .await?;
     Ok(())
+}
+
+fn standing_of(row: &AnyRow) -> Result<Standing, StoreError> {
+    Ok(Standing {
+        live: row.number("is_live")? != 0,
+        release: row.number_or_none("live_release")?,
+        served: row.number("has_served")? != 0,
+    })
 }
 
 fn of(row: &AnyRow) -> Result<App, StoreError> {

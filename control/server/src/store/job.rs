@@ -3,6 +3,12 @@
 //! What an app's job does waits for the app's earlier jobs. Every write of a job that runs names its lease, so that a
 //! worker whose lease was taken over changes nothing.
 
+mod read;
+
+pub use read::{
+    Shown, count_by_phase, deployment_of, find, list, live, open, served_last, shown, undisturbed,
+};
+
 use super::row::Columns;
 use super::{AccountId, AppId, JobId, ReleaseId, StoreError};
 use crate::clock::now_ms;
@@ -295,59 +301,9 @@ pub async fn forget_leases(db: &mut AnyConnection) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// The job of this id.
-pub async fn find(db: &mut AnyConnection, id: JobId) -> Result<Option<Job>, StoreError> {
-    let row = sqlx::query("SELECT * FROM job WHERE id = $1").bind(id.to_string()).fetch_optional(db).await?;
-    row.as_ref().map(of).transpose()
-}
-
-/// The deployment of an app that is live.
-pub async fn live(db: &mut AnyConnection, app: AppId) -> Result<Option<Job>, StoreError> {
-    let query = sqlx::query("SELECT * FROM job WHERE app_id = $1 AND phase = 'live'").bind(app.to_string());
-    query.fetch_optional(db).await?.as_ref().map(of).transpose()
-}
-
-/// The deployment of an app that served last, whether or not it still does.
-pub async fn served_last(db: &mut AnyConnection, app: AppId) -> Result<Option<Job>, StoreError> {
-    let query = sqlx::query(
-        "SELECT * FROM job WHERE app_id = $1 AND phase IN ('live', 'stopped') ORDER BY number DESC LIMIT 1",
-    );
-    query.bind(app.to_string()).fetch_optional(db).await?.as_ref().map(of).transpose()
-}
-
-/// The deployments of a release, newest first.
-pub async fn deployment_of(db: &mut AnyConnection, release: ReleaseId) -> Result<Option<Job>, StoreError> {
-    let query = sqlx::query("SELECT * FROM job WHERE release_id = $1 ORDER BY number DESC LIMIT 1");
-    query.bind(release.to_string()).fetch_optional(db).await?.as_ref().map(of).transpose()
-}
-
-/// Jobs of an app, newest first: up to `limit` before the number `before`.
-pub async fn list(
-    db: &mut AnyConnection,
-    app: AppId,
-    before: Option<i64>,
-    limit: u32,
-) -> Result<Vec<Job>, StoreError> {
-    let rows =
-        sqlx::query("SELECT * FROM job WHERE app_id = $1 AND number < $2 ORDER BY number DESC LIMIT $3")
-            .bind(app.to_string())
-            .bind(before.unwrap_or(i64::MAX))
-            .bind(i64::from(limit))
-            .fetch_all(db)
-            .await?;
-    rows.iter().map(of).collect()
-}
-
-/// How many jobs are in which phase.
-pub async fn count_by_phase(db: &mut AnyConnection) -> Result<Vec<(String, i64)>, StoreError> {
-    let rows = sqlx::query("SELECT phase, COUNT(*) AS n FROM job GROUP BY phase ORDER BY phase");
-    let rows = rows.fetch_all(db).await?;
-    rows.iter().map(|row| Ok((row.text("phase")?, row.number("n")?))).collect()
-}
-
 /// Calls off everything that an app has to do: before it is destroyed.
 pub async fn cancel_all(db: &mut AnyConnection, app: AppId) -> Result<(), StoreError> {
-    for job in list(&mut *db, app, None, u32::MAX).await?.into_iter().filter(|job| job.phase.is_open()) {
+    for job in open(&mut *db, app).await? {
         cancel(&mut *db, job.id).await?;
     }
     Ok(())

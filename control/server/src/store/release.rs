@@ -26,6 +26,17 @@ pub struct Release {
     pub created_ms: i64,
 }
 
+/// A release with what people want to see of others beside it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shown {
+    /// The release.
+    pub release: Release,
+    /// The name of who asked for it; the id of one that is gone.
+    pub made_by: String,
+    /// Whether it is what the app's traffic goes to.
+    pub live: bool,
+}
+
 /// What a build made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Made {
@@ -131,6 +142,32 @@ pub async fn list(
     .fetch_all(db)
     .await?;
     rows.iter().map(of).collect()
+}
+
+/// The same, each with what is shown beside it: one question for a whole page.
+pub async fn shown(
+    db: &mut AnyConnection,
+    app: AppId,
+    before: Option<i64>,
+    limit: u32,
+) -> Result<Vec<Shown>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT r.*, COALESCE(a.name, r.made_by) AS made_by_name, CASE WHEN EXISTS (
+             SELECT 1 FROM job l WHERE l.app_id = r.app_id AND l.phase = 'live' AND l.release_id = r.id)
+             THEN 1 ELSE 0 END AS is_live
+         FROM app_release r LEFT JOIN account a ON a.id = r.made_by
+         WHERE r.app_id = $1 AND r.number < $2 ORDER BY r.number DESC LIMIT $3",
+    )
+    .bind(app.to_string())
+    .bind(before.unwrap_or(i64::MAX))
+    .bind(i64::from(limit))
+    .fetch_all(db)
+    .await?;
+    let shown = |row: &AnyRow| {
+        let (release, live) = (of(row)?, row.number("is_live")? != 0);
+        Ok(Shown { release, made_by: row.text("made_by_name")?, live })
+    };
+    rows.iter().map(shown).collect()
 }
 
 /// Whether any release has this image.
