@@ -7,6 +7,7 @@ use crate::data::{Data, DataError};
 use crate::git::{self, GitError};
 use crate::http::{self, HttpError, Server};
 use crate::job::builder::Builder;
+use crate::job::drift::Patience;
 use crate::job::log::Logs;
 use crate::job::{Jobs, worker};
 use crate::local::{self, LocalError};
@@ -96,6 +97,7 @@ pub async fn serve(config: &Config) -> Result<(), ServeError> {
         builds: config.builds,
         host: config.host.clone(),
         builder: Builder::this_program(),
+        drift: Patience::default(),
     };
     let work = worker::run(jobs, Arc::new(Host::new(&config.host)), settings, over(ended));
     let work = tokio::spawn(work);

@@ -251,6 +251,16 @@ pub struct ExitNote {
     pub then: String,
 }
 
+impl ExitNote {
+    /// What is done where the boot plan's policy says that this was the end.
+    pub(super) const FINAL: &'static str = "not started again, by the boot plan's restart policy";
+
+    /// Whether the app came to its end by its own restart policy.
+    pub fn is_final(&self) -> bool {
+        self.then == Self::FINAL
+    }
+}
+
 /// Something that happened to an app.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

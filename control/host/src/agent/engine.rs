@@ -288,7 +288,7 @@ impl Engine {
                 slot.now = Now::BackingOff { until: Instant::now() + pause };
                 format!("started again after {:.1} s", pause.as_secs_f64())
             }
-            AfterEnding::Final => "not started again, by the boot plan's restart policy".to_owned(),
+            AfterEnding::Final => ExitNote::FINAL.to_owned(),
             AfterEnding::GivenUp => {
                 format!("given up after {} restarts in a row", slot.app.restarts)
             }

@@ -1,6 +1,7 @@
 //! Work that outlives the process: builds, deployments, ends of apps.
 
 pub mod builder;
+pub mod drift;
 pub mod log;
 pub mod phase;
 mod steps;

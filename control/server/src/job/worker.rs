@@ -4,6 +4,7 @@
 //! finds out by its next write, and stops.
 
 use super::builder::Builder;
+use super::drift::{self, Patience};
 use super::steps::{Failing, Steps};
 use super::{Jobs, patiently};
 use crate::provider::Provider;
@@ -28,6 +29,8 @@ pub struct Settings {
     pub host: Dirs,
     /// What builds.
     pub builder: Builder,
+    /// How what runs is looked after.
+    pub drift: Patience,
 }
 
 /// Does what is queued until `end` is there; what runs then is left at its phase.
@@ -41,9 +44,10 @@ pub async fn run(
     end: impl Future<Output = ()>,
 ) -> Result<(), StoreError> {
     patiently(|| async { job::forget_leases(&mut *jobs.store.read().await?).await }).await?;
-    let steps = Arc::new(Steps::new(jobs.clone(), provider, settings.clone()));
+    let steps = Arc::new(Steps::new(jobs.clone(), Arc::clone(&provider), settings.clone()));
     tokio::select! {
         () = take_all(&jobs, &steps, settings.builds) => {}
+        () = drift::watch(&jobs, &provider, settings.drift) => {}
         () = end => {}
     }
     Ok(())

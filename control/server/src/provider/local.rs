@@ -1,6 +1,6 @@
 //! The host agent of this machine. An app's enclave is named by the app's label.
 
-use super::{Placement, Provider, Running, Shape};
+use super::{Observed, Placement, Provider, Running, Shape};
 use crate::store::job::Failure;
 use caution_host::agent::{AgentClient, AppSpec, AppState, Reached};
 use caution_host::{Dirs, HostError, HostEvent, Program, PublishedPort, Record, RunConfig};
@@ -87,9 +87,25 @@ impl Provider for Local {
         Ok(self.running(record))
     }
 
-    fn observe(&self, label: &str) -> Result<Option<Running>, Failure> {
-        let record = self.record(label).map_err(|e| failure(&e))?;
-        Ok(record.map(|record| self.running(record)))
+    fn observe(&self, label: &str) -> Result<Observed, Failure> {
+        let apps = self.agent.list().map_err(|e| failure(&e))?;
+        let Some(app) = apps.into_iter().find(|app| app.name == label) else {
+            return Ok(Observed::Gone("The host agent does not know it.".to_owned()));
+        };
+        Ok(match app.state {
+            AppState::Running => match self.record(label).map_err(|e| failure(&e))? {
+                Some(record) => Observed::Runs(self.running(record)),
+                // It ended just now, and the agent has not noticed yet.
+                None => Observed::Busy,
+            },
+            AppState::Lost => Observed::Gone("It ended while no host agent was there.".to_owned()),
+            AppState::Ended => match app.exits.last() {
+                Some(exit) if exit.is_final() => Observed::Over(exit.reason.clone()),
+                Some(exit) => Observed::Gone(format!("{} ({})", exit.reason, exit.then)),
+                None => Observed::Gone("The host agent ended it.".to_owned()),
+            },
+            _ => Observed::Busy,
+        })
     }
 
     fn destroy(&self, label: &str) -> Result<(), Failure> {

@@ -62,13 +62,26 @@ pub struct Running {
     pub attestation_url: String,
 }
 
+/// What a provider sees of an app.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Observed {
+    /// This runs.
+    Runs(Running),
+    /// The provider is at work on it: it boots, waits for its next start, or is being ended.
+    Busy,
+    /// Nothing runs; why, as a sentence.
+    Gone(String),
+    /// Nothing runs, and by the app's own restart policy nothing is to; why, as a sentence.
+    Over(String),
+}
+
 /// Runs releases. Calls take as long as they take; each may be made again at any time with the same result.
 pub trait Provider: fmt::Debug + Send + Sync + 'static {
     /// Puts a release in the place of what runs of its app. What ran goes on until the new one is ready and has attested
     /// what it was expected to be, and where that fails.
     fn apply(&self, want: &Placement, say: &mut dyn FnMut(&str)) -> Result<Running, Failure>;
     /// What runs of an app, whoever started it.
-    fn observe(&self, label: &str) -> Result<Option<Running>, Failure>;
+    fn observe(&self, label: &str) -> Result<Observed, Failure>;
     /// Ends what runs of an app; also where nothing did.
     fn destroy(&self, label: &str) -> Result<(), Failure>;
 }

@@ -3,6 +3,7 @@
 
 #[path = "../support/database.rs"]
 mod database;
+mod drift;
 mod outage;
 mod support;
 

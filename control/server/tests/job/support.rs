@@ -6,10 +6,11 @@ use caution_rootfs::cpio::{self, Entry, EntryKind};
 use caution_server::bell::Bell;
 use caution_server::job::Jobs;
 use caution_server::job::builder::Builder;
+use caution_server::job::drift::Patience;
 use caution_server::job::log::Logs;
 use caution_server::job::phase::Phase;
 use caution_server::job::worker::{self, Settings};
-use caution_server::provider::{Placement, Provider, Running};
+use caution_server::provider::{Observed, Placement, Provider, Running};
 use caution_server::store::job::{Failure, Job, NewJob, Work};
 use caution_server::store::{AccountId, AppId, OrganisationId, Store, app, job};
 use flate2::{Compression, write::GzEncoder};
@@ -32,6 +33,8 @@ pub(crate) struct Remembers {
     pub(crate) refuses: AtomicBool,
     /// A pipe that is read before anything is switched: whoever writes to it knows that it was reached.
     pub(crate) gate: Mutex<Option<PathBuf>>,
+    /// Whether what does not run came to its own end.
+    pub(crate) over: AtomicBool,
 }
 
 impl Provider for Remembers {
@@ -53,8 +56,13 @@ impl Provider for Remembers {
         Ok(running)
     }
 
-    fn observe(&self, _label: &str) -> Result<Option<Running>, Failure> {
-        Ok(self.running.lock().unwrap().clone())
+    fn observe(&self, _label: &str) -> Result<Observed, Failure> {
+        let (running, over) = (self.running.lock().unwrap().clone(), self.over.load(Ordering::Relaxed));
+        Ok(match running {
+            Some(running) => Observed::Runs(running),
+            None if over => Observed::Over("Its app ended with status 0.".to_owned()),
+            None => Observed::Gone("Somebody asked for it.".to_owned()),
+        })
     }
 
     fn destroy(&self, _label: &str) -> Result<(), Failure> {
@@ -164,6 +172,12 @@ sed "s|EIF|$out/enclave.eif|" "$here/answer"
             builds: 2,
             host: Dirs { state: none.clone(), runtime: none.clone(), cache: none },
             builder: Builder::of(&self.path("builder"), Duration::from_mins(1)),
+            drift: Patience {
+                look: Duration::from_millis(20),
+                pause: Duration::from_millis(10),
+                most: 2,
+                stable: Duration::from_mins(1),
+            },
         };
         tokio::spawn(async move {
             worker::run(jobs, provider, settings, std::future::pending()).await.unwrap();
