@@ -9,7 +9,12 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     if let Ok(response) = SessionResponse::from_bytes(data) {
         assert_eq!(SessionResponse::from_bytes(&response.to_bytes()), Ok(response));
     }
-    let _ = Envelope::from_bytes(data);
+    if let Ok(whole) = Envelope::from_bytes(data) {
+        let begun = Envelope::beginning(data).expect("what is read as a whole can be begun");
+        let begun = begun.expect("all of it is there");
+        assert_eq!((begun.session, begun.sequence), (whole.session, Some(whole.sequence)));
+    }
+    let _ = Envelope::beginning(data);
     if let Ok(Request { head, body }) = Request::from_bytes(data) {
         let body = body.map(|body| &data[body]);
         let written = Request::write(&head.method, &head.path, &head.fields, body);

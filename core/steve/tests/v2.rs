@@ -5,8 +5,8 @@ use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::agreement::{self, PrivateKey, UnparsedPublicKey, X25519};
 use aws_lc_rs::{digest, hkdf};
 use caution_steve::v2::{
-    Client, ClientRandom, ClientSession, Error, MAX_MESSAGE, MAX_RESPONSE, Offer, Request, Response,
-    ServerRandom, ServerSession, SessionRequest, WINDOW,
+    Begun, Client, ClientRandom, ClientSession, Envelope, Error, MAX_MESSAGE, MAX_RESPONSE, Offer, Request,
+    Response, ServerRandom, ServerSession, SessionRequest, WINDOW,
 };
 use caution_steve::{EpochClaims, Suite};
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
@@ -243,6 +243,28 @@ fn a_request_begins_once_and_not_after_63_others() {
     assert_eq!(open(137), Ok(137));
     assert_eq!(open(137), Err(Error::Replay(137)));
     assert_eq!(WINDOW, 64);
+}
+
+#[test]
+fn the_beginning_of_an_envelope_says_whose_it_is_and_what_follows_says_the_same() {
+    let (mut client, mut server) = confirmed(1);
+    let request = get(&mut client);
+    let begun = Begun { session: client.id(), sequence: Some(1) };
+    let named = request.windows(16).position(|window| window == begun.session.0).unwrap() + 16;
+    let numbered = request.windows(8).position(|window| window == 1_u64.to_be_bytes()).unwrap() + 8;
+    for length in 0..=request.len() {
+        let expected = (length >= named)
+            .then_some(Begun { sequence: begun.sequence.filter(|_| length >= numbered), ..begun });
+        assert_eq!(Envelope::beginning(&request[..length]), Ok(expected), "{length}");
+    }
+    assert_eq!(server.may_begin(begun.sequence), Ok(()));
+    server.open(request).unwrap();
+    assert_eq!(server.may_begin(begun.sequence), Err(Error::Replay(1)));
+    assert_eq!(server.may_begin(Some(0)), Err(Error::TooOld(0)));
+    assert_eq!((server.may_begin(None), server.may_begin(Some(2))), (Ok(()), Ok(())));
+    for other in [&b"\x80"[..], b"\xbf", b"\xa1\xc0", b"\xa1\x6asession_id\x41\0", b"\xff"] {
+        assert!(Envelope::beginning(other).is_err(), "{other:?}");
+    }
 }
 
 #[test]

@@ -2,11 +2,11 @@
 
 use crate::body::next_frame;
 use crate::outer::Problem;
+use crate::seated::Upload;
 use crate::server::Shared;
 use crate::sessions::Entry;
 use crate::turns::Turn;
 use caution_steve::{Beginning, Begun, EXCHANGE_HEADER as HEADER, Pending, ServerSession, SessionId};
-use hyper::body::Incoming;
 use std::sync::Arc;
 use tokio::time::timeout;
 
@@ -21,11 +21,11 @@ pub(crate) struct Started {
 }
 
 /// Reads a body as far as the first record, in time.
-pub(crate) async fn begin(shared: &Shared, body: &mut Incoming) -> Result<Started, Problem> {
+pub(crate) async fn begin(shared: &Shared, body: &mut Upload) -> Result<Started, Problem> {
     timeout(shared.settings.limits.patience, read(shared, body)).await.map_err(|_| Problem::Malformed)?
 }
 
-async fn read(shared: &Shared, body: &mut Incoming) -> Result<Started, Problem> {
+async fn read(shared: &Shared, body: &mut Upload) -> Result<Started, Problem> {
     let mut waiting = Vec::new();
     let header = loop {
         if let Some((header, _)) = waiting.split_first_chunk::<HEADER>() {
@@ -69,7 +69,7 @@ fn named(shared: &Shared, header: &[u8; HEADER]) -> Result<(Arc<Entry>, Pending)
 }
 
 /// False at the end.
-async fn more(body: &mut Incoming, into: &mut Vec<u8>) -> Result<bool, Problem> {
+async fn more(body: &mut Upload, into: &mut Vec<u8>) -> Result<bool, Problem> {
     let Some(frame) = next_frame(body).await else { return Ok(false) };
     if let Ok(data) = frame.map_err(|_| Problem::Malformed)?.into_data() {
         into.extend_from_slice(&data);

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use hyper::HeaderMap;
-use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::body::{Body, Frame, SizeHint};
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -227,7 +227,10 @@ pub(crate) async fn next_frame<B: Body<Data = Bytes> + Unpin>(
 }
 
 /// All of a body of at most `most` bytes; nothing where it is longer or breaks.
-pub(crate) async fn collect(body: &mut Incoming, most: usize) -> Result<Vec<u8>, Unread> {
+pub(crate) async fn collect<B>(body: &mut B, most: usize) -> Result<Vec<u8>, Unread>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
     let mut bytes = Vec::new();
     while let Some(frame) = next_frame(body).await {
         let Ok(data) = frame.map_err(|_| Unread::Broken)?.into_data() else { continue };

@@ -5,6 +5,7 @@ use crate::body::{Pipe, Sink, beside, next_frame};
 use crate::inbound::{Broken, Early, Inbound};
 use crate::outbound::{Gone, Outbound};
 use crate::request::{self, Came};
+use crate::seated::Upload;
 use crate::server::Shared;
 use crate::upstream::{Connection, NoResponse};
 use bytes::Bytes;
@@ -45,7 +46,7 @@ impl From<NoResponse> for Failure {
 }
 
 /// The work of one exchange, from its first record to its last.
-pub(crate) async fn run(shared: Arc<Shared>, started: Started, body: Incoming, sink: Sink) {
+pub(crate) async fn run(shared: Arc<Shared>, started: Started, body: Upload, sink: Sink) {
     let Started { begun, session, turn } = started;
     let mut outbound = Outbound::new(begun.sealer, sink);
     let Some(_turn) = turn else { return outbound.fail(&BUSY).await };

@@ -2,11 +2,11 @@
 
 use crate::body::{Reply, Unread, collect};
 use crate::outer::{Problem, whole};
+use crate::seated::Upload;
 use crate::server::Shared;
 use bytes::Bytes;
 use caution_steve::{Grant, MAX_HANDSHAKE, ServerRandom};
 use hyper::Response;
-use hyper::body::Incoming;
 use hyper::header::{CACHE_CONTROL, HeaderValue};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -23,7 +23,7 @@ pub(crate) fn bundle(shared: &Shared) -> Response<Reply> {
 }
 
 /// A bundle for this nonce.
-pub(crate) async fn fresh(shared: &Arc<Shared>, body: Incoming) -> Result<Response<Reply>, Problem> {
+pub(crate) async fn fresh(shared: &Arc<Shared>, body: Upload) -> Result<Response<Reply>, Problem> {
     let nonce = read(shared, body, NONCE).await.map_err(|_| Problem::Malformed)?;
     let nonce = <[u8; NONCE]>::try_from(nonce).map_err(|_| Problem::Malformed)?;
     if !shared.fresh.take(Instant::now()) {
@@ -36,7 +36,7 @@ pub(crate) async fn fresh(shared: &Arc<Shared>, body: Incoming) -> Result<Respon
 }
 
 /// A session for a hello.
-pub(crate) async fn session(shared: &Shared, body: Incoming) -> Result<Response<Reply>, Problem> {
+pub(crate) async fn session(shared: &Shared, body: Upload) -> Result<Response<Reply>, Problem> {
     let _reading = shared.hellos.try_acquire().map_err(|_| Problem::Busy)?;
     let hello = read(shared, body, MAX_HANDSHAKE).await.map_err(|unread| match unread {
         Unread::TooLong => Problem::TooLarge,
@@ -57,7 +57,7 @@ pub(crate) async fn session(shared: &Shared, body: Incoming) -> Result<Response<
     Ok(whole(200, HELLO, Bytes::from(answer)))
 }
 
-async fn read(shared: &Shared, mut body: Incoming, most: usize) -> Result<Vec<u8>, Unread> {
+async fn read(shared: &Shared, mut body: Upload, most: usize) -> Result<Vec<u8>, Unread> {
     let patience = shared.settings.limits.patience;
     timeout(patience, collect(&mut body, most)).await.unwrap_or(Err(Unread::Broken))
 }

@@ -1,13 +1,13 @@
 //! A request as it comes out of the tunnel.
 
 use crate::body::next_frame;
+use crate::seated::Upload;
 use caution_steve::http::{Decoder, Fields, MessageError, Part, RequestHead};
 use caution_steve::{Kind, Opener, Record, RecordError};
-use hyper::body::Incoming;
 
 /// Reads records, and the message in them.
 pub(crate) struct Inbound {
-    body: Incoming,
+    body: Upload,
     opener: Opener,
     decoder: Decoder,
     trailers: Option<Fields>,
@@ -49,7 +49,7 @@ impl From<MessageError> for Broken {
 
 impl Inbound {
     /// What follows the first record in `body`.
-    pub(crate) fn new(body: Incoming, first: &Record, opener: Opener) -> Result<Self, Broken> {
+    pub(crate) fn new(body: Upload, first: &Record, opener: Opener) -> Result<Self, Broken> {
         let mut inbound = Self { body, opener, decoder: Decoder::request(), trailers: None, last: false };
         inbound.take(first)?;
         Ok(inbound)

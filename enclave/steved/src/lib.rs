@@ -20,9 +20,10 @@ mod inbound;
 mod keys;
 mod outbound;
 mod outer;
-mod patient;
+mod places;
 mod plain;
 mod request;
+mod seated;
 mod server;
 mod sessions;
 mod socket;
@@ -102,6 +103,10 @@ pub struct Limits {
     pub concurrency: u32,
     /// Connections at a time.
     pub connections: usize,
+    /// How long a peer may move nothing of a request that has begun, or take nothing of a response.
+    pub stalled: Duration,
+    /// How often is looked for what is over.
+    pub sweep: Duration,
     /// How long a hello, a first record, a head or a connection to the app may take, each.
     pub patience: Duration,
     /// How long an exchange may last.
@@ -129,6 +134,8 @@ impl Limits {
         sessions: 65_536,
         concurrency: 256,
         connections: 4096,
+        stalled: Duration::from_mins(5),
+        sweep: Duration::from_secs(30),
         patience: Duration::from_secs(10),
         exchange: Duration::from_hours(1),
         request: Duration::from_secs(30),

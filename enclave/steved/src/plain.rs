@@ -3,6 +3,7 @@
 use crate::body::{Pipe, Reply, Sink, beside, next_frame};
 use crate::outer::{Problem, empty, refused};
 use crate::request;
+use crate::seated::Upload;
 use crate::server::Shared;
 use crate::upstream::{self, Connection, Protocol};
 use bytes::Bytes;
@@ -46,7 +47,7 @@ fn way(method: &Method, uri: &Uri, fallback: bool) -> Way {
 }
 
 /// The response to a request without encryption.
-pub(crate) async fn answer(shared: &Shared, request: Request<Incoming>) -> Response<Reply> {
+pub(crate) async fn answer(shared: &Shared, request: Request<Upload>) -> Response<Reply> {
     let settings = &shared.settings;
     let way = way(request.method(), request.uri(), settings.plaintext_fallback);
     let (app, protocol) = (settings.app, settings.protocol);
@@ -78,7 +79,7 @@ impl Failure {
 }
 
 /// Nothing only the platform may say.
-fn without_ours(mut request: Request<Incoming>) -> Request<Incoming> {
+fn without_ours(mut request: Request<Upload>) -> Request<Upload> {
     let ours: Vec<HeaderName> =
         request.headers().keys().filter(|name| request::is_ours(name.as_str())).cloned().collect();
     for name in ours {
@@ -88,7 +89,7 @@ fn without_ours(mut request: Request<Incoming>) -> Request<Incoming> {
 }
 
 /// A request for a page's beginning: nothing in it speaks for a user.
-fn for_a_page(request: &Request<Incoming>) -> Request<Pipe> {
+fn for_a_page(request: &Request<Upload>) -> Request<Pipe> {
     let mut page = Request::new(Pipe::empty());
     *page.method_mut() = request.method().clone();
     *page.uri_mut() = request.uri().clone();

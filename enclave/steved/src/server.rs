@@ -4,11 +4,11 @@ use crate::body::Reply;
 use crate::hello::{HELLO, HELLOS, Rate};
 use crate::keys::{Due, Keys};
 use crate::outer::{Origins, Problem, allowing};
-use crate::patient::Patient;
+use crate::places::{Place, Places};
+use crate::seated::{Answer, Stream, Upload};
 use crate::sessions::Sessions;
 use crate::upstream::Pool;
 use crate::{Enclave, Settings, begin, exchange, hello, plain, tunnel, upgrade, v2};
-use hyper::body::Incoming;
 use hyper::header::{ACCESS_CONTROL_REQUEST_METHOD, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, ORIGIN};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -37,7 +37,7 @@ pub(crate) struct Shared {
     pub(crate) upstream: Pool,
     pub(crate) hellos: Semaphore,
     pub(crate) fresh: Rate,
-    connections: Arc<Semaphore>,
+    places: Places,
     pub(crate) origins: Origins,
 }
 
@@ -52,7 +52,7 @@ impl Steved {
             upstream: Pool::default(),
             hellos: Semaphore::new(HELLOS),
             fresh: Rate::new(),
-            connections: Arc::new(Semaphore::new(settings.limits.connections)),
+            places: Places::new(settings.limits.connections),
             origins: Origins::new(&settings.origins),
             settings,
         }))
@@ -70,6 +70,7 @@ impl Steved {
             self.0.sessions.sweep(&self.0.settings.limits);
             self.0.v2.sweep(&self.0.settings.limits);
             self.0.upstream.sweep(self.0.settings.limits.upstream_idle);
+            self.0.places.sweep(self.0.settings.limits.stalled);
             let done = match self.0.keys.due(&self.0.settings) {
                 Due::Key => self.start().await,
                 Due::Document => {
@@ -78,7 +79,7 @@ impl Steved {
                     self.0.blocking(again).await
                 }
                 Due::Nothing(until) => {
-                    self.0.keys.wait(until.min(Instant::now() + SWEEP)).await;
+                    self.0.keys.wait(until.min(Instant::now() + self.0.settings.limits.sweep)).await;
                     Ok(())
                 }
             };
@@ -91,14 +92,14 @@ impl Steved {
     /// Answers the connections of a listener for ever; returns only when it is broken.
     pub async fn listen(&self, listener: TcpListener) -> io::Error {
         loop {
-            // Before accepting: who comes when there is no room waits in the listener's queue.
-            let room = Arc::clone(&self.0.connections).acquire_owned().await;
             match listener.accept().await {
                 Ok((stream, _)) => {
+                    // Others wait in the listener's queue.
+                    let place = self.0.places.take(self.0.settings.limits.patience).await;
                     let steved = self.clone();
                     tokio::spawn(async move {
-                        steved.serve(stream).await;
-                        drop(room);
+                        let seat = Arc::clone(place.seat());
+                        seat.unless_it_leaves(steved.serve(stream, &place)).await;
                     });
                 }
                 Err(error) if is_of_a_connection(&error) => {}
@@ -109,18 +110,21 @@ impl Steved {
     }
 
     /// Answers a connection. What goes wrong on it is its peer's matter.
-    async fn serve(&self, stream: TcpStream) {
+    async fn serve(&self, stream: TcpStream, place: &Place) {
         // A record that waits for another is a token that comes late.
         let _ = stream.set_nodelay(true);
-        let stream = Patient::new(stream, self.0.settings.limits.exchange);
-        // What takes the connection over, and so has its place among the connections.
+        let seat = place.seat();
+        let stream = Stream::new(stream, Arc::clone(seat));
+        // What takes the connection over, and so has its place.
         let socket = Mutex::new(None);
-        let service = service_fn(|request| async {
+        let service = service_fn(|request: Request<_>| async {
+            let busy = seat.busy();
+            let request = request.map(|body| Upload::new(body, Arc::clone(seat)));
             let (response, upgrade) = answer(&self.0, request).await;
-            if upgrade.is_some() {
-                *lock(&socket) = upgrade;
+            if let Some(upgrade) = upgrade {
+                *lock(&socket) = Some((upgrade, seat.busy()));
             }
-            Ok::<_, Infallible>(response)
+            Ok::<_, Infallible>(response.map(|reply| Answer::new(reply, busy)))
         });
         let _ = http1::Builder::new()
             .timer(TokioTimer::new())
@@ -130,7 +134,7 @@ impl Steved {
             .with_upgrades()
             .await;
         let socket = lock(&socket).take();
-        if let Some(upgrade) = socket {
+        if let Some((upgrade, _busy)) = socket {
             tunnel::run(Arc::clone(&self.0), upgrade).await;
         }
     }
@@ -198,10 +202,7 @@ impl Path {
 }
 
 /// A response, and what takes the connection over after it.
-async fn answer(
-    shared: &Arc<Shared>,
-    mut request: Request<Incoming>,
-) -> (Response<Reply>, Option<OnUpgrade>) {
+async fn answer(shared: &Arc<Shared>, mut request: Request<Upload>) -> (Response<Reply>, Option<OnUpgrade>) {
     if let Some(path) = v2::Path::of(request.uri()).filter(|_| shared.settings.steve_v2) {
         return (v2::answer(shared, path, request).await, None);
     }
@@ -224,12 +225,7 @@ async fn answer(
 }
 
 /// What STEVE's own paths answer.
-async fn own(
-    shared: &Arc<Shared>,
-    path: Path,
-    method: &Method,
-    request: Request<Incoming>,
-) -> Response<Reply> {
+async fn own(shared: &Arc<Shared>, path: Path, method: &Method, request: Request<Upload>) -> Response<Reply> {
     let typed = |expected| content_type(&request).is_some_and(|found| found.eq_ignore_ascii_case(expected));
     let answer = match (path, method) {
         (_, &Method::OPTIONS) => Ok(allowing(204, path.methods())),
@@ -249,7 +245,7 @@ async fn own(
     answer.unwrap_or_else(Problem::response)
 }
 
-async fn begin_exchange(shared: &Arc<Shared>, mut body: Incoming) -> Result<Response<Reply>, Problem> {
+async fn begin_exchange(shared: &Arc<Shared>, mut body: Upload) -> Result<Response<Reply>, Problem> {
     let started = begin::begin(shared, &mut body).await?;
     let inside = Arc::clone(shared);
     let reply = Reply::driven(|sink| exchange::run(inside, started, body, sink)).begun().await;
@@ -262,7 +258,7 @@ async fn begin_exchange(shared: &Arc<Shared>, mut body: Incoming) -> Result<Resp
 }
 
 /// The content type without its parameters.
-pub(crate) fn content_type(request: &Request<Incoming>) -> Option<&[u8]> {
+pub(crate) fn content_type(request: &Request<Upload>) -> Option<&[u8]> {
     let value = request.headers().get(CONTENT_TYPE)?.as_bytes();
     value.split(|byte| *byte == b';').next().map(<[u8]>::trim_ascii)
 }
@@ -271,7 +267,5 @@ pub(crate) fn content_type(request: &Request<Incoming>) -> Option<&[u8]> {
 const IDLE: Duration = Duration::from_mins(3);
 /// Heads of requests, and what is read ahead.
 const MAX_BUFFER: usize = 64 * 1024;
-/// How often sessions that are over are forgotten.
-const SWEEP: Duration = Duration::from_secs(30);
 /// No event tells when files or memory are free again.
 const PAUSE: Duration = Duration::from_millis(20);

@@ -11,11 +11,10 @@ mod sessions;
 
 use crate::body::{Reply, Unread, collect};
 use crate::outer::{allowing, problem, whole};
+use crate::seated::Upload;
 use crate::server::{Shared, content_type};
-use bytes::Bytes;
 use caution_steve::v2::{Envelope, Error, MAX_SESSION, MAX_SMALL, Offer, ServerRandom};
-use hyper::body::Incoming;
-use hyper::header::{ACCESS_CONTROL_REQUEST_METHOD, CONTENT_LENGTH, ORIGIN};
+use hyper::header::{ACCESS_CONTROL_REQUEST_METHOD, ORIGIN};
 use hyper::{Method, Request, Response, Uri};
 pub(crate) use room::Room;
 pub(crate) use sessions::Sessions;
@@ -97,7 +96,7 @@ impl From<Error> for Refused {
 }
 
 /// The response to a request for one of these paths.
-pub(crate) async fn answer(shared: &Arc<Shared>, path: Path, request: Request<Incoming>) -> Response<Reply> {
+pub(crate) async fn answer(shared: &Arc<Shared>, path: Path, request: Request<Upload>) -> Response<Reply> {
     let origin = request.headers().get(ORIGIN).cloned();
     let asks = request.headers().contains_key(ACCESS_CONTROL_REQUEST_METHOD);
     let is_cbor = content_type(&request).is_some_and(|found| found.eq_ignore_ascii_case(CBOR.as_bytes()));
@@ -114,7 +113,7 @@ pub(crate) async fn answer(shared: &Arc<Shared>, path: Path, request: Request<In
     response
 }
 
-async fn own(shared: &Arc<Shared>, path: Path, body: Incoming) -> Response<Reply> {
+async fn own(shared: &Arc<Shared>, path: Path, body: Upload) -> Response<Reply> {
     let answer = match path {
         Path::Session => session(shared, body).await,
         Path::Confirm => confirm(shared, body).await,
@@ -130,7 +129,7 @@ fn refuse(refused: Refused) -> Response<Reply> {
 }
 
 /// A session, and the document that is its own.
-async fn session(shared: &Arc<Shared>, body: Incoming) -> Result<Response<Reply>, Refused> {
+async fn session(shared: &Arc<Shared>, body: Upload) -> Result<Response<Reply>, Refused> {
     let request = small(shared, body).await?;
     let mut random = ServerRandom { key: Zeroizing::new([0; 64]), session: [0; 16] };
     shared.enclave.random(&mut random.key[..]);
@@ -158,7 +157,7 @@ async fn session(shared: &Arc<Shared>, body: Incoming) -> Result<Response<Reply>
 }
 
 /// The confirmation of both sides.
-async fn confirm(shared: &Arc<Shared>, body: Incoming) -> Result<Response<Reply>, Refused> {
+async fn confirm(shared: &Arc<Shared>, body: Upload) -> Result<Response<Reply>, Refused> {
     let bytes = small(shared, body).await?;
     let id = Envelope::from_bytes(&bytes)?.session;
     let entry = shared.v2.get(&id, &shared.settings.limits).ok_or(Refused::SessionUnknown)?;
@@ -166,7 +165,7 @@ async fn confirm(shared: &Arc<Shared>, body: Incoming) -> Result<Response<Reply>
     Ok(whole(200, CBOR, answer.into()))
 }
 
-async fn small(shared: &Shared, mut body: Incoming) -> Result<Vec<u8>, Refused> {
+async fn small(shared: &Shared, mut body: Upload) -> Result<Vec<u8>, Refused> {
     let _reading = shared.hellos.try_acquire().map_err(|_| Refused::Busy)?;
     let read = timeout(shared.settings.limits.patience, collect(&mut body, MAX_SMALL)).await;
     read.map_err(|_| Refused::Timeout)?.map_err(|unread| match unread {
@@ -175,17 +174,9 @@ async fn small(shared: &Shared, mut body: Incoming) -> Result<Vec<u8>, Refused> 
     })
 }
 
-/// Much of CBOR, which takes its room until it is sent.
+/// Much of CBOR, which has its room until it is sent.
 fn much(bytes: Vec<u8>, room: Room) -> Response<Reply> {
-    let length = bytes.len();
-    let bytes = Bytes::from(bytes);
-    let mut response = whole(200, CBOR, Bytes::new());
-    *response.body_mut() = Reply::driven(|sink| async move {
-        sink.last(bytes).await;
-        drop(room);
-    });
-    response.headers_mut().insert(CONTENT_LENGTH, length.into());
-    response
+    whole(200, CBOR, room.hold(bytes))
 }
 
 const CBOR: &str = "application/cbor";

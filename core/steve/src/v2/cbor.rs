@@ -62,6 +62,24 @@ pub(super) fn read(bytes: &[u8]) -> Result<Value<'_>, CborError> {
     if reader.at == bytes.len() { Ok(value) } else { Err(CborError::Trailing) }
 }
 
+/// The entries of the one map that these bytes begin: those that are there as a whole.
+pub(super) fn first_entries(bytes: &[u8]) -> Result<Vec<(Value<'_>, Value<'_>)>, CborError> {
+    let mut reader = Reader { bytes, at: 0, items: 0 };
+    let mut entries = Vec::new();
+    let whole = match reader.head() {
+        Ok((MAP, count)) => (0..count).try_for_each(|_| {
+            entries.push((reader.value(1)?, reader.value(1)?));
+            Ok(())
+        }),
+        Ok(_) => Err(CborError::Type),
+        Err(error) => Err(error),
+    };
+    match whole {
+        Ok(()) | Err(CborError::Truncated) => Ok(entries),
+        Err(error) => Err(error),
+    }
+}
+
 struct Reader<'a> {
     bytes: &'a [u8],
     at: usize,

@@ -47,6 +47,15 @@ pub struct Envelope {
     pub(super) record: Range<usize>,
 }
 
+/// What the beginning of an envelope says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Begun {
+    /// The session's name.
+    pub session: SessionId,
+    /// The record's number, where it stands before the record.
+    pub sequence: Option<u64>,
+}
+
 /// A body that stands in bytes that somebody else has.
 pub type Body = Range<usize>;
 
@@ -142,6 +151,25 @@ impl Envelope {
         said.version(0)?;
         let session = SessionId(said.fixed(1)?);
         Ok(Self { session, sequence: u64::from_be_bytes(said.fixed(2)?), record: said.range(3)? })
+    }
+
+    /// Reads what the first bytes of an envelope say of its sender; none where they do not say it yet. Nothing is
+    /// promised of the rest, which [`Envelope::from_bytes`] reads.
+    pub fn beginning(bytes: &[u8]) -> Result<Option<Begun>, Error> {
+        let malformed = Error::Malformed("envelope");
+        let (mut session, mut sequence) = (None, None);
+        for (key, value) in cbor::first_entries(bytes)? {
+            let Value::Bytes(value) = value else { continue };
+            match key {
+                Value::Text("session_id") => session = Some(&bytes[value]),
+                Value::Text("sequence") => sequence = Some(&bytes[value]),
+                _ => {}
+            }
+        }
+        let Some(session) = session else { return Ok(None) };
+        let session = SessionId(session.try_into().map_err(|_| malformed)?);
+        let sequence = sequence.map(|it| it.try_into().map(u64::from_be_bytes).map_err(|_| malformed));
+        Ok(Some(Begun { session, sequence: sequence.transpose()? }))
     }
 
     /// Everything up to a record of `length` bytes, which is to be appended.

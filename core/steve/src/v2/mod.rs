@@ -17,7 +17,7 @@ mod server;
 pub use cbor::{CborError, MAX_DEPTH, MAX_ITEMS};
 pub use client::{Client, ClientRandom, ClientSession, Unverified};
 pub use keys::Claims;
-pub use message::{Body, Envelope, Request, Response, SessionRequest, SessionResponse};
+pub use message::{Begun, Body, Envelope, Request, Response, SessionRequest, SessionResponse};
 pub use server::{Offer, Opened, ServerRandom, ServerSession};
 
 use crate::kem::InvalidKey;

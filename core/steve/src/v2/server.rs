@@ -173,24 +173,31 @@ impl ServerSession {
         if envelope.session == self.id() { Ok(envelope) } else { Err(Error::SessionUnknown) }
     }
 
-    fn begin(&mut self, sequence: u64) -> Result<(), Error> {
-        let ahead = sequence.saturating_sub(self.newest);
+    /// Whether a request may begin, as far as that can be said before it is there: with its number, where that is
+    /// known.
+    pub fn may_begin(&self, sequence: Option<u64>) -> Result<(), Error> {
+        if !self.confirmed {
+            return Err(Error::NotConfirmed);
+        }
+        let Some(sequence) = sequence else { return Ok(()) };
         let behind = self.newest.saturating_sub(sequence);
         // Number 0 is the confirmation's.
         if sequence == 0 || behind >= WINDOW {
             return Err(Error::TooOld(sequence));
         }
+        let has_begun = sequence <= self.newest && self.begun & 1 << behind != 0;
+        if has_begun { Err(Error::Replay(sequence)) } else { Ok(()) }
+    }
+
+    fn begin(&mut self, sequence: u64) -> Result<(), Error> {
+        self.may_begin(Some(sequence))?;
+        let ahead = sequence.saturating_sub(self.newest);
         if ahead > 0 {
             let shift = u32::try_from(ahead).unwrap_or(u32::MAX);
-            self.begun = self.begun.checked_shl(shift).unwrap_or(0) | 1;
+            self.begun = self.begun.checked_shl(shift).unwrap_or(0);
             self.newest = sequence;
-            return Ok(());
         }
-        let bit = 1 << behind;
-        if self.begun & bit != 0 {
-            return Err(Error::Replay(sequence));
-        }
-        self.begun |= bit;
+        self.begun |= 1 << (self.newest - sequence);
         Ok(())
     }
 }

@@ -1,19 +1,20 @@
 //! A request of version 2: whole in, whole to the app, and its response whole back.
 
-use super::room::Room;
+use super::room::{Room, beginning};
+use super::sessions::Entry;
 use super::{Refused, much};
 use crate::body::{Pipe, Reply, beside};
 use crate::request::{self, Came};
+use crate::seated::Upload;
 use crate::server::Shared;
 use crate::upstream;
 use bytes::Bytes;
 use caution_steve::http::ResponseHead;
 use caution_steve::v2::{Envelope, MAX_MESSAGE, Opened};
-use hyper::body::Incoming;
 use hyper::header::CONTENT_LENGTH;
 use hyper::{HeaderMap, Response};
 use std::sync::Arc;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 /// What an error inside is called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,14 +41,16 @@ impl Failure {
 }
 
 /// Everything is done while its client waits, and ends when it goes away.
-pub(super) async fn run(shared: &Arc<Shared>, mut body: Incoming) -> Result<Response<Reply>, Refused> {
-    let until = Instant::now() + shared.settings.limits.request;
-    let mut room = shared.v2.room();
-    let bytes =
-        timeout_at(until, room.collect(&mut body, MAX_MESSAGE)).await.map_err(|_| Refused::Timeout)??;
-    let id = Envelope::from_bytes(&bytes)?.session;
-    let entry = shared.v2.get(&id, &shared.settings.limits).ok_or(Refused::SessionUnknown)?;
+pub(super) async fn run(shared: &Arc<Shared>, mut body: Upload) -> Result<Response<Reply>, Refused> {
+    let limits = &shared.settings.limits;
+    let until = Instant::now() + limits.request;
+    // Who has no session is told so before it has sent much, and takes no room.
+    let named = beginning(&mut body, |bytes| named(shared, bytes));
+    let (entry, bytes) = timeout(limits.patience, named).await.map_err(|_| Refused::Timeout)??;
     let _turn = entry.turn().ok_or(Refused::Rate)?;
+    let mut room = shared.v2.room(entry.id(), body.seat());
+    let bytes = timeout_at(until, room.collect(&mut body, bytes, MAX_MESSAGE)).await;
+    let bytes = bytes.map_err(|_| Refused::Timeout)??;
     let opened = entry.with(|session| session.open(bytes))?;
     let sequence = opened.sequence;
     let outcome = timeout_at(until, ask(shared, opened, &mut room)).await.unwrap_or(Err(Failure::Timeout));
@@ -58,6 +61,14 @@ pub(super) async fn run(shared: &Arc<Shared>, mut body: Incoming) -> Result<Resp
         sealed.unwrap_or_else(|failure| session.seal_error(sequence, failure.code()))
     });
     Ok(much(sealed, room))
+}
+
+/// The session that the beginning of an envelope names, where this request may begin there as far as it says.
+fn named(shared: &Shared, bytes: &[u8]) -> Result<Option<Arc<Entry>>, Refused> {
+    let Some(begun) = Envelope::beginning(bytes)? else { return Ok(None) };
+    let entry = shared.v2.get(&begun.session, &shared.settings.limits).ok_or(Refused::SessionUnknown)?;
+    entry.with(|session| session.may_begin(begun.sequence))?;
+    Ok(Some(entry))
 }
 
 /// The app's response.
@@ -83,11 +94,12 @@ async fn ask(shared: &Shared, opened: Opened, room: &mut Room) -> Result<(Respon
         if head.status.is_informational() {
             return Err(Failure::Truncated);
         }
-        let content = room.collect(&mut content, MAX_MESSAGE).await.map_err(|refused| match refused {
-            Refused::TooLarge => Failure::TooLarge,
-            Refused::Busy => Failure::Busy,
-            _ => Failure::Truncated,
-        })?;
+        let content =
+            room.collect(&mut content, Vec::new(), MAX_MESSAGE).await.map_err(|refused| match refused {
+                Refused::TooLarge => Failure::TooLarge,
+                Refused::Busy => Failure::Busy,
+                _ => Failure::Truncated,
+            })?;
         Ok((request::from_app(head.status, &head.headers), content))
     };
     beside(work, answer).await

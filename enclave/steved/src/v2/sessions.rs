@@ -1,20 +1,20 @@
 //! Sessions of version 2: who is there, and until when.
 
-use super::room::{Room, UNIT};
+use super::room::{Room, Rooms};
 use crate::Limits;
+use crate::places::Seat;
 use crate::turns::{Turn, Turns};
 use caution_steve::SessionId;
 use caution_steve::v2::ServerSession;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 /// Every session of version 2 of this enclave.
 pub(crate) struct Sessions {
     all: Mutex<HashMap<SessionId, Arc<Entry>>>,
     /// For what is whole in memory.
-    free: Arc<Semaphore>,
+    rooms: Arc<Rooms>,
 }
 
 /// A session with what limits it.
@@ -28,6 +28,11 @@ impl Entry {
     /// Does `f` with the session.
     pub(crate) fn with<T>(&self, f: impl FnOnce(&mut ServerSession) -> T) -> T {
         f(&mut lock(&self.session))
+    }
+
+    /// Its name.
+    pub(crate) fn id(&self) -> SessionId {
+        self.with(|session| session.id())
     }
 
     /// A turn, where one is free.
@@ -44,7 +49,7 @@ impl Entry {
 
 impl Sessions {
     pub(crate) fn new(limits: &Limits) -> Self {
-        Self { all: Mutex::default(), free: Arc::new(Semaphore::new(limits.held / UNIT)) }
+        Self { all: Mutex::default(), rooms: Arc::new(Rooms::new(limits.held)) }
     }
 
     /// Takes a session in, or says that there is no room.
@@ -75,9 +80,9 @@ impl Sessions {
         lock(&self.all).retain(|_, entry| !entry.is_over(limits, now));
     }
 
-    /// Room for a message, none of it taken yet.
-    pub(crate) fn room(&self) -> Room {
-        Room::new(&self.free)
+    /// Room for a request of this session that comes from there, none of it taken yet.
+    pub(crate) fn room(&self, session: SessionId, seat: &Arc<Seat>) -> Room {
+        self.rooms.enter(session, seat)
     }
 }
 

@@ -106,28 +106,3 @@ async fn when_the_client_goes_away_so_does_the_connection_to_the_app() {
     drop(streaming);
     heard.recv().await.unwrap();
 }
-
-#[tokio::test]
-async fn a_client_that_does_not_read_is_left_when_an_exchange_would_be_over() {
-    let (said, mut heard) = mpsc::unbounded_channel();
-    let app = App::new(move |mut peer| {
-        let said = said.clone();
-        async move {
-            peer.head().await;
-            peer.write("HTTP/1.1 200 OK\r\n\r\n").await;
-            let much = [b'x'; 4096];
-            while tokio::io::AsyncWriteExt::write_all(&mut peer.stream, &much).await.is_ok() {}
-            said.send(()).unwrap();
-        }
-    })
-    .await;
-    let limits = Limits { exchange: Duration::from_millis(300), ..Limits::DEFAULT };
-    let steved = run(Settings { limits, ..settings(app.address) }).await;
-    let mut client = Client::connect(steved.address).await;
-    let mut streaming = client.stream().await;
-    streaming.head(&head("GET", "/", &[])).await;
-    streaming.end().await;
-    streaming.outer().await;
-    heard.recv().await.unwrap();
-    drop(streaming);
-}

@@ -14,11 +14,11 @@ use std::time::Duration;
 
 const OK: &str = "HTTP/1.1 200 OK\r\nset-cookie: a=1\r\nset-cookie: b=2\r\ncontent-length: 2\r\n\r\nhi";
 
-fn with_v2(app: SocketAddr) -> Settings {
+pub(crate) fn with_v2(app: SocketAddr) -> Settings {
     Settings { steve_v2: true, ..settings(app) }
 }
 
-async fn post(to: SocketAddr, path: &str, body: &[u8]) -> Outer {
+pub(crate) async fn post(to: SocketAddr, path: &str, body: &[u8]) -> Outer {
     ask(to, &format!("POST /e2p/v2/{path} HTTP/1.1\r\ncontent-type: application/cbor"), body).await
 }
 
@@ -30,7 +30,7 @@ fn start(suite: Suite) -> (Client, Vec<u8>) {
 }
 
 /// A session whose document says what it has to, not confirmed.
-async fn begin(to: SocketAddr, suite: Suite) -> ClientSession {
+pub(crate) async fn begin(to: SocketAddr, suite: Suite) -> ClientSession {
     let (client, request) = start(suite);
     let answer = post(to, "session", &request).await;
     assert_eq!(answer.status, 200, "{answer:?}");
@@ -47,7 +47,7 @@ async fn begin(to: SocketAddr, suite: Suite) -> ClientSession {
     unverified.verified(claims).unwrap()
 }
 
-async fn connect(to: SocketAddr, suite: Suite) -> ClientSession {
+pub(crate) async fn connect(to: SocketAddr, suite: Suite) -> ClientSession {
     let mut session = begin(to, suite).await;
     let answer = post(to, "confirm", &session.confirmation()).await;
     assert_eq!(answer.status, 200, "{answer:?}");
@@ -158,7 +158,7 @@ async fn what_an_attacker_sends_of_version_2_is_refused_by_name_and_never_reache
 }
 
 /// A session that no server has.
-fn unknown() -> ClientSession {
+pub(crate) fn unknown() -> ClientSession {
     let (client, request) = start(Suite::X25519);
     let random = caution_steve::v2::ServerRandom { key: [3; 64].into(), session: [0xee; 16] };
     let offer = caution_steve::v2::Offer::new(Suite::X25519, &request, &random).unwrap();
@@ -167,7 +167,7 @@ fn unknown() -> ClientSession {
 }
 
 /// An envelope with another session's name on it.
-fn rename(envelope: &[u8], from: &ClientSession, to: &ClientSession) -> Vec<u8> {
+pub(crate) fn rename(envelope: &[u8], from: &ClientSession, to: &ClientSession) -> Vec<u8> {
     let at = envelope.windows(16).position(|window| window == from.id().0).unwrap();
     [&envelope[..at], &to.id().0, &envelope[at + 16..]].concat()
 }
