@@ -104,7 +104,13 @@ fn answer_all(
             Question::Attest { epoch, nonce } => {
                 let answer = match epochs.attest(&epoch, nonce.as_ref(), clock::now_ms()) {
                     Ok(attested) => Answer::Attested(attested),
-                    Err(e) => Answer::Refused(crate::chain(&e).join(": ")),
+                    Err(e) => {
+                        let reason = crate::chain(&e).join(": ");
+                        if nonce.is_none() {
+                            crate::say(&format!("There is no document about STEVE's keys: {reason}."));
+                        }
+                        Answer::Refused(reason)
+                    }
                 };
                 let attested = matches!(answer, Answer::Attested(_));
                 answer.send(stream).ok()?;

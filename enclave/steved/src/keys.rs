@@ -73,6 +73,8 @@ struct Ring {
     exhausted: bool,
     /// Newest first.
     keys: Vec<Key>,
+    /// Until when there is evidence that a client takes.
+    evidence: Option<Instant>,
 }
 
 struct Key {
@@ -141,6 +143,7 @@ impl Keys {
         let bundle = bundle(secret.key_configs(), &attested.document)?;
         let renew = made + lasts(&attested, now_ms, settings);
         let mut ring = self.lock();
+        ring.evidence = Some(made + left(&attested, now_ms));
         ring.exhausted = false;
         ring.next_id = id.wrapping_add(1);
         ring.keys.insert(0, Key { secret, epoch, made, bundle, renew });
@@ -158,8 +161,15 @@ impl Keys {
         let mut ring = self.lock();
         if let Some(key) = ring.keys.iter_mut().find(|key| key.epoch == epoch) {
             (key.bundle, key.renew) = (bundle, renew);
+            ring.evidence = Some(now + left(&attested, now_ms));
         }
         Ok(())
+    }
+
+    /// Whether there is evidence still, or was a moment ago.
+    pub(crate) fn has_evidence(&self, settings: &Settings) -> bool {
+        let ends = self.lock().evidence;
+        ends.is_some_and(|ends| Instant::now() < ends + settings.limits.without_evidence)
     }
 
     /// The bundle of this epoch; none before the first document.
@@ -206,15 +216,21 @@ fn bundle(list: &[u8], document: &[u8]) -> io::Result<Bytes> {
     let bundle = Bundle { key_configs: list.to_vec(), document: document.to_vec() }.to_bytes();
     if bundle.len() > MAX_BUNDLE {
         let length = document.len();
-        return Err(io::Error::other(format!("an attestation document of {length} bytes is too long")));
+        let why = format!("an attestation document of {length} bytes is too long");
+        return Err(io::Error::new(io::ErrorKind::InvalidData, why));
     }
     Ok(bundle.into())
 }
 
 /// After how long the next document is due: before this one says that it ends.
 fn lasts(attested: &Attested, now_ms: u64, settings: &Settings) -> Duration {
-    let half = Duration::from_millis(attested.not_after_ms.saturating_sub(now_ms) / 2);
+    let half = left(attested, now_ms) / 2;
     settings.limits.evidence.min(half.max(SHORTEST))
+}
+
+/// How long clients take this document.
+fn left(attested: &Attested, now_ms: u64) -> Duration {
+    Duration::from_millis(attested.not_after_ms.saturating_sub(now_ms))
 }
 
 fn milliseconds(duration: Duration) -> u64 {

@@ -47,7 +47,8 @@ use std::time::Duration;
 /// What steved needs of the enclave it runs in.
 pub trait Enclave: Send + Sync + 'static {
     /// An attestation document that vouches for an epoch's keys, with a caller's nonce where there is one.
-    /// May block.
+    /// May block. An error of [`io::ErrorKind::Other`] says that there is none this time: it is asked for again
+    /// while the last one is good. After any other there is nobody to ask.
     fn attest(&self, epoch: &Epoch, nonce: Option<&[u8; 32]>) -> io::Result<Attested>;
     /// An attestation document whose `user_data` are these claims of a session of version 2, with its client's
     /// nonce. May block. Where there are none, version 2 is not served: its sessions do not begin.
@@ -91,6 +92,10 @@ pub struct Limits {
     pub epoch: Duration,
     /// How old the document in the bundle may become.
     pub evidence: Duration,
+    /// After how long evidence that was refused is asked for again.
+    pub again: Duration,
+    /// For how long after the end of the last evidence.
+    pub without_evidence: Duration,
     /// How long exchanges of a session may begin.
     pub lifetime: Duration,
     /// After how long without one it ends.
@@ -105,8 +110,6 @@ pub struct Limits {
     pub connections: usize,
     /// How long a peer may move nothing of a request that has begun, or take nothing of a response.
     pub stalled: Duration,
-    /// How often is looked for what is over.
-    pub sweep: Duration,
     /// How long a hello, a first record, a head or a connection to the app may take, each.
     pub patience: Duration,
     /// How long an exchange may last.
@@ -128,6 +131,8 @@ impl Limits {
     pub const DEFAULT: Self = Self {
         epoch: Duration::from_mins(10),
         evidence: Duration::from_mins(5),
+        again: Duration::from_secs(10),
+        without_evidence: Duration::from_mins(1),
         lifetime: Duration::from_mins(30),
         idle: Duration::from_mins(10),
         give_way: Duration::from_mins(1),
@@ -135,7 +140,6 @@ impl Limits {
         concurrency: 256,
         connections: 4096,
         stalled: Duration::from_mins(5),
-        sweep: Duration::from_secs(30),
         patience: Duration::from_secs(10),
         exchange: Duration::from_hours(1),
         request: Duration::from_secs(30),

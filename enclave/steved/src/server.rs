@@ -63,8 +63,8 @@ impl Steved {
         self.0.blocking(|shared| shared.keys.rotate(&shared.settings, shared.enclave.as_ref())).await
     }
 
-    /// Keys and evidence for ever, and an end to sessions that are over. An error is the enclave's: it gives
-    /// no evidence.
+    /// Keys and evidence for ever, and an end to sessions that are over. An error is the enclave's: it gave
+    /// no evidence until there was none any more, or cannot be asked.
     pub async fn maintain(&self) -> io::Error {
         loop {
             self.0.sessions.sweep(&self.0.settings.limits);
@@ -79,12 +79,19 @@ impl Steved {
                     self.0.blocking(again).await
                 }
                 Due::Nothing(until) => {
-                    self.0.keys.wait(until.min(Instant::now() + self.0.settings.limits.sweep)).await;
+                    self.0
+                        .keys
+                        .wait(until.min(Instant::now() + self.0.settings.limits.stalled / LOOKS))
+                        .await;
                     Ok(())
                 }
             };
             if let Err(error) = done {
-                return error;
+                if !is_refusal(&error) || !self.0.keys.has_evidence(&self.0.settings) {
+                    return error;
+                }
+                // Who refused has said why.
+                self.0.keys.wait(Instant::now() + self.0.settings.limits.again).await;
             }
         }
     }
@@ -142,6 +149,11 @@ impl Steved {
 
 fn lock<T>(it: &Mutex<T>) -> MutexGuard<'_, T> {
     it.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Whether an enclave was asked, and gave no evidence this time.
+fn is_refusal(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::Other
 }
 
 /// Whether an accept failed for the connection's own sake.
@@ -267,5 +279,7 @@ pub(crate) fn content_type(request: &Request<Upload>) -> Option<&[u8]> {
 const IDLE: Duration = Duration::from_mins(3);
 /// Heads of requests, and what is read ahead.
 const MAX_BUFFER: usize = 64 * 1024;
+/// How often is looked for what is over, in the time that a peer may stall.
+const LOOKS: u32 = 10;
 /// No event tells when files or memory are free again.
 const PAUSE: Duration = Duration::from_millis(20);

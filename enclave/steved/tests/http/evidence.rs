@@ -5,8 +5,10 @@ use crate::client::{Client, ask, attested, evidence, greet, post};
 use crate::support::{run, settings};
 use caution_steve::Suite;
 use caution_steved::{Limits, Settings};
+use std::io::ErrorKind;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
 
@@ -81,6 +83,42 @@ async fn a_key_is_accepted_for_two_epochs_and_then_gone() {
         tokio::task::yield_now().await;
     };
     assert_eq!(gone.problem(), (422, "key_unknown"));
+}
+
+#[tokio::test]
+async fn evidence_that_fails_is_asked_for_again_while_the_last_is_good_and_then_nothing_is_served() {
+    let (app, _) = App::answering(OK).await;
+    let limits = Limits {
+        epoch: Duration::from_secs(1),
+        again: Duration::from_millis(20),
+        without_evidence: Duration::from_millis(200),
+        ..Limits::DEFAULT
+    };
+    let mut steved = run(Settings { limits, ..settings(app.address) }).await;
+    let enclave = Arc::clone(&steved.enclave);
+    let first = evidence(steved.address).await;
+    *enclave.refuses.lock().unwrap() = Some(ErrorKind::Other);
+    while enclave.refused.load(Ordering::Relaxed) < 3 {
+        tokio::task::yield_now().await;
+    }
+    // The evidence that there is is good for another epoch.
+    Client::with(steved.address, &first).await;
+    *enclave.refuses.lock().unwrap() = None;
+    while evidence(steved.address).await == first {
+        tokio::task::yield_now().await;
+    }
+    *enclave.refuses.lock().unwrap() = Some(ErrorKind::Other);
+    let (from, refused) = (Instant::now(), enclave.refused.load(Ordering::Relaxed));
+    assert_eq!(steved.end().await.to_string(), "the module is asleep");
+    // Two epochs and a moment after the last key, of which one epoch passed at most.
+    assert!(from.elapsed() >= Duration::from_millis(1100), "{:?}", from.elapsed());
+    assert!(enclave.refused.load(Ordering::Relaxed) > refused + 3);
+
+    // Where there is nobody to ask it ends at once.
+    let mut steved = run(Settings { limits, ..settings(app.address) }).await;
+    *steved.enclave.refuses.lock().unwrap() = Some(ErrorKind::UnexpectedEof);
+    steved.end().await;
+    assert_eq!(steved.enclave.refused.load(Ordering::Relaxed), 1);
 }
 
 #[tokio::test]

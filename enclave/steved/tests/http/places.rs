@@ -19,8 +19,7 @@ const BEGUN: &str = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\r\nx
 /// Who stalls is left soon, and there is place for so many.
 fn with(app: std::net::SocketAddr, stalled: Duration, connections: usize) -> Settings {
     let patience = Duration::from_millis(400);
-    let limits =
-        Limits { stalled, sweep: Duration::from_millis(20), connections, patience, ..Limits::DEFAULT };
+    let limits = Limits { stalled, connections, patience, ..Limits::DEFAULT };
     Settings { limits, ..settings(app) }
 }
 

@@ -4,20 +4,29 @@ use caution_steve::Suite;
 use caution_steved::{Attested, Enclave, Epoch, Identity, Limits, Protocol, SessionClaims, Settings, Steved};
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use tokio::net::TcpListener;
 
 pub(crate) const INSTANCE: [u8; 16] = [0x11; 16];
 
 /// What a test's attestation document says: the claims, and then the nonce. Nobody signs it.
+#[derive(Default)]
 pub(crate) struct TestEnclave {
     counter: AtomicU64,
     pub(crate) documents: AtomicU64,
+    /// How often it was asked for a document that it refused.
+    pub(crate) refused: AtomicU64,
+    /// What it says in place of documents.
+    pub(crate) refuses: Mutex<Option<io::ErrorKind>>,
 }
 
 impl Enclave for TestEnclave {
     fn attest(&self, epoch: &Epoch, nonce: Option<&[u8; 32]>) -> io::Result<Attested> {
+        if let Some(kind) = *self.refuses.lock().unwrap() {
+            self.refused.fetch_add(1, Ordering::Relaxed);
+            return Err(io::Error::new(kind, "the module is asleep"));
+        }
         self.documents.fetch_add(1, Ordering::Relaxed);
         let identity = Identity { instance: INSTANCE, manifest_hash: [3; 32], plaintext_fallback: false };
         let claims = epoch.claims(&identity);
@@ -51,6 +60,13 @@ pub(crate) struct Running {
     tasks: Vec<tokio::task::JoinHandle<io::Error>>,
 }
 
+impl Running {
+    /// Why its keys are kept no longer.
+    pub(crate) async fn end(&mut self) -> io::Error {
+        self.tasks.pop().unwrap().await.unwrap()
+    }
+}
+
 impl Drop for Running {
     fn drop(&mut self) {
         self.tasks.iter().for_each(tokio::task::JoinHandle::abort);
@@ -72,7 +88,7 @@ pub(crate) fn settings(app: SocketAddr) -> Settings {
 }
 
 pub(crate) async fn run(settings: Settings) -> Running {
-    let enclave = Arc::new(TestEnclave { counter: AtomicU64::new(1), documents: AtomicU64::new(0) });
+    let enclave = Arc::new(TestEnclave { counter: AtomicU64::new(1), ..TestEnclave::default() });
     let steved = Steved::new(settings, Arc::clone(&enclave) as Arc<dyn Enclave>);
     steved.start().await.unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
