@@ -5,11 +5,11 @@ use caution_sdk::{Error, EvidenceError, Suite};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-const EVIDENCE: &str = "/.well-known/steve/evidence";
-const SESSION: &str = "/.well-known/steve/session";
-const EXCHANGE: &str = "/.well-known/steve/x";
+pub(crate) const EVIDENCE: &str = "/.well-known/steve/evidence";
+pub(crate) const SESSION: &str = "/.well-known/steve/session";
+pub(crate) const EXCHANGE: &str = "/.well-known/steve/x";
 
-async fn refusal(peer: &Peer) -> Error {
+pub(crate) async fn refusal(peer: &Peer) -> Error {
     peer.builder(pinned()).connect().await.unwrap_err()
 }
 
@@ -21,7 +21,7 @@ async fn evidence_refusal(peer: &Peer) -> EvidenceError {
 }
 
 /// The host answers one path with what `with` makes of the honest answer.
-fn on(peer: &Peer, path: &'static str, mut with: impl FnMut(Vec<u8>) -> Instead + Send + 'static) {
+pub(crate) fn on(peer: &Peer, path: &'static str, mut with: impl FnMut(Vec<u8>) -> Instead + Send + 'static) {
     peer.interfere(move |asked, honest| if asked == path { with(honest) } else { Instead::Answer(honest) });
 }
 
@@ -84,6 +84,14 @@ async fn evidence_that_answers_another_challenge_is_refused() {
     on(&peer, EVIDENCE, move |_| Instead::Answer(epoch.clone()));
     let error = peer.builder(pinned()).fresh_evidence().connect().await.unwrap_err();
     assert!(matches!(error, Error::Evidence { .. }), "{error}");
+
+    // What answered one challenge answers no other.
+    let kept: Arc<Mutex<Option<Vec<u8>>>> = Arc::default();
+    let keep = Arc::clone(&kept);
+    on(&peer, EVIDENCE, move |honest| Instead::Answer(keep.lock().unwrap().get_or_insert(honest).clone()));
+    peer.builder(pinned()).fresh_evidence().connect().await.unwrap();
+    let error = peer.builder(pinned()).fresh_evidence().connect().await.unwrap_err();
+    assert!(matches!(error, Error::Evidence { .. }) && !error.may_have_run(), "{error}");
 }
 
 /// A genuine bundle in front of a server that does not hold its key.

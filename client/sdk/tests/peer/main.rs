@@ -7,6 +7,7 @@
 
 mod app;
 mod hostile;
+mod order;
 mod requests;
 mod support;
 mod trust;

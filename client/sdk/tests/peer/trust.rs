@@ -1,9 +1,14 @@
 //! Whom the client speaks to.
 
-use crate::support::{Peer, image, pinned};
+use crate::support::{NOW, Peer, image, pinned};
 use caution_sdk::{
-    Error, EvidenceError, FileStore, Pcr, PcrIndex, Policy, PolicyError, Roots, StoreError, Suite, Trust,
+    Error, EvidenceError, FileStore, Pcr, PcrIndex, Policy, PolicyError, ReleaseError, ReleaseKeys, Roots,
+    StoreError, Suite, Trust,
 };
+use p384::ecdsa::signature::Signer as _;
+use p384::ecdsa::{Signature, SigningKey};
+use p384::pkcs8::{EncodePublicKey as _, LineEnding};
+use std::path::Path;
 use std::sync::atomic::Ordering::SeqCst;
 
 fn index(number: u64) -> PcrIndex {
@@ -73,6 +78,47 @@ async fn a_store_that_cannot_be_used_trusts_nobody() {
     let error = peer.builder(Policy::tofu(FileStore::new(&in_a_file))).connect().await.unwrap_err();
     let Error::Untrusted { cause, .. } = &error else { panic!("{error}") };
     assert!(matches!(**cause, PolicyError::Store(StoreError::File { .. })), "{cause}");
+    assert_eq!(peer.ran(), 0);
+}
+
+/// A release of the image that runs, signed by one key of one.
+fn release(folder: &Path, version: u64, not_after_ms: u64, pcr0: u8) -> Policy {
+    let key = SigningKey::from_slice(&[7; 48]).unwrap();
+    let pem = key.verifying_key().to_public_key_pem(LineEnding::LF).unwrap();
+    let [pcr0, pcr1, pcr2] = [pcr0, 2, 3].map(|byte| Pcr::new([byte; 48]));
+    let file = format!(
+        r#"{{"schema":"caution.app-release/1","app":"notes","version":{version},"not_after_ms":{not_after_ms},
+           "profiles":[{{"pcr0":"{pcr0}","pcr1":"{pcr1}","pcr2":"{pcr2}"}}]}}"#
+    );
+    let signature: Signature = key.sign(file.as_bytes());
+    let keys = ReleaseKeys::new("notes", [pem.as_str()], 1, folder.join("seen.json")).unwrap();
+    Policy::signed(keys.open(file.as_bytes(), &[signature.to_der().as_bytes()]).unwrap())
+}
+
+#[tokio::test]
+async fn a_signed_release_counts_and_never_an_older_one_after_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let peer = Peer::start(Suite::X25519).await;
+    let connect = async |version, not_after_ms, pcr0| {
+        let client = peer.builder(release(folder.path(), version, not_after_ms, pcr0)).connect().await?;
+        Ok::<_, Error>(client.receipt().await?.trust)
+    };
+    for version in [2, 2, 3] {
+        assert_eq!(connect(version, NOW, 1).await.unwrap(), Trust::Signed { version });
+    }
+    let refused = async |version, not_after_ms| match connect(version, not_after_ms, 1).await.unwrap_err() {
+        Error::Untrusted { cause, .. } => match *cause {
+            PolicyError::Release(cause) => cause,
+            other => panic!("{other}"),
+        },
+        error => panic!("{error}"),
+    };
+    assert!(matches!(refused(2, NOW).await, ReleaseError::Rollback { seen: 3, offered: 2 }));
+    assert!(matches!(refused(3, NOW + 1).await, ReleaseError::Rewritten { version: 3, .. }));
+    assert!(matches!(refused(4, NOW - 1).await, ReleaseError::Expired { .. }));
+    // What does not run is no newest version.
+    assert!(matches!(connect(5, NOW, 9).await, Err(Error::Evidence { .. })));
+    assert_eq!(connect(3, NOW, 1).await.unwrap(), Trust::Signed { version: 3 });
     assert_eq!(peer.ran(), 0);
 }
 
