@@ -8,24 +8,10 @@ import type * as Client from "../../src/client/index.js";
 import { connect, Roots, type SteveError } from "../../src/client/index.js";
 import { chromiumPath } from "../chromium.js";
 import { KEMS } from "../steve/vector.js";
-import { Deployment, stevedPath } from "./steved.js";
+import { type Deployment, deployed, stevedPath } from "./steved.js";
 
 const program = stevedPath() ?? "";
 const path = chromiumPath() ?? "";
-
-/** Runs `visit` with a deployment that ends after it. */
-async function deployed(
-  visit: (deployment: Deployment) => Promise<void>,
-  suite: Client.SuiteName = "x25519",
-  lifetimeS?: number,
-): Promise<void> {
-  const deployment = await Deployment.start(program, suite, lifetimeS);
-  try {
-    await visit(deployment);
-  } finally {
-    await deployment.stop();
-  }
-}
 
 const limits = { skip: program === "", timeout: 120_000 };
 
@@ -34,40 +20,44 @@ test(
   limits,
   async () => {
     for (const { suite } of KEMS) {
-      await deployed(async (deployment) => {
-        for (const freshEvidence of [false, true]) {
-          const enclave = await connect(deployment.url, { ...deployment.options, freshEvidence });
-          const response = await enclave.fetch("/notes?a", { method: "POST", body: "sécret" });
-          assert.deepEqual([response.status, await response.text()], [201, "sécret"]);
-          assert.equal(response.headers.get("x-was"), `v=3; suite=${suite.name}`);
-          const { trust, root, exchange } = await enclave.receipt(response);
-          assert.deepEqual([trust, root, exchange?.number], ["pinned", "dev", 1]);
-        }
-        const enclave = await connect(deployment.url, deployment.options);
-        const words = (await enclave.fetch("/words")).body?.pipeThrough(new TextDecoderStream()).getReader();
-        assert.equal((await words?.read())?.value, "one");
-        deployment.goOn();
-        assert.equal((await words?.read())?.value, "two");
-        assert.equal((await words?.read())?.done, true);
-        const content = Uint8Array.from({ length: 3_000_000 }, (_, at) => at % 251);
-        const digest = createHash("sha256").update(content).digest("hex");
-        const stream = () => new Blob([content]).stream();
-        for (const body of [content, stream()]) {
-          assert.equal(await (await enclave.fetch("/digest", { method: "PUT", body })).text(), digest);
-        }
-        const back = await enclave.fetch("/echo", { method: "POST", body: content });
-        assert.equal(
-          createHash("sha256")
-            .update(new Uint8Array(await back.arrayBuffer()))
-            .digest("hex"),
-          digest,
-        );
-        const many = Array.from({ length: 32 }, async (_, number) => {
-          const answer = await enclave.fetch("/echo", { method: "POST", body: String(number) });
-          assert.equal(await answer.text(), String(number));
-        });
-        await Promise.all(many);
-      }, suite.name);
+      await deployed(
+        program,
+        async (deployment) => {
+          for (const freshEvidence of [false, true]) {
+            const enclave = await connect(deployment.url, { ...deployment.options, freshEvidence });
+            const response = await enclave.fetch("/notes?a", { method: "POST", body: "sécret" });
+            assert.deepEqual([response.status, await response.text()], [201, "sécret"]);
+            assert.equal(response.headers.get("x-was"), `v=3; suite=${suite.name}`);
+            const { trust, root, exchange } = await enclave.receipt(response);
+            assert.deepEqual([trust, root, exchange?.number], ["pinned", "dev", 1]);
+          }
+          const enclave = await connect(deployment.url, deployment.options);
+          const words = (await enclave.fetch("/words")).body?.pipeThrough(new TextDecoderStream()).getReader();
+          assert.equal((await words?.read())?.value, "one");
+          deployment.goOn();
+          assert.equal((await words?.read())?.value, "two");
+          assert.equal((await words?.read())?.done, true);
+          const content = Uint8Array.from({ length: 3_000_000 }, (_, at) => at % 251);
+          const digest = createHash("sha256").update(content).digest("hex");
+          const stream = () => new Blob([content]).stream();
+          for (const body of [content, stream()]) {
+            assert.equal(await (await enclave.fetch("/digest", { method: "PUT", body })).text(), digest);
+          }
+          const back = await enclave.fetch("/echo", { method: "POST", body: content });
+          assert.equal(
+            createHash("sha256")
+              .update(new Uint8Array(await back.arrayBuffer()))
+              .digest("hex"),
+            digest,
+          );
+          const many = Array.from({ length: 32 }, async (_, number) => {
+            const answer = await enclave.fetch("/echo", { method: "POST", body: String(number) });
+            assert.equal(await answer.text(), String(number));
+          });
+          await Promise.all(many);
+        },
+        suite.name,
+      );
     }
   },
 );
@@ -92,14 +82,14 @@ test("a session is renewed with a real steved while a response of the one before
       clock.mock.restore();
     }
   };
-  await deployed(visit, "x25519", 100);
+  await deployed(program, visit, "x25519", 100);
 });
 
 test(
   "a real steved of other registers, another root or another suite is refused before anything is sent",
   limits,
   async () => {
-    await deployed(async (deployment) => {
+    await deployed(program, async (deployment) => {
       const { options, profile } = deployment;
       const other = { mode: "pinned", profiles: [{ ...profile, pcr1: profile.pcr2 }] } as const;
       for (const [wrong, name] of [
@@ -121,7 +111,7 @@ test(
   "what a real steved cuts, or its end, is never a shorter answer, and the next request has another session",
   limits,
   async () => {
-    await deployed(async (deployment) => {
+    await deployed(program, async (deployment) => {
       const enclave = await connect(deployment.url, deployment.options);
       const cut = await enclave.fetch("/cut");
       await assert.rejects(cut.text(), (error: SteveError) => {
@@ -180,7 +170,7 @@ test(
   "WebSockets pass from Chromium through a real steved, and one of a session that is gone costs one error",
   { ...limits, skip: program === "" || path === "" },
   async () => {
-    await deployed(async (deployment) => {
+    await deployed(program, async (deployment) => {
       const browser = await chromium.launch({ executablePath: path, chromiumSandbox: process.getuid?.() !== 0 });
       try {
         const page: Page = await browser.newPage();

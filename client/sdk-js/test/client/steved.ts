@@ -36,6 +36,8 @@ export class Deployment {
   #said: Said = { address: "127.0.0.1:0", root: "", pcr0: "", pcr1: "", pcr2: "" };
   /** Requests that the app got. */
   readonly ran: string[] = [];
+  /** Called where a request to `/digest` does not come to its end. */
+  onCut: () => void = () => undefined;
   /** Lets `/words` go on. */
   goOn: () => void = () => undefined;
 
@@ -118,12 +120,31 @@ export class Deployment {
       response.write("some", () => response.destroy());
     } else if (path === "/digest") {
       const digest = createHash("sha256");
-      for await (const piece of request) digest.update(piece as Uint8Array);
-      response.end(digest.digest("hex"));
+      try {
+        for await (const piece of request) digest.update(piece as Uint8Array);
+        response.end(digest.digest("hex"));
+      } catch {
+        this.onCut();
+      }
     } else {
       const marker = request.headers["x-enclave-e2e"] ?? "none";
       request.pipe(response.writeHead(201, { "X-Was": marker }));
     }
+  }
+}
+
+/** Runs `visit` with a deployment that ends after it. */
+export async function deployed(
+  program: string,
+  visit: (deployment: Deployment) => Promise<void>,
+  suite: SuiteName = "x25519",
+  lifetimeS?: number,
+): Promise<void> {
+  const deployment = await Deployment.start(program, suite, lifetimeS);
+  try {
+    await visit(deployment);
+  } finally {
+    await deployment.stop();
   }
 }
 
