@@ -13,12 +13,21 @@ pub use problem::{ErrorCode, Problem};
 pub use types::account::{Account, Me, Membership, Role, SshKey, SshKeyAdd, Token, TokenCreate, TokenMade};
 pub use types::app::{App, AppCreate, AppDestroy, AppRename, AppSelect, AppState};
 pub use types::audit::{AuditLine, OrganisationSelect};
+pub use types::device::{Device, DeviceAnswer, DeviceAsk, DeviceBegin, DeviceBegun, DeviceSelect};
 pub use types::event::{Event, EventStreamQuery};
 pub use types::job::{Failure, Job, JobCreate, JobKind, JobPhase, JobSelect, LogQuery};
 pub use types::local::Local;
+pub use types::member::{
+    Invitation, InvitationAccept, InvitationCreate, InvitationMade, InvitationSelect, Member, MemberChange,
+    MemberSelect,
+};
 pub use types::page::{Page, PageQuery};
+pub use types::passkey::{
+    PasskeyAsk, PasskeyMade, PasskeyProof, Registration, RegistrationAsk, RegistrationBegin,
+};
 pub use types::release::{Release, ReleaseSelect};
-pub use types::select::{KeySelect, TokenSelect};
+pub use types::select::{Idempotency, KeySelect, TokenSelect};
+pub use types::session::{Session, SessionCookie, SessionOwn, SessionSelect};
 pub use types::status::{Health, Ready};
 #[cfg(feature = "server")]
 pub use v1::{V1, api_description, openapi};

@@ -31,6 +31,8 @@ pub enum ErrorCode {
     Unauthenticated,
     /// Who asks may read this and not do that. 403
     Forbidden,
+    /// A person in a browser has to show their passkey again first. 403
+    ProofNeeded,
     /// There is no such thing, or none that who asks may read. 404
     NotFound,
     /// What it is in does not allow it: what is asked of a job that has ended, a release that is not there. 409
@@ -59,7 +61,7 @@ impl ErrorCode {
         match self {
             Self::InvalidRequest | Self::NotConfirmed => 400,
             Self::Unauthenticated => 401,
-            Self::Forbidden => 403,
+            Self::Forbidden | Self::ProofNeeded => 403,
             Self::NotFound => 404,
             Self::Conflict | Self::NameTaken | Self::KeyReused | Self::LimitReached => 409,
             Self::TooLarge => 413,

@@ -1,27 +1,115 @@
 //! The trait: one method for each operation.
 
 use crate::{
-    App, AppCreate, AppDestroy, AppRename, AppSelect, AuditLine, Event, EventStreamQuery, Health, Job,
-    JobCreate, JobSelect, KeySelect, LogQuery, Me, OrganisationSelect, Page, PageQuery, Problem, Ready,
-    Release, ReleaseSelect, SshKey, SshKeyAdd, Token, TokenCreate, TokenMade, TokenSelect,
+    App, AppCreate, AppDestroy, AppRename, AppSelect, AuditLine, Device, DeviceAnswer, DeviceAsk,
+    DeviceBegin, DeviceBegun, DeviceSelect, Event, EventStreamQuery, Health, Idempotency, Invitation,
+    InvitationAccept, InvitationCreate, InvitationMade, InvitationSelect, Job, JobCreate, JobSelect,
+    KeySelect, LogQuery, Me, Member, MemberChange, MemberSelect, Membership, OrganisationSelect, Page,
+    PageQuery, PasskeyAsk, PasskeyProof, Problem, Ready, Registration, RegistrationAsk, RegistrationBegin,
+    Release, ReleaseSelect, Session, SessionCookie, SessionOwn, SessionSelect, SshKey, SshKeyAdd, Token,
+    TokenCreate, TokenMade, TokenSelect,
 };
 use dropshot::{
-    ApiDescription, ApiDescriptionBuildErrors, Body, HttpResponseAccepted, HttpResponseCreated,
-    HttpResponseDeleted, HttpResponseOk, Path, Query, RequestContext, TypedBody,
+    ApiDescription, ApiDescriptionBuildErrors, Body, Header, HttpResponseAccepted, HttpResponseCreated,
+    HttpResponseDeleted, HttpResponseHeaders, HttpResponseOk, Path, Query, RequestContext, TypedBody,
 };
 
 /// A handler's answer.
 type Answer<T> = Result<T, Problem>;
+/// The answer to somebody who is signed in by it.
+type SignedIn = Answer<HttpResponseHeaders<HttpResponseCreated<SessionOwn>, SessionCookie>>;
 /// An answer that is no JSON.
 type Raw = Result<http::Response<Body>, Problem>;
 
-/// Version 1 of the platform's API. Every request but `/health`, `/ready` and `/metrics` says who asks, by
-/// `Authorization: Bearer …`. A POST that has a body and the header `Idempotency-Key` is done once: the same key and body within 24 h gets the
+/// Version 1 of the platform's API. Every request but `/health`, `/ready`, `/metrics` and those that sign somebody in says who
+/// asks, by `Authorization: Bearer …`, or in a browser by the cookie `__Host-caution` and the header `X-CSRF-Token`. A POST that has a body and the header `Idempotency-Key` is done once: the same key and body within 24 h gets the
 /// first answer again.
 #[dropshot::api_description]
 pub trait V1 {
     /// What the server's handlers share.
     type Context;
+
+    /// Says what a passkey is to be made for: somebody has a link, and wants to be known.
+    #[endpoint { method = POST, path = "/v1/registration/challenge", tags = ["sessions"] }]
+    async fn registration_begin(
+        rqctx: RequestContext<Self::Context>,
+        body: TypedBody<RegistrationBegin>,
+    ) -> Answer<HttpResponseOk<RegistrationAsk>>;
+
+    /// Makes an account of a passkey, a member of what the link leads to, and a session. The link is good once.
+    #[endpoint { method = POST, path = "/v1/registration", tags = ["sessions"] }]
+    async fn registration_finish(
+        rqctx: RequestContext<Self::Context>,
+        body: TypedBody<Registration>,
+    ) -> SignedIn;
+
+    /// Says what a passkey is to sign.
+    #[endpoint { method = POST, path = "/v1/session/challenge", tags = ["sessions"] }]
+    async fn session_begin(rqctx: RequestContext<Self::Context>) -> Answer<HttpResponseOk<PasskeyAsk>>;
+
+    /// Signs somebody in by their passkey.
+    #[endpoint { method = POST, path = "/v1/sessions", tags = ["sessions"] }]
+    async fn session_create(rqctx: RequestContext<Self::Context>, body: TypedBody<PasskeyProof>) -> SignedIn;
+
+    /// Lists the browsers in which this account is signed in, the last first.
+    #[endpoint { method = GET, path = "/v1/sessions", tags = ["sessions"] }]
+    async fn session_list(
+        rqctx: RequestContext<Self::Context>,
+        query: Query<PageQuery>,
+    ) -> Answer<HttpResponseOk<Page<Session>>>;
+
+    /// Ends a session, this one or another one of the account.
+    #[endpoint { method = DELETE, path = "/v1/sessions/{session}", tags = ["sessions"] }]
+    async fn session_revoke(
+        rqctx: RequestContext<Self::Context>,
+        path: Path<SessionSelect>,
+    ) -> Answer<HttpResponseDeleted>;
+
+    /// The session of whoever asks, with what its requests are sent along with.
+    #[endpoint { method = GET, path = "/v1/session", tags = ["sessions"] }]
+    async fn session_get(rqctx: RequestContext<Self::Context>) -> Answer<HttpResponseOk<SessionOwn>>;
+
+    /// Shows the passkey again: what destroys, or changes who is known by what, is done within 5 minutes after it.
+    #[endpoint { method = POST, path = "/v1/session/proof", tags = ["sessions"] }]
+    async fn session_prove(
+        rqctx: RequestContext<Self::Context>,
+        body: TypedBody<PasskeyProof>,
+    ) -> Answer<HttpResponseOk<SessionOwn>>;
+
+    /// A program wants a token: `caution login`.
+    #[endpoint { method = POST, path = "/v1/device", tags = ["sessions"] }]
+    async fn device_begin(
+        rqctx: RequestContext<Self::Context>,
+        body: TypedBody<DeviceBegin>,
+    ) -> Answer<HttpResponseCreated<DeviceBegun>>;
+
+    /// Says whether the program was let in, and once its token.
+    #[endpoint { method = POST, path = "/v1/device/token", tags = ["sessions"] }]
+    async fn device_token(
+        rqctx: RequestContext<Self::Context>,
+        body: TypedBody<DeviceAsk>,
+    ) -> Answer<HttpResponseOk<DeviceAnswer>>;
+
+    /// Says which program shows a code.
+    #[endpoint { method = GET, path = "/v1/devices/{user_code}", tags = ["sessions"] }]
+    async fn device_get(
+        rqctx: RequestContext<Self::Context>,
+        path: Path<DeviceSelect>,
+    ) -> Answer<HttpResponseOk<Device>>;
+
+    /// Lets a program in, as whoever asks.
+    #[endpoint { method = POST, path = "/v1/devices/{user_code}/approve", tags = ["sessions"] }]
+    async fn device_approve(
+        rqctx: RequestContext<Self::Context>,
+        path: Path<DeviceSelect>,
+    ) -> Answer<HttpResponseOk<Device>>;
+
+    /// Sends a program away.
+    #[endpoint { method = DELETE, path = "/v1/devices/{user_code}", tags = ["sessions"] }]
+    async fn device_refuse(
+        rqctx: RequestContext<Self::Context>,
+        path: Path<DeviceSelect>,
+    ) -> Answer<HttpResponseDeleted>;
 
     /// Says who asks.
     #[endpoint { method = GET, path = "/v1/me", tags = ["account"] }]
@@ -38,6 +126,7 @@ pub trait V1 {
     #[endpoint { method = POST, path = "/v1/me/ssh-keys", tags = ["account"] }]
     async fn ssh_key_add(
         rqctx: RequestContext<Self::Context>,
+        idempotency: Header<Idempotency>,
         body: TypedBody<SshKeyAdd>,
     ) -> Answer<HttpResponseCreated<SshKey>>;
 
@@ -59,6 +148,7 @@ pub trait V1 {
     #[endpoint { method = POST, path = "/v1/me/tokens", tags = ["account"] }]
     async fn token_create(
         rqctx: RequestContext<Self::Context>,
+        idempotency: Header<Idempotency>,
         body: TypedBody<TokenCreate>,
     ) -> Answer<HttpResponseCreated<TokenMade>>;
 
@@ -80,6 +170,7 @@ pub trait V1 {
     #[endpoint { method = POST, path = "/v1/apps", tags = ["apps"] }]
     async fn app_create(
         rqctx: RequestContext<Self::Context>,
+        idempotency: Header<Idempotency>,
         body: TypedBody<AppCreate>,
     ) -> Answer<HttpResponseCreated<App>>;
 
@@ -140,6 +231,7 @@ pub trait V1 {
     async fn job_create(
         rqctx: RequestContext<Self::Context>,
         path: Path<AppSelect>,
+        idempotency: Header<Idempotency>,
         body: TypedBody<JobCreate>,
     ) -> Answer<HttpResponseAccepted<Job>>;
 
@@ -207,6 +299,63 @@ pub trait V1 {
         path: Path<OrganisationSelect>,
         query: Query<PageQuery>,
     ) -> Answer<HttpResponseOk<Page<AuditLine>>>;
+
+    /// Lists the members of an organisation.
+    #[endpoint { method = GET, path = "/v1/organisations/{organisation}/members", tags = ["organisations"] }]
+    async fn member_list(
+        rqctx: RequestContext<Self::Context>,
+        path: Path<OrganisationSelect>,
+        query: Query<PageQuery>,
+    ) -> Answer<HttpResponseOk<Page<Member>>>;
+
+    /// Gives a member another role, up to the own one.
+    #[endpoint { method = PATCH, path = "/v1/organisations/{organisation}/members/{account}", tags = ["organisations"] }]
+    async fn member_change(
+        rqctx: RequestContext<Self::Context>,
+        path: Path<MemberSelect>,
+        body: TypedBody<MemberChange>,
+    ) -> Answer<HttpResponseOk<Member>>;
+
+    /// Ends a membership: keys, tokens and sessions of the account reach nothing of the organisation any more.
+    #[endpoint { method = DELETE, path = "/v1/organisations/{organisation}/members/{account}", tags = ["organisations"] }]
+    async fn member_remove(
+        rqctx: RequestContext<Self::Context>,
+        path: Path<MemberSelect>,
+    ) -> Answer<HttpResponseDeleted>;
+
+    /// Lists the invitations that wait, the last first.
+    #[endpoint { method = GET, path = "/v1/organisations/{organisation}/invitations", tags = ["organisations"] }]
+    async fn invitation_list(
+        rqctx: RequestContext<Self::Context>,
+        path: Path<OrganisationSelect>,
+        query: Query<PageQuery>,
+    ) -> Answer<HttpResponseOk<Page<Invitation>>>;
+
+    /// Makes a link by which somebody becomes a member, once. It is shown this once.
+    #[endpoint { method = POST, path = "/v1/organisations/{organisation}/invitations", tags = ["organisations"] }]
+    async fn invitation_create(
+        rqctx: RequestContext<Self::Context>,
+        path: Path<OrganisationSelect>,
+        body: TypedBody<InvitationCreate>,
+    ) -> Answer<HttpResponseCreated<InvitationMade>>;
+
+    /// Ends an invitation.
+    #[endpoint {
+        method = DELETE,
+        path = "/v1/organisations/{organisation}/invitations/{invitation}",
+        tags = ["organisations"],
+    }]
+    async fn invitation_revoke(
+        rqctx: RequestContext<Self::Context>,
+        path: Path<InvitationSelect>,
+    ) -> Answer<HttpResponseDeleted>;
+
+    /// Makes whoever asks a member of what a link leads to.
+    #[endpoint { method = POST, path = "/v1/me/memberships", tags = ["organisations"] }]
+    async fn invitation_accept(
+        rqctx: RequestContext<Self::Context>,
+        body: TypedBody<InvitationAccept>,
+    ) -> Answer<HttpResponseCreated<Membership>>;
 
     /// Answers as long as the process lives.
     #[endpoint { method = GET, path = "/health", tags = ["server"] }]

@@ -27,15 +27,61 @@ CREATE TABLE member (
 );
 CREATE INDEX member_by_account ON member (account_id);
 
--- Who holds the link becomes a member. Only the hash of its secret is kept.
+-- Who holds the link becomes a member; without an organisation, the owner of the first one. Only the hash of its
+-- secret is kept.
 CREATE TABLE invitation (
     id              TEXT PRIMARY KEY,
-    organisation_id TEXT NOT NULL REFERENCES organisation (id) ON DELETE CASCADE,
-    role            TEXT NOT NULL CHECK (role IN ('admin', 'member', 'viewer')),
+    organisation_id TEXT REFERENCES organisation (id) ON DELETE CASCADE,
+    role            TEXT NOT NULL CHECK (role IN ('owner', 'admin', 'member', 'viewer')),
     secret_sha256   TEXT NOT NULL UNIQUE,
-    made_by         TEXT NOT NULL REFERENCES account (id) ON DELETE CASCADE,
+    made_by         TEXT REFERENCES account (id) ON DELETE CASCADE,
     created_ms      BIGINT NOT NULL,
     expires_ms      BIGINT NOT NULL
+);
+CREATE INDEX invitation_by_organisation ON invitation (organisation_id, id);
+
+CREATE TABLE passkey (
+    -- As authenticators know it, base64url.
+    credential TEXT PRIMARY KEY,
+    account_id TEXT NOT NULL REFERENCES account (id) ON DELETE CASCADE,
+    -- COSE, base64url.
+    public_key TEXT NOT NULL,
+    sign_count BIGINT NOT NULL,
+    created_ms BIGINT NOT NULL,
+    used_ms    BIGINT
+);
+CREATE INDEX passkey_by_account ON passkey (account_id);
+
+-- What a browser was asked to have signed, until it answers. `account_id` is that of the account that is to be made.
+CREATE TABLE challenge (
+    sha256     TEXT PRIMARY KEY,
+    purpose    TEXT NOT NULL CHECK (purpose IN ('register', 'sign_in')),
+    account_id TEXT,
+    expires_ms BIGINT NOT NULL
+);
+
+CREATE TABLE session (
+    id            TEXT PRIMARY KEY,
+    account_id    TEXT NOT NULL REFERENCES account (id) ON DELETE CASCADE,
+    secret_sha256 TEXT NOT NULL UNIQUE,
+    browser       TEXT NOT NULL,
+    created_ms    BIGINT NOT NULL,
+    expires_ms    BIGINT NOT NULL,
+    used_ms       BIGINT NOT NULL,
+    -- When a passkey was shown last.
+    proved_ms     BIGINT NOT NULL
+);
+CREATE INDEX session_by_account ON session (account_id);
+
+-- Programs that wait for somebody to let them in. `account_id` is who did.
+CREATE TABLE device (
+    code_sha256 TEXT PRIMARY KEY,
+    user_code   TEXT NOT NULL UNIQUE,
+    name        TEXT NOT NULL,
+    read_only   BIGINT NOT NULL CHECK (read_only IN (0, 1)),
+    account_id  TEXT REFERENCES account (id) ON DELETE CASCADE,
+    created_ms  BIGINT NOT NULL,
+    expires_ms  BIGINT NOT NULL
 );
 
 CREATE TABLE ssh_key (

@@ -2,6 +2,7 @@
 #![expect(clippy::disallowed_methods, reason = "this is the place the ban points to")]
 
 use crate::store::PostgresAddress;
+use crate::webauthn::RelyingParty;
 use std::collections::BTreeMap;
 use std::env;
 use std::ffi::OsString;
@@ -20,6 +21,8 @@ pub struct Config {
     pub database: Option<PostgresAddress>,
     /// Where the API listens. Port 0: a free one.
     pub http_listen: SocketAddr,
+    /// The site that people sign in to, of a platform for more than this machine's user.
+    pub site: Option<RelyingParty>,
     /// Where git is served by SSH. Port 0: a free one.
     pub git_listen: SocketAddr,
     /// How many builds run at a time.
@@ -73,10 +76,12 @@ impl Config {
         }
         let data = reading.folder("data", Path::new("/var/lib/cautiond"));
         let host = data.join("host");
+        let site = reading.site("http.public_url");
         let config = Self {
             database: reading.database("database"),
-            http_listen: reading.loopback("http.listen", "127.0.0.1:7280"),
-            git_listen: reading.loopback("git.listen", "127.0.0.1:7222"),
+            http_listen: reading.listener("http.listen", "127.0.0.1:7280", site.is_some()),
+            git_listen: reading.listener("git.listen", "127.0.0.1:7222", site.is_some()),
+            site,
             builds: reading.number("limits.builds", 1, 64, 1),
             host: caution_host::Dirs {
                 state: reading.folder("host.state", &host.join("state")),
@@ -167,18 +172,30 @@ impl Reading {
         }
     }
 
-    /// Nobody signs in from elsewhere yet, and whoever reaches the API of a laptop should be on it.
-    fn loopback(&mut self, key: &str, default: &str) -> SocketAddr {
+    fn site(&mut self, key: &str) -> Option<RelyingParty> {
+        let given = self.given.get(key)?;
+        let site = RelyingParty::of_url(&given.value);
+        if site.is_none() {
+            self.wrong.push(format!(
+                "{} must be the address that people open, like https://caution.example: HTTPS, a name in lower case, and nothing behind it; it is `{}`.",
+                given.from, given.value
+            ));
+        }
+        site
+    }
+
+    /// Without a site that people sign in to, whoever reaches the API should be on its machine.
+    fn listener(&mut self, key: &str, default: &str, is_for_others: bool) -> SocketAddr {
         let fallback = SocketAddr::from(([127, 0, 0, 1], 0));
         let (value, from) = match self.given.get(key) {
             Some(given) => (given.value.as_str(), given.from.as_str()),
             None => (default, key),
         };
         match value.parse::<SocketAddr>() {
-            Ok(address) if address.ip().is_loopback() => address,
+            Ok(address) if is_for_others || address.ip().is_loopback() => address,
             Ok(address) => {
                 let text = format!(
-                    "{from} must be an address of this machine alone, like 127.0.0.1:7280; it is `{address}`."
+                    "{from} must be an address of this machine alone, like 127.0.0.1:7280, unless `http.public_url` is set; it is `{address}`."
                 );
                 self.wrong.push(text);
                 fallback
@@ -221,10 +238,11 @@ fn list(wrong: &[String]) -> String {
 }
 
 /// Every setting; a file writes `a.b` as `b` below `[a]`.
-const KEYS: [&str; 8] = [
+const KEYS: [&str; 9] = [
     "data",
     "database",
     "http.listen",
+    "http.public_url",
     "git.listen",
     "limits.builds",
     "host.state",
@@ -261,6 +279,35 @@ mod tests {
     }
 
     #[test]
+    fn a_platform_with_a_site_listens_for_others() {
+        let read = |url: &str| {
+            let listen = ("CAUTIOND_HTTP_LISTEN", "0.0.0.0:7280");
+            Config::from_parts(None, env(&[("CAUTIOND_HTTP_PUBLIC_URL", url), listen]))
+        };
+        for url in ["https://caution.example", "https://caution.example:8443/", "http://localhost:7280"] {
+            let config = read(url).unwrap();
+            assert_eq!(config.site.unwrap().origin, url.trim_end_matches('/'));
+            assert!(!config.http_listen.ip().is_loopback());
+        }
+        for wrong in [
+            "",
+            "caution.example",
+            "http://caution.example",
+            "https://Caution.example",
+            "https://caution.example:443",
+            "https://caution.example/x",
+            "https://user@caution.example",
+            "https://192.0.2.1",
+            "https://caution..example",
+        ] {
+            assert!(
+                read(wrong).unwrap_err().to_string().contains("CAUTIOND_HTTP_PUBLIC_URL must be"),
+                "{wrong}"
+            );
+        }
+    }
+
+    #[test]
     fn everything_that_is_wrong_is_said_at_once() {
         let file = "dta = '/a'\n[http]\nlisten = '0.0.0.0:80'\n[limits]\nbuilds = 0\n";
         let wrong = Config::from_parts(
@@ -279,7 +326,7 @@ mod tests {
             "c.toml: `dta` is not a setting; there are data, database, http.listen",
             "CAUTIOND_HTPP is not a setting",
             "CAUTIOND_DATA must be an absolute path; it is `here`",
-            "c.toml: `http.listen` must be an address of this machine alone, like 127.0.0.1:7280; it is `0.0.0.0:80`",
+            "c.toml: `http.listen` must be an address of this machine alone, like 127.0.0.1:7280, unless `http.public_url` is set; it is `0.0.0.0:80`",
             "CAUTIOND_DATABASE cannot be used: it is not the address of a PostgreSQL database",
             "CAUTIOND_GIT_LISTEN must be an address and a port, like 127.0.0.1:7280; it is `y`",
             "c.toml: `limits.builds` must be 1 to 64; it is `0`",

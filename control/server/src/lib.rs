@@ -12,3 +12,4 @@ pub mod local;
 pub mod provider;
 pub mod serve;
 pub mod store;
+pub mod webauthn;

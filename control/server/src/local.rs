@@ -37,7 +37,8 @@ pub fn tell(data: &Data, local: &Local) -> Result<(), LocalError> {
 }
 
 async fn first(change: &mut sqlx::AnyConnection) -> Result<(AccountId, OrganisationId), StoreError> {
-    let account = account::create(&mut *change, NAME).await?;
+    let account = AccountId::new()?;
+    account::create(&mut *change, account, NAME).await?;
     let organisation = account::create_organisation(&mut *change, NAME).await?;
     account::join(&mut *change, organisation, account, Role::Owner).await?;
     let line = audit::NewLine {

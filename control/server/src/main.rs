@@ -50,8 +50,9 @@ fn settings(file: Option<&str>, then: fn(&Config) -> ExitCode) -> ExitCode {
 }
 
 fn check(config: &Config) -> ExitCode {
+    let site = config.site.as_ref().map_or("nobody signs in; for this machine's user", |site| &site.origin);
     said(&format!(
-        "The settings can be used.\n  data      {}\n  database  {}\n  API       {}\n  git       {}\n",
+        "The settings can be used.\n  data      {}\n  database  {}\n  API       {}\n  site      {site}\n  git       {}\n",
         config.data.display(),
         config.database.as_ref().map_or_else(|| "SQLite, in the data folder".to_owned(), ToString::to_string),
         config.http_listen,

@@ -1,5 +1,6 @@
 //! `cautiond serve`: everything that runs, from its start to its end.
 
+use crate::app::invitation;
 use crate::app::reach::Reach;
 use crate::bell::Bell;
 use crate::config::Config;
@@ -13,6 +14,7 @@ use crate::job::{Jobs, worker};
 use crate::local::{self, LocalError};
 use crate::provider::Local as Host;
 use crate::store::{Store, StoreError};
+use crate::webauthn::RelyingParty;
 use caution_api::Local;
 use dropshot::{ConfigLogging, ConfigLoggingLevel};
 use std::io;
@@ -78,7 +80,6 @@ pub async fn serve(config: &Config) -> Result<(), ServeError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(ServeError::Signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(ServeError::Signals)?;
     let store = open(config, &data).await?;
-    let token = local::sign_in(&store).await?;
     let bell = Bell::new();
     let jobs = Jobs::new(store.clone(), Logs::new(&data.root().join("logs")), bell.clone());
     let pushes =
@@ -86,10 +87,25 @@ pub async fn serve(config: &Config) -> Result<(), ServeError> {
     let pushes = pushes.await?;
     let git = pushes.address().map_err(|cause| GitError::Listen { address: config.git_listen, cause })?;
     let git_host_key = pushes.host_key()?;
-    let server = Server::new(store, Arc::clone(&data), bell, Reach::new(git, config.host.clone()));
+    let mut reach = Reach::new(git, config.host.clone());
+    if let Some(site) = &config.site {
+        reach = reach.by_name(&site.id);
+    }
+    let people = store.clone();
+    let server = Server::new(store, Arc::clone(&data), bell, reach, config.site.clone());
     let listener = http::start(Arc::clone(&server), config.http_listen, &log)?;
-    let api = format!("http://{}", listener.local_addr());
-    local::tell(&data, &Local { api: api.clone(), git, git_host_key, token, pid: std::process::id() })?;
+    let mut api = format!("http://{}", listener.local_addr());
+    if let Some(site) = &config.site {
+        api.clone_from(&site.origin);
+        if let Some(link) = set_up(&people, site).await? {
+            println!(
+                "Nobody is known here yet. Whoever opens this link within 24 hours is the owner, once:\n  {link}"
+            );
+        }
+    } else {
+        let token = local::sign_in(&people).await?;
+        local::tell(&data, &Local { api: api.clone(), git, git_host_key, token, pid: std::process::id() })?;
+    }
     let (end, ended) = watch::channel(());
     let pushes = tokio::spawn(pushes.run(over(ended.clone())));
     let settings = worker::Settings {
@@ -120,6 +136,13 @@ async fn open(config: &Config, data: &Data) -> Result<Store, ServeError> {
     let store = Store::postgres(address).await?;
     store.belongs_to(data.id()?).await?;
     Ok(store)
+}
+
+async fn set_up(store: &Store, site: &RelyingParty) -> Result<Option<String>, StoreError> {
+    let mut change = store.change().await?;
+    let link = invitation::set_up(&mut change, site).await?;
+    change.commit().await?;
+    Ok(link)
 }
 
 /// Until the server ends.

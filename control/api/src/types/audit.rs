@@ -12,7 +12,7 @@ pub struct AuditLine {
     /// Who made it; absent for the server itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<Uuid>,
-    /// How they were known: `token`, `ssh key`, `this machine`.
+    /// How they were known: `token`, `session`, `ssh key`, `this machine`, `invitation`, `set-up link`, `device`.
     pub by_means_of: String,
     /// What was done: the operation's name in this API, or `push`.
     pub action: String,

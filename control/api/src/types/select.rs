@@ -17,3 +17,11 @@ pub struct TokenSelect {
     /// Its id.
     pub token: Uuid,
 }
+
+/// What makes a POST be done once.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+pub struct Idempotency {
+    /// 1 to 200 ASCII characters: the same key and body within 24 h gets the first answer, another body 409.
+    #[serde(rename = "idempotency-key")]
+    pub key: Option<String>,
+}

@@ -2,6 +2,7 @@
 
 use super::{Refused, not_found};
 use crate::store::app::App;
+use crate::store::session::Session;
 use crate::store::token::Scope;
 use crate::store::{AccountId, AppId, OrganisationId, account, app};
 use caution_api::{ErrorCode, Problem};
@@ -33,6 +34,8 @@ pub enum Permission {
     Destroy,
     /// Read the audit log.
     Audit,
+    /// Invite, change and remove members, up to the own role.
+    Members,
 }
 
 /// What an operation asks of whoever calls it.
@@ -40,10 +43,14 @@ pub enum Permission {
 pub enum Need {
     /// Nothing: it tells nobody's things.
     Nothing,
+    /// What it brings along: a link, a passkey, a code. Who asks becomes known by it.
+    Stranger,
     /// An account, which reads about itself, or lists what it may read.
     Account,
     /// An account with a token that is held to nothing: it changes what the account is known by.
     WholeAccount,
+    /// A person in a browser.
+    Session,
     /// This permission for the app or organisation that is named.
     Permission(Permission),
 }
@@ -57,6 +64,8 @@ pub struct Caller {
     pub means: &'static str,
     /// What they are held to.
     pub scope: Scope,
+    /// The browser's session, where it is a person in one.
+    pub session: Option<Session>,
 }
 
 impl Role {
@@ -65,7 +74,7 @@ impl Role {
         let least = match permission {
             Permission::Read => Self::Viewer,
             Permission::Deploy | Permission::Manage => Self::Member,
-            Permission::Destroy | Permission::Audit => Self::Admin,
+            Permission::Destroy | Permission::Audit | Permission::Members => Self::Admin,
         };
         self as u8 >= least as u8
     }
@@ -77,6 +86,26 @@ impl Role {
             Self::Member => "member",
             Self::Admin => "admin",
             Self::Owner => "owner",
+        }
+    }
+
+    /// As it is on the wire.
+    pub(crate) const fn wire(self) -> caution_api::Role {
+        match self {
+            Self::Viewer => caution_api::Role::Viewer,
+            Self::Member => caution_api::Role::Member,
+            Self::Admin => caution_api::Role::Admin,
+            Self::Owner => caution_api::Role::Owner,
+        }
+    }
+
+    /// As it was on the wire.
+    pub(crate) const fn from_wire(role: caution_api::Role) -> Self {
+        match role {
+            caution_api::Role::Viewer => Self::Viewer,
+            caution_api::Role::Member => Self::Member,
+            caution_api::Role::Admin => Self::Admin,
+            caution_api::Role::Owner => Self::Owner,
         }
     }
 
@@ -140,6 +169,22 @@ pub fn whole_account(caller: &Caller) -> Result<(), Problem> {
     }
 }
 
+/// Whether a person in a browser showed a passkey lately, where the operation asks for that. A token was made by somebody who did.
+pub fn proved(caller: &Caller, operation: &str, now_ms: i64) -> Result<(), Problem> {
+    let late = |session: &Session| session.proved_ms + PROOF_LASTS_MS < now_ms;
+    if !PROVED.contains(&operation) || !caller.session.as_ref().is_some_and(late) {
+        return Ok(());
+    }
+    let text = "This asks for your passkey, shown within the last 5 minutes.";
+    Err(Problem::new(ErrorCode::ProofNeeded, text).fix("show it again: the page asks for it"))
+}
+
+/// Whether this is a person in a browser.
+pub fn session(caller: &Caller) -> Result<&Session, Problem> {
+    let text = "Only a person in a browser may do this, not a token.";
+    caller.session.as_ref().ok_or_else(|| Problem::new(ErrorCode::Forbidden, text))
+}
+
 async fn decide(
     db: &mut AnyConnection,
     caller: &Caller,
@@ -166,10 +211,24 @@ fn held(to: &str) -> Problem {
 }
 
 /// Every operation of the API.
-const OPERATIONS: [(&str, Need); 29] = [
+const OPERATIONS: [(&str, Need); 49] = [
     ("health_get", Need::Nothing),
     ("ready_get", Need::Nothing),
     ("metrics_get", Need::Nothing),
+    ("registration_begin", Need::Stranger),
+    ("registration_finish", Need::Stranger),
+    ("session_begin", Need::Stranger),
+    ("session_create", Need::Stranger),
+    ("device_begin", Need::Stranger),
+    ("device_token", Need::Stranger),
+    ("session_get", Need::Session),
+    ("session_prove", Need::Session),
+    ("device_get", Need::Session),
+    ("device_approve", Need::Session),
+    ("device_refuse", Need::Session),
+    ("invitation_accept", Need::WholeAccount),
+    ("session_list", Need::Account),
+    ("session_revoke", Need::WholeAccount),
     ("me_get", Need::Account),
     ("app_list", Need::Account),
     ("ssh_key_list", Need::Account),
@@ -196,7 +255,29 @@ const OPERATIONS: [(&str, Need); 29] = [
     ("app_rename", Need::Permission(Permission::Manage)),
     ("app_destroy", Need::Permission(Permission::Destroy)),
     ("audit_list", Need::Permission(Permission::Audit)),
+    ("member_list", Need::Permission(Permission::Read)),
+    ("member_change", Need::Permission(Permission::Members)),
+    ("member_remove", Need::Permission(Permission::Members)),
+    ("invitation_list", Need::Permission(Permission::Members)),
+    ("invitation_create", Need::Permission(Permission::Members)),
+    ("invitation_revoke", Need::Permission(Permission::Members)),
 ];
+
+/// Operations that destroy, or change who is known by what: a session's owner shows a passkey anew.
+const PROVED: [&str; 10] = [
+    "app_destroy",
+    "ssh_key_add",
+    "ssh_key_remove",
+    "token_create",
+    "device_approve",
+    "member_change",
+    "member_remove",
+    "invitation_create",
+    "invitation_revoke",
+    "invitation_accept",
+];
+/// How long that is good for.
+const PROOF_LASTS_MS: i64 = 5 * 60 * 1000;
 
 #[cfg(test)]
 mod tests {
@@ -213,6 +294,7 @@ mod tests {
         let table: BTreeSet<&str> = OPERATIONS.iter().map(|(name, _)| *name).collect();
         assert_eq!(there, table);
         assert_eq!(table.len(), OPERATIONS.len());
+        assert!(PROVED.iter().all(|operation| table.contains(operation)));
     }
 
     #[test]
@@ -220,9 +302,12 @@ mod tests {
         use Permission as P;
         let roles = [Role::Viewer, Role::Member, Role::Admin, Role::Owner];
         let allowed = |role: Role| {
-            [P::Read, P::Deploy, P::Manage, P::Destroy, P::Audit].into_iter().filter(|p| role.may(*p)).count()
+            [P::Read, P::Deploy, P::Manage, P::Destroy, P::Audit, P::Members]
+                .into_iter()
+                .filter(|p| role.may(*p))
+                .count()
         };
-        assert_eq!(roles.map(allowed), [1, 3, 5, 5]);
+        assert_eq!(roles.map(allowed), [1, 3, 6, 6]);
         assert!(roles.iter().all(|role| Role::of(role.word()) == Some(*role)));
     }
 }

@@ -1,7 +1,7 @@
 //! Who asks.
 
 use super::Refused;
-use super::access::{Caller, Role};
+use super::access::Caller;
 use crate::store::account;
 use caution_api::{Account, Me, Membership};
 use sqlx::AnyConnection;
@@ -13,12 +13,7 @@ pub async fn me(db: &mut AnyConnection, caller: &Caller) -> Result<Me, Refused> 
     let wire = |m: account::Membership| Membership {
         organisation: m.organisation.uuid(),
         name: m.name,
-        role: match m.role {
-            Role::Viewer => caution_api::Role::Viewer,
-            Role::Member => caution_api::Role::Member,
-            Role::Admin => caution_api::Role::Admin,
-            Role::Owner => caution_api::Role::Owner,
-        },
+        role: m.role.wire(),
     };
     Ok(Me {
         account: Account { id: caller.account.uuid(), name },

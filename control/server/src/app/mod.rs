@@ -4,10 +4,15 @@ pub mod access;
 pub mod account;
 #[expect(clippy::module_inception, reason = "one noun has one file name in each layer")]
 pub mod app;
+pub mod device;
 pub mod event;
+pub mod invitation;
 pub mod job;
+pub mod member;
+pub mod passkey;
 pub mod reach;
 pub mod release;
+pub mod session;
 pub mod ssh_key;
 pub mod token;
 

@@ -9,7 +9,8 @@ use std::net::SocketAddr;
 /// Knows where apps are reached.
 #[derive(Debug, Clone)]
 pub struct Reach {
-    git: SocketAddr,
+    /// Name or address, and port.
+    git: String,
     host: Dirs,
 }
 
@@ -25,7 +26,14 @@ pub struct Address {
 impl Reach {
     /// `git` is where the git server listens.
     pub fn new(git: SocketAddr, host: Dirs) -> Self {
-        Self { git, host }
+        Self { git: git.to_string(), host }
+    }
+
+    /// The same, where others reach this machine by name.
+    #[must_use]
+    pub fn by_name(self, name: &str) -> Self {
+        let port = self.git.rsplit(':').next().unwrap_or_default();
+        Self { git: format!("{name}:{port}"), ..self }
     }
 
     /// Where an app is pushed to. Its id stands there, so that a new name changes no remote.

@@ -24,6 +24,17 @@ impl Secret {
         let shown = format!("{PREFIX}{}", BASE64URL_NOPAD.encode(&bytes));
         Ok(Self { hash: Sha256Digest::of(shown.as_bytes()), shown })
     }
+
+    /// One that is no token: of a link, a cookie, a program that waits.
+    pub(crate) fn plain() -> Result<Self, StoreError> {
+        let shown = Self::new()?.shown.split_off(PREFIX.len());
+        Ok(Self { hash: Sha256Digest::of(shown.as_bytes()), shown })
+    }
+
+    /// The hash of what somebody says is one that was made by [`Self::plain`].
+    pub(crate) fn said(text: &str) -> Option<Sha256Digest> {
+        (text.len() == BASE64URL_NOPAD.encode_len(32)).then(|| Sha256Digest::of(text.as_bytes()))
+    }
 }
 
 /// Who a token speaks for; nobody where it is none of ours, or has ended.
@@ -32,7 +43,12 @@ pub async fn caller(db: &mut AnyConnection, secret: &str) -> Result<Option<Calle
         return Ok(None);
     }
     let found = token::by_secret(db, Sha256Digest::of(secret.as_bytes())).await?;
-    Ok(found.map(|token| Caller { account: token.account, means: "token", scope: token.scope }))
+    Ok(found.map(|token| Caller {
+        account: token.account,
+        means: "token",
+        scope: token.scope,
+        session: None,
+    }))
 }
 
 /// The caller's tokens, the last first.
@@ -63,10 +79,7 @@ pub async fn create(
     if let Some(only) = only {
         app(&mut *db, caller, Permission::Read, only).await?;
     }
-    if token::count(&mut *db, caller.account).await? >= MOST {
-        let text = format!("An account has {MOST} tokens at most.");
-        return Err(Problem::new(ErrorCode::LimitReached, text).fix("revoke one that nobody uses").into());
-    }
+    has_room(&mut *db, caller.account).await?;
     let secret = Secret::new()?;
     let new = NewToken {
         account: caller.account,
@@ -78,6 +91,29 @@ pub async fn create(
     let made = token::create(&mut *db, &new).await?;
     note(db, caller, "token_create", made.id, &name).await?;
     Ok(TokenMade { token: wire(made), secret: secret.shown })
+}
+
+/// Makes the token of a program that somebody let in. Its secret never waits anywhere.
+pub(crate) async fn of_device(
+    db: &mut AnyConnection,
+    account: AccountId,
+    name: &str,
+    read_only: bool,
+) -> Result<TokenMade, Refused> {
+    let secret = Secret::new()?;
+    let scope = Scope { read_only, app: None };
+    let expires_ms = now_ms() + DEVICE_DAYS * DAY_MS;
+    let made = token::create(db, &NewToken { account, name, scope, secret: secret.hash, expires_ms }).await?;
+    Ok(TokenMade { token: wire(made), secret: secret.shown })
+}
+
+/// Whether an account may have another token.
+pub(crate) async fn has_room(db: &mut AnyConnection, account: AccountId) -> Result<(), Refused> {
+    if token::count(db, account).await? < MOST {
+        return Ok(());
+    }
+    let text = format!("An account has {MOST} tokens at most.");
+    Err(Problem::new(ErrorCode::LimitReached, text).fix("revoke one that nobody uses").into())
 }
 
 /// Revokes one of the caller's tokens.
@@ -135,6 +171,8 @@ fn wire(token: token::Token) -> Token {
 const PREFIX: &str = "caution_";
 /// Tokens of an account.
 const MOST: i64 = 50;
+/// How long a token of `caution login` lasts.
+const DEVICE_DAYS: i64 = 30;
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 /// The token in `local.json`.
 const THIS_MACHINE: &str = "this machine";

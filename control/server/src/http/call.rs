@@ -3,18 +3,22 @@
 use super::Server;
 use crate::app::Refused;
 use crate::app::access::{self, Caller, Need, Permission};
-use crate::app::token;
+use crate::app::{session, token};
+use crate::clock::now_ms;
 use crate::store::app::App;
 use crate::store::idempotency::{self, Kept};
 use crate::store::{AppId, OrganisationId, StoreError};
+use crate::webauthn::RelyingParty;
 use caution_api::{ErrorCode, Problem};
 use caution_measure::Sha256Digest;
 use dropshot::RequestContext;
+use http::HeaderValue;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sqlx::AnyConnection;
 use std::error::Error;
 use std::fmt::Write as _;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -57,6 +61,16 @@ impl<'a> Call<'a> {
         Ok(id)
     }
 
+    /// What the cookie holds, where it is a person in a browser.
+    pub(super) fn cookie(&self) -> &str {
+        cookie(self.rqctx).unwrap_or_default()
+    }
+
+    /// The site that people sign in to.
+    pub(super) fn site(&self) -> Result<&RelyingParty, Problem> {
+        site(self.server())
+    }
+
     /// Answers from the database.
     pub(super) async fn reads<T>(
         &self,
@@ -66,7 +80,7 @@ impl<'a> Call<'a> {
             let mut db = self.server().store.read().await?;
             work(&mut db).await
         };
-        self.answer(done.await)
+        answered(self.rqctx, self.began, done.await)
     }
 
     /// Changes the database, whole or not at all, and wakes whoever waits for that.
@@ -74,26 +88,7 @@ impl<'a> Call<'a> {
         &self,
         work: impl AsyncFnOnce(&mut AnyConnection) -> Result<T, Refused>,
     ) -> Result<T, Problem> {
-        let done = async {
-            let mut db = self.server().store.change().await?;
-            let answer = work(&mut db).await?;
-            db.commit().await.map_err(StoreError::from)?;
-            self.server().bell.ring();
-            Ok(answer)
-        };
-        self.answer(done.await)
-    }
-
-    /// The last word: counts the answer, and makes a failure something to tell.
-    fn answer<T>(&self, done: Result<T, Refused>) -> Result<T, Problem> {
-        match done {
-            Ok(answer) => {
-                let operation = &self.rqctx.endpoint.operation_id;
-                self.server().metrics.answered(operation, 200, self.began.elapsed());
-                Ok(answer)
-            }
-            Err(refused) => Err(told(self.rqctx, self.began, refused)),
-        }
+        answered(self.rqctx, self.began, changed(self.server(), work).await)
     }
 
     /// What was answered to this same request before, where it has an `Idempotency-Key`.
@@ -151,10 +146,82 @@ impl<'a> Call<'a> {
     }
 }
 
+/// A request of somebody who wants to be known.
+pub(super) struct Guest<'a> {
+    rqctx: &'a RequestContext<Arc<Server>>,
+    began: Instant,
+    pub(super) site: &'a RelyingParty,
+}
+
+impl<'a> Guest<'a> {
+    /// Whoever it is, where people sign in at all, and not too often.
+    pub(super) fn enter(rqctx: &'a RequestContext<Arc<Server>>) -> Result<Self, Problem> {
+        let began = Instant::now();
+        let site = (|| {
+            let address = decent(rqctx, began)?;
+            let server = rqctx.context();
+            server.by_sign_in.take(address, began).map_err(too_many)?;
+            let site = site(server)?;
+            // A page of another site that signs its visitors in here as somebody else would see what they do then.
+            match rqctx.request.headers().get("origin") {
+                Some(origin) if origin.as_bytes() != site.origin.as_bytes() => Err(other_site()),
+                _ => Ok(site),
+            }
+        })();
+        site.map(|site| Self { rqctx, began, site }).map_err(|problem| told(rqctx, began, problem.into()))
+    }
+
+    /// What they call their browser or program.
+    pub(super) fn browser(&self) -> &str {
+        let header = self.rqctx.request.headers().get("user-agent");
+        header.and_then(|value| value.to_str().ok()).unwrap_or_default()
+    }
+
+    /// Changes the database, whole or not at all.
+    pub(super) async fn changes<T>(
+        &self,
+        work: impl AsyncFnOnce(&mut AnyConnection) -> Result<T, Refused>,
+    ) -> Result<T, Problem> {
+        answered(self.rqctx, self.began, changed(self.rqctx.context(), work).await)
+    }
+}
+
 /// For operations that tell nobody's things: who asks is not looked at, only how often, and by which name.
 pub(super) fn of_anybody(rqctx: &RequestContext<Arc<Server>>) -> Result<(), Problem> {
     let began = Instant::now();
-    decent(rqctx, began).map_err(|problem| told(rqctx, began, problem.into()))
+    decent(rqctx, began).map(|_| ()).map_err(|problem| told(rqctx, began, problem.into()))
+}
+
+/// For pages, which are there where people sign in.
+pub(super) fn site_only(rqctx: &RequestContext<Arc<Server>>) -> Result<(), Problem> {
+    let problem = |problem: Problem| told(rqctx, Instant::now(), problem.into());
+    site(rqctx.context()).map(|_| ()).map_err(problem)
+}
+
+async fn changed<T>(
+    server: &Server,
+    work: impl AsyncFnOnce(&mut AnyConnection) -> Result<T, Refused>,
+) -> Result<T, Refused> {
+    let mut db = server.store.change().await?;
+    let answer = work(&mut db).await?;
+    db.commit().await.map_err(StoreError::from)?;
+    server.bell.ring();
+    Ok(answer)
+}
+
+fn answered<T>(
+    rqctx: &RequestContext<Arc<Server>>,
+    began: Instant,
+    done: Result<T, Refused>,
+) -> Result<T, Problem> {
+    match done {
+        Ok(answer) => {
+            let operation = &rqctx.endpoint.operation_id;
+            rqctx.context().metrics.answered(operation, 200, began.elapsed());
+            Ok(answer)
+        }
+        Err(refused) => Err(told(rqctx, began, refused)),
+    }
 }
 
 async fn known(rqctx: &RequestContext<Arc<Server>>, began: Instant) -> Result<(Caller, Need), Refused> {
@@ -163,35 +230,96 @@ async fn known(rqctx: &RequestContext<Arc<Server>>, began: Instant) -> Result<(C
     let operation = &rqctx.endpoint.operation_id;
     let need = access::need(operation)
         .ok_or_else(|| Problem::new(ErrorCode::Internal, format!("{operation} says not what it needs.")))?;
-    let mut values = rqctx.request.headers().get_all("authorization").iter();
-    let secret = match (values.next(), values.next()) {
-        (Some(one), None) => one.to_str().ok().and_then(|value| value.strip_prefix("Bearer ")),
-        _ => None,
-    };
-    let secret = secret.ok_or_else(unknown)?;
-    let mut db = server.store.read().await?;
-    let caller = token::caller(&mut db, secret).await?.ok_or_else(unknown)?;
+    let caller = caller(rqctx).await?.ok_or_else(unknown)?;
     server.by_account.take(caller.account, began).map_err(too_many)?;
-    if need == Need::WholeAccount {
-        access::whole_account(&caller)?;
+    match need {
+        Need::WholeAccount => access::whole_account(&caller)?,
+        Need::Session => drop(access::session(&caller)?),
+        _ => {}
     }
+    access::proved(&caller, operation, now_ms())?;
     Ok((caller, need))
 }
 
-/// Whether the request comes by this listener's own address, and not too often.
-fn decent(rqctx: &RequestContext<Arc<Server>>, now: Instant) -> Result<(), Problem> {
+/// By a token, or in a browser by a cookie.
+async fn caller(rqctx: &RequestContext<Arc<Server>>) -> Result<Option<Caller>, Refused> {
     let server = rqctx.context();
-    server.by_address.take(rqctx.request.remote_addr().ip(), now).map_err(too_many)?;
+    let headers = rqctx.request.headers();
+    let mut values = headers.get_all("authorization").iter();
+    if let Some(value) = values.next() {
+        let secret = value.to_str().ok().and_then(|value| value.strip_prefix("Bearer "));
+        let (Some(secret), None) = (secret, values.next()) else { return Ok(None) };
+        return Ok(token::caller(&mut *server.store.read().await?, secret).await?);
+    }
+    let (Some(site), Some(secret)) = (&server.site, cookie(rqctx)) else { return Ok(None) };
+    let caller = session::caller(&mut *server.store.read().await?, secret).await?;
+    if caller.is_none() || rqctx.request.method().is_safe() {
+        return Ok(caller);
+    }
+    // Browsers send the cookie along with whatever a page asks for; only ours says so, and knows the token.
+    let said = |name: &str| headers.get(name).map(HeaderValue::as_bytes);
+    if said("origin") != Some(site.origin.as_bytes()) {
+        return Err(other_site().into());
+    }
+    let token = said("x-csrf-token").map(Sha256Digest::of);
+    if token != Some(Sha256Digest::of(session::csrf_token(secret).as_bytes())) {
+        let text = "`X-CSRF-Token` is not this session's.";
+        return Err(Problem::new(ErrorCode::Forbidden, text).fix("GET /v1/session says it").into());
+    }
+    Ok(caller)
+}
+
+/// What our cookie holds; nothing where there are several.
+fn cookie(rqctx: &RequestContext<Arc<Server>>) -> Option<&str> {
+    let headers = rqctx.request.headers().get_all("cookie").iter();
+    let pairs = headers.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(';'));
+    let mut ours = pairs.filter_map(|pair| pair.trim().strip_prefix(COOKIE)?.strip_prefix('='));
+    match (ours.next(), ours.next()) {
+        (Some(one), None) => Some(one),
+        _ => None,
+    }
+}
+
+fn site(server: &Server) -> Result<&RelyingParty, Problem> {
+    server.site.as_ref().ok_or_else(|| {
+        let text = "Nobody signs in to this platform: it is for the user of its machine.";
+        Problem::new(ErrorCode::NotFound, text).fix("set `http.public_url` to let people sign in")
+    })
+}
+
+fn other_site() -> Problem {
+    Problem::new(ErrorCode::Forbidden, "The request comes from a page of another site.")
+}
+
+/// The address that the request comes from, if it names this server, and does not come too often.
+fn decent(rqctx: &RequestContext<Arc<Server>>, now: Instant) -> Result<IpAddr, Problem> {
+    let server = rqctx.context();
+    let from = address(rqctx);
+    server.by_address.take(from, now).map_err(too_many)?;
     let address = rqctx.server.local_addr;
     let mut hosts = rqctx.request.headers().get_all("host").iter();
-    let own = [address.to_string(), format!("localhost:{}", address.port())];
+    let own = match &server.site {
+        Some(site) => [address.to_string(), site.authority().to_owned()],
+        None => [address.to_string(), format!("localhost:{}", address.port())],
+    };
     match (hosts.next().and_then(|host| host.to_str().ok()), hosts.next()) {
-        (Some(host), None) if own.iter().any(|own| own == host) => Ok(()),
+        (Some(host), None) if own.iter().any(|own| own == host) => Ok(from),
         _ => {
-            let text = format!("This server is {address}; the request names another one as its `Host`.");
+            let text = format!("This server is {}; the request names another one as its `Host`.", own[1]);
             Err(Problem::new(ErrorCode::Forbidden, text))
         }
     }
+}
+
+/// Who asks, or for whom a proxy on this machine does: it adds the last address of `X-Forwarded-For` itself.
+fn address(rqctx: &RequestContext<Arc<Server>>) -> IpAddr {
+    let peer = rqctx.request.remote_addr().ip();
+    if rqctx.context().site.is_none() || !peer.is_loopback() {
+        return peer;
+    }
+    let last = rqctx.request.headers().get_all("x-forwarded-for").iter().next_back();
+    let last = last.and_then(|value| value.to_str().ok()?.rsplit(',').next()?.trim().parse().ok());
+    last.unwrap_or(peer)
 }
 
 fn unknown() -> Problem {
@@ -234,3 +362,6 @@ fn told(rqctx: &RequestContext<Arc<Server>>, began: Instant, refused: Refused) -
     rqctx.context().metrics.answered(operation, problem.code.status(), began.elapsed());
     Problem { request_id: Some(rqctx.request_id.clone()), ..problem }
 }
+
+/// `__Host-`: browsers take it over HTTPS alone, for this host alone.
+pub(super) const COOKIE: &str = "__Host-caution";

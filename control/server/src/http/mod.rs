@@ -2,6 +2,8 @@
 
 mod call;
 mod metrics;
+mod page;
+mod people;
 mod rate;
 mod stream;
 mod v1;
@@ -10,6 +12,7 @@ use crate::app::reach::Reach;
 use crate::bell::Bell;
 use crate::data::Data;
 use crate::store::Store;
+use crate::webauthn::RelyingParty;
 use dropshot::{ConfigDropshot, HttpServer, ServerBuilder};
 use metrics::Metrics;
 use rate::Rate;
@@ -27,6 +30,9 @@ pub struct Server {
     metrics: Metrics,
     by_address: Rate<std::net::IpAddr>,
     by_account: Rate<crate::store::AccountId>,
+    by_sign_in: Rate<std::net::IpAddr>,
+    /// The site of a platform that people sign in to; absent where it is this machine's user's alone.
+    site: Option<RelyingParty>,
     ends: AtomicBool,
 }
 
@@ -37,6 +43,9 @@ pub enum HttpError {
     /// The operations contradict each other.
     #[error("the API's operations cannot be routed")]
     Routes(#[source] dropshot::ApiDescriptionBuildErrors),
+    /// The pages contradict the operations.
+    #[error("the pages cannot be routed")]
+    Pages(#[source] dropshot::ApiDescriptionRegisterError),
     /// The address cannot be had.
     #[error("the API cannot listen at {0}")]
     Listen(SocketAddr, #[source] Box<dropshot::BuildError>),
@@ -44,15 +53,23 @@ pub enum HttpError {
 
 impl Server {
     /// What handlers share, of one data folder.
-    pub fn new(store: Store, data: Arc<Data>, bell: Bell, reach: Reach) -> Arc<Self> {
+    pub fn new(
+        store: Store,
+        data: Arc<Data>,
+        bell: Bell,
+        reach: Reach,
+        site: Option<RelyingParty>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             store,
             data,
             bell,
             reach,
             metrics: Metrics::default(),
-            by_address: Rate::default(),
-            by_account: Rate::default(),
+            by_address: Rate::of_requests(),
+            by_account: Rate::of_requests(),
+            by_sign_in: Rate::of_sign_in(),
+            site,
             ends: AtomicBool::new(false),
         })
     }
@@ -74,7 +91,8 @@ pub fn start(
     listen: SocketAddr,
     log: &slog::Logger,
 ) -> Result<HttpServer<Arc<Server>>, HttpError> {
-    let api = caution_api::api_description::<v1::Handlers>().map_err(HttpError::Routes)?;
+    let mut api = caution_api::api_description::<v1::Handlers>().map_err(HttpError::Routes)?;
+    page::register(&mut api).map_err(HttpError::Pages)?;
     let config = ConfigDropshot {
         bind_address: listen,
         default_request_body_max_bytes: MAX_BODY,

@@ -2,17 +2,22 @@
 
 use super::Server;
 use super::call::{Call, away, of_anybody};
+use super::people::{self, Signed};
 use super::stream::{self, Image};
 use crate::app::{Refused, account, app, event, job, release, ssh_key, token};
 use crate::store::{self, AppId, EventId, TokenId};
 use caution_api::{
-    App, AppCreate, AppDestroy, AppRename, AppSelect, AuditLine, ErrorCode, Event, EventStreamQuery, Health,
-    Job, JobCreate, JobSelect, KeySelect, LogQuery, Me, OrganisationSelect, Page, PageQuery, Problem, Ready,
-    Release, ReleaseSelect, SshKey, SshKeyAdd, Token, TokenCreate, TokenMade, TokenSelect, V1,
+    App, AppCreate, AppDestroy, AppRename, AppSelect, AuditLine, Device, DeviceAnswer, DeviceAsk,
+    DeviceBegin, DeviceBegun, DeviceSelect, ErrorCode, Event, EventStreamQuery, Health, Idempotency,
+    Invitation, InvitationAccept, InvitationCreate, InvitationMade, InvitationSelect, Job, JobCreate,
+    JobSelect, KeySelect, LogQuery, Me, Member, MemberChange, MemberSelect, Membership, OrganisationSelect,
+    Page, PageQuery, PasskeyAsk, PasskeyProof, Problem, Ready, Registration, RegistrationAsk,
+    RegistrationBegin, Release, ReleaseSelect, Session, SessionOwn, SessionSelect, SshKey, SshKeyAdd, Token,
+    TokenCreate, TokenMade, TokenSelect, V1,
 };
 use dropshot::{
-    Body, HttpResponseAccepted, HttpResponseCreated, HttpResponseDeleted, HttpResponseOk, Path, Query,
-    RequestContext, TypedBody,
+    Body, Header, HttpResponseAccepted, HttpResponseCreated, HttpResponseDeleted, HttpResponseOk, Path,
+    Query, RequestContext, TypedBody,
 };
 use http::Response;
 use std::sync::Arc;
@@ -26,6 +31,121 @@ type Answer<T> = Result<T, Problem>;
 impl V1 for Handlers {
     type Context = Arc<Server>;
 
+    async fn registration_begin(
+        rqctx: Context,
+        body: TypedBody<RegistrationBegin>,
+    ) -> Answer<HttpResponseOk<RegistrationAsk>> {
+        people::registration_begin(&rqctx, &body.into_inner()).await.map(HttpResponseOk)
+    }
+
+    async fn registration_finish(rqctx: Context, body: TypedBody<Registration>) -> Answer<Signed> {
+        people::registration_finish(&rqctx, &body.into_inner()).await
+    }
+
+    async fn session_begin(rqctx: Context) -> Answer<HttpResponseOk<PasskeyAsk>> {
+        people::session_begin(&rqctx).await.map(HttpResponseOk)
+    }
+
+    async fn session_create(rqctx: Context, body: TypedBody<PasskeyProof>) -> Answer<Signed> {
+        people::session_create(&rqctx, &body.into_inner()).await
+    }
+
+    async fn session_list(rqctx: Context, query: Query<PageQuery>) -> Answer<HttpResponseOk<Page<Session>>> {
+        people::session_list(&rqctx, &query.into_inner()).await.map(HttpResponseOk)
+    }
+
+    async fn session_revoke(rqctx: Context, path: Path<SessionSelect>) -> Answer<HttpResponseDeleted> {
+        people::session_revoke(&rqctx, path.into_inner().session).await.map(|()| HttpResponseDeleted())
+    }
+
+    async fn session_get(rqctx: Context) -> Answer<HttpResponseOk<SessionOwn>> {
+        people::session_get(&rqctx).await.map(HttpResponseOk)
+    }
+
+    async fn session_prove(
+        rqctx: Context,
+        body: TypedBody<PasskeyProof>,
+    ) -> Answer<HttpResponseOk<SessionOwn>> {
+        people::session_prove(&rqctx, &body.into_inner()).await.map(HttpResponseOk)
+    }
+
+    async fn device_begin(
+        rqctx: Context,
+        body: TypedBody<DeviceBegin>,
+    ) -> Answer<HttpResponseCreated<DeviceBegun>> {
+        people::device_begin(&rqctx, &body.into_inner()).await.map(HttpResponseCreated)
+    }
+
+    async fn device_token(
+        rqctx: Context,
+        body: TypedBody<DeviceAsk>,
+    ) -> Answer<HttpResponseOk<DeviceAnswer>> {
+        people::device_token(&rqctx, &body.into_inner()).await.map(HttpResponseOk)
+    }
+
+    async fn device_get(rqctx: Context, path: Path<DeviceSelect>) -> Answer<HttpResponseOk<Device>> {
+        people::device_get(&rqctx, &path.into_inner().user_code).await.map(HttpResponseOk)
+    }
+
+    async fn device_approve(rqctx: Context, path: Path<DeviceSelect>) -> Answer<HttpResponseOk<Device>> {
+        people::device_approve(&rqctx, &path.into_inner().user_code).await.map(HttpResponseOk)
+    }
+
+    async fn device_refuse(rqctx: Context, path: Path<DeviceSelect>) -> Answer<HttpResponseDeleted> {
+        let code = path.into_inner().user_code;
+        people::device_refuse(&rqctx, &code).await.map(|()| HttpResponseDeleted())
+    }
+
+    async fn member_list(
+        rqctx: Context,
+        path: Path<OrganisationSelect>,
+        query: Query<PageQuery>,
+    ) -> Answer<HttpResponseOk<Page<Member>>> {
+        let id = path.into_inner().organisation;
+        people::member_list(&rqctx, id, &query.into_inner()).await.map(HttpResponseOk)
+    }
+
+    async fn member_change(
+        rqctx: Context,
+        path: Path<MemberSelect>,
+        body: TypedBody<MemberChange>,
+    ) -> Answer<HttpResponseOk<Member>> {
+        people::member_change(&rqctx, &path.into_inner(), &body.into_inner()).await.map(HttpResponseOk)
+    }
+
+    async fn member_remove(rqctx: Context, path: Path<MemberSelect>) -> Answer<HttpResponseDeleted> {
+        people::member_remove(&rqctx, &path.into_inner()).await.map(|()| HttpResponseDeleted())
+    }
+
+    async fn invitation_list(
+        rqctx: Context,
+        path: Path<OrganisationSelect>,
+        query: Query<PageQuery>,
+    ) -> Answer<HttpResponseOk<Page<Invitation>>> {
+        let id = path.into_inner().organisation;
+        people::invitation_list(&rqctx, id, &query.into_inner()).await.map(HttpResponseOk)
+    }
+
+    async fn invitation_create(
+        rqctx: Context,
+        path: Path<OrganisationSelect>,
+        body: TypedBody<InvitationCreate>,
+    ) -> Answer<HttpResponseCreated<InvitationMade>> {
+        let id = path.into_inner().organisation;
+        people::invitation_create(&rqctx, id, &body.into_inner()).await.map(HttpResponseCreated)
+    }
+
+    async fn invitation_revoke(rqctx: Context, path: Path<InvitationSelect>) -> Answer<HttpResponseDeleted> {
+        people::invitation_revoke(&rqctx, &path.into_inner()).await.map(|()| HttpResponseDeleted())
+    }
+
+    async fn invitation_accept(
+        rqctx: Context,
+        body: TypedBody<InvitationAccept>,
+    ) -> Answer<HttpResponseCreated<Membership>> {
+        people::invitation_accept(&rqctx, &body.into_inner().link).await.map(HttpResponseCreated)
+    }
+
     async fn me_get(rqctx: Context) -> Answer<HttpResponseOk<Me>> {
         let call = Call::enter(&rqctx).await?;
         call.reads(async |db| account::me(db, &call.caller).await).await.map(HttpResponseOk)
@@ -37,7 +157,11 @@ impl V1 for Handlers {
         done.await.map(HttpResponseOk)
     }
 
-    async fn ssh_key_add(rqctx: Context, body: TypedBody<SshKeyAdd>) -> Answer<HttpResponseCreated<SshKey>> {
+    async fn ssh_key_add(
+        rqctx: Context,
+        _: Header<Idempotency>,
+        body: TypedBody<SshKeyAdd>,
+    ) -> Answer<HttpResponseCreated<SshKey>> {
         let call = Call::enter(&rqctx).await?;
         let asked = body.into_inner();
         let done = call.changes(async |db| {
@@ -66,6 +190,7 @@ impl V1 for Handlers {
 
     async fn token_create(
         rqctx: Context,
+        _: Header<Idempotency>,
         body: TypedBody<TokenCreate>,
     ) -> Answer<HttpResponseCreated<TokenMade>> {
         let call = Call::enter(&rqctx).await?;
@@ -96,7 +221,11 @@ impl V1 for Handlers {
         done.await.map(HttpResponseOk)
     }
 
-    async fn app_create(rqctx: Context, body: TypedBody<AppCreate>) -> Answer<HttpResponseCreated<App>> {
+    async fn app_create(
+        rqctx: Context,
+        _: Header<Idempotency>,
+        body: TypedBody<AppCreate>,
+    ) -> Answer<HttpResponseCreated<App>> {
         let call = Call::enter(&rqctx).await?;
         let asked = body.into_inner();
         let done = call.changes(async |db| {
@@ -189,6 +318,7 @@ impl V1 for Handlers {
     async fn job_create(
         rqctx: Context,
         path: Path<AppSelect>,
+        _: Header<Idempotency>,
         body: TypedBody<JobCreate>,
     ) -> Answer<HttpResponseAccepted<Job>> {
         let call = Call::enter(&rqctx).await?;

@@ -21,15 +21,14 @@ pub struct Membership {
 ///
 /// # Errors
 /// - [`StoreError::Taken`] when there is one of this name
-pub async fn create(db: &mut AnyConnection, name: &str) -> Result<AccountId, StoreError> {
-    let id = AccountId::new()?;
+pub async fn create(db: &mut AnyConnection, id: AccountId, name: &str) -> Result<(), StoreError> {
     sqlx::query("INSERT INTO account (id, name, created_ms) VALUES ($1, $2, $3)")
         .bind(id.to_string())
         .bind(name)
         .bind(now_ms())
         .execute(db)
         .await?;
-    Ok(id)
+    Ok(())
 }
 
 /// Writes a new organisation down.
@@ -75,6 +74,12 @@ pub async fn name(db: &mut AnyConnection, id: AccountId) -> Result<String, Store
     let row =
         sqlx::query("SELECT name FROM account WHERE id = $1").bind(id.to_string()).fetch_optional(db).await?;
     row.map_or_else(|| Ok(id.to_string()), |row| row.text("name"))
+}
+
+/// An organisation's name; that of one that is gone is its id.
+pub async fn organisation_name(db: &mut AnyConnection, id: OrganisationId) -> Result<String, StoreError> {
+    let query = sqlx::query("SELECT name FROM organisation WHERE id = $1").bind(id.to_string());
+    query.fetch_optional(db).await?.map_or_else(|| Ok(id.to_string()), |row| row.text("name"))
 }
 
 /// The organisations of an account, by name.

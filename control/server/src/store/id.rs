@@ -63,6 +63,10 @@ ids! {
     EventId,
     /// Of a token.
     TokenId,
+    /// Of a session of a browser.
+    SessionId,
+    /// Of an invitation.
+    InvitationId,
     /// Of a line of the audit log.
     AuditId,
 }

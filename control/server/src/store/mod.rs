@@ -6,20 +6,28 @@ pub mod account;
 mod address;
 pub mod app;
 pub mod audit;
+pub mod device;
 mod error;
 pub mod event;
 mod id;
 pub mod idempotency;
 mod installation;
+pub mod invitation;
 pub mod job;
+pub mod member;
+pub mod passkey;
 pub mod release;
 mod row;
+pub mod session;
 pub mod ssh_key;
 pub mod token;
 
 pub use address::{NotAnAddress, PostgresAddress};
 pub use error::StoreError;
-pub use id::{AccountId, AppId, AuditId, EventId, JobId, NotAnId, OrganisationId, ReleaseId, TokenId};
+pub use id::{
+    AccountId, AppId, AuditId, EventId, InvitationId, JobId, NotAnId, OrganisationId, ReleaseId, SessionId,
+    TokenId,
+};
 
 use sqlx::any::AnyPoolOptions;
 use sqlx::migrate::{Migration, MigrationType, Migrator};

@@ -3,10 +3,13 @@
 
 mod access;
 mod app;
+mod browser;
 #[path = "../support/database.rs"]
 mod database;
 mod known;
 mod outage;
+mod passkey;
+mod people;
 mod scene;
 mod streams;
 

@@ -11,7 +11,7 @@ use serde_json::json;
 async fn requests_are_told_that_the_database_is_away_and_answered_when_it_is_back() {
     let Some(cluster) = Cluster::start() else { return };
     let store = Store::postgres(&cluster.database().await).await.unwrap();
-    let scene = Scene::with(tempfile::tempdir().unwrap(), store).await;
+    let scene = Scene::with(tempfile::tempdir().unwrap(), store, None).await;
     let (_, token) = scene.somebody("olga", Some(Role::Owner), Scope::default()).await;
     let wanted = Some(json!({ "name": "hello", "organisation": scene.organisation.uuid() }));
     cluster.end();

@@ -3,29 +3,36 @@
 use caution_host::Dirs;
 use caution_measure::{Measurements, Pcr, Sha256Digest};
 use caution_server::app::access::Role;
+use caution_server::app::invitation;
 use caution_server::app::reach::Reach;
+use caution_server::app::session::csrf_token;
 use caution_server::bell::Bell;
 use caution_server::data::Data;
 use caution_server::http::{self, Server};
 use caution_server::job::phase::Event;
 use caution_server::store::app::App;
+use caution_server::store::invitation::{self as stored, NewInvitation};
 use caution_server::store::job::{Held, NewJob, Work};
 use caution_server::store::release::Made;
 use caution_server::store::token::{NewToken, Scope};
 use caution_server::store::{
-    AccountId, AppId, OrganisationId, Store, account, app, event, job, release, token,
+    AccountId, AppId, InvitationId, OrganisationId, Store, account, app, device, event, job, release,
+    session, token,
 };
+use caution_server::webauthn::RelyingParty;
 use dropshot::HttpServer;
 use serde_json::Value;
 use sqlx::AnyConnection;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 pub(crate) struct Scene {
     _dir: TempDir,
+    site: Option<RelyingParty>,
     pub(crate) data: Arc<Data>,
     pub(crate) store: Store,
     pub(crate) organisation: OrganisationId,
@@ -38,6 +45,8 @@ pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) head: String,
     pub(crate) body: Vec<u8>,
+    /// What our cookie was set to.
+    pub(crate) cookie: String,
 }
 
 impl Answer {
@@ -47,14 +56,54 @@ impl Answer {
     }
 }
 
-impl Scene {
-    pub(crate) async fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let store = crate::database::fresh(&dir.path().join("cautiond.db")).await;
-        Self::with(dir, store).await
+/// A browser in which somebody is signed in.
+pub(crate) struct Browser {
+    /// What the cookie holds.
+    pub(crate) secret: String,
+    /// The header's line.
+    pub(crate) cookie: String,
+    pub(crate) csrf: String,
+}
+
+impl Browser {
+    /// From the answer that signed somebody in.
+    pub(crate) fn of(answer: &Answer) -> Self {
+        assert_eq!(answer.status, 201);
+        let browser = Self::with(&answer.cookie);
+        assert_eq!(browser.csrf, answer.json()["csrf_token"]);
+        browser
     }
 
-    pub(crate) async fn with(dir: TempDir, store: Store) -> Self {
+    fn with(secret: &str) -> Self {
+        let cookie = format!("Cookie: __Host-caution={secret}\r\n");
+        Self { secret: secret.to_owned(), cookie, csrf: csrf_token(secret) }
+    }
+}
+
+impl Scene {
+    /// One for its machine's user.
+    pub(crate) async fn new() -> Self {
+        Self::build(None).await
+    }
+
+    /// One that people sign in to, as `https://caution.test`.
+    pub(crate) async fn of_people() -> Self {
+        Self::build(RelyingParty::of_url("https://caution.test")).await
+    }
+
+    /// One that people sign in to on this machine, where browsers make passkeys without HTTPS.
+    pub(crate) async fn of_localhost() -> Self {
+        let free = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
+        Self::build(RelyingParty::of_url(&format!("http://localhost:{free}"))).await
+    }
+
+    async fn build(site: Option<RelyingParty>) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let store = crate::database::fresh(&dir.path().join("cautiond.db")).await;
+        Self::with(dir, store, site).await
+    }
+
+    pub(crate) async fn with(dir: TempDir, store: Store, site: Option<RelyingParty>) -> Self {
         let data = Arc::new(Data::open(&dir.path().join("data")).unwrap());
         let mut change = store.change().await.unwrap();
         let organisation = account::create_organisation(&mut change, "acme").await.unwrap();
@@ -63,10 +112,12 @@ impl Scene {
         let host = Dirs { state: host.join("s"), runtime: host.join("r"), cache: host.join("c") };
         let bell = Bell::new();
         let reach = Reach::new(([127, 0, 0, 1], 7222).into(), host);
-        let server = Server::new(store.clone(), Arc::clone(&data), bell.clone(), reach);
+        let site_of = site.clone();
+        let port = site.as_ref().and_then(|site| site.authority().split_once(':')?.1.parse().ok());
+        let server = Server::new(store.clone(), Arc::clone(&data), bell.clone(), reach, site);
         let log = slog::Logger::root(slog::Discard, slog::o!());
-        let listener = http::start(server, ([127, 0, 0, 1], 0).into(), &log).unwrap();
-        Self { _dir: dir, data, store, organisation, bell, listener }
+        let listener = http::start(server, ([127, 0, 0, 1], port.unwrap_or_default()).into(), &log).unwrap();
+        Self { site: site_of, _dir: dir, data, store, organisation, bell, listener }
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -77,7 +128,8 @@ impl Scene {
     pub(crate) async fn somebody(&self, name: &str, role: Option<Role>, scope: Scope) -> (AccountId, String) {
         let secret = format!("caution_{:A>43}", name.replace(' ', "_"));
         let mut change = self.store.change().await.unwrap();
-        let account = account::create(&mut change, name).await.unwrap();
+        let account = AccountId::new().unwrap();
+        account::create(&mut change, account, name).await.unwrap();
         let organisation = match role {
             Some(_) => self.organisation,
             None => account::create_organisation(&mut change, name).await.unwrap(),
@@ -88,6 +140,67 @@ impl Scene {
         token::create(&mut change, &new).await.unwrap();
         change.commit().await.unwrap();
         (account, secret)
+    }
+
+    /// A browser in which an account is signed in, and has shown its passkey.
+    pub(crate) async fn browser(&self, account: AccountId) -> Browser {
+        let secret = secret();
+        let mut change = self.store.change().await.unwrap();
+        session::create(&mut change, account, Sha256Digest::of(secret.as_bytes()), "test").await.unwrap();
+        change.commit().await.unwrap();
+        Browser::with(&secret)
+    }
+
+    /// As a page of ours asks.
+    pub(crate) async fn browse(
+        &self,
+        browser: &Browser,
+        method: &str,
+        path: &str,
+        body: Option<Value>,
+    ) -> Answer {
+        let Browser { cookie, csrf, .. } = browser;
+        let head = format!("{cookie}Origin: https://caution.test\r\nX-CSRF-Token: {csrf}\r\n");
+        self.ask_with(method, path, &head, body).await
+    }
+
+    /// What is printed at the first start: what stands behind `#`.
+    pub(crate) async fn set_up_link(&self) -> Option<String> {
+        let site = self.site.as_ref().unwrap();
+        let mut change = self.store.change().await.unwrap();
+        let link = invitation::set_up(&mut change, site).await.unwrap();
+        change.commit().await.unwrap();
+        link.map(|link| link.strip_prefix(&format!("{}/setup#", site.origin)).unwrap().to_owned())
+    }
+
+    /// The secret of an invitation to the organisation.
+    pub(crate) async fn invitation(&self, role: Role) -> String {
+        self.invited(role).await.1
+    }
+
+    /// Its id, too.
+    pub(crate) async fn invited(&self, role: Role) -> (InvitationId, String) {
+        let secret = secret();
+        let new = NewInvitation {
+            organisation: Some(self.organisation),
+            role,
+            made_by: None,
+            secret: Sha256Digest::of(secret.as_bytes()),
+            expires_ms: i64::MAX,
+        };
+        let made = stored::create(&mut self.store.read().await.unwrap(), &new).await.unwrap();
+        (made.id, secret)
+    }
+
+    /// A program that waits to be let in, and shows this.
+    pub(crate) async fn program(&self, user_code: &str) {
+        let mut db = self.store.read().await.unwrap();
+        let code = Sha256Digest::of(user_code.as_bytes());
+        assert!(device::create(&mut db, code, user_code, "test", false).await.unwrap());
+    }
+
+    pub(crate) async fn sql(&self, text: &'static str) {
+        sqlx::query(text).execute(&mut *self.store.read().await.unwrap()).await.unwrap();
     }
 
     /// An app with a release, its deployment in the queue, and an image.
@@ -139,8 +252,15 @@ impl Scene {
         let host =
             if head.contains("Host:") { String::new() } else { format!("Host: {}\r\n", self.address()) };
         let body = body.map(|body| body.to_string()).unwrap_or_default();
+        // Everybody comes from elsewhere, where a proxy says so.
+        let from = if head.contains("X-Forwarded-For") {
+            String::new()
+        } else {
+            let [a, b, c, d] = CLIENTS.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+            format!("X-Forwarded-For: {}.{b}.{c}.{d}\r\n", a | 64)
+        };
         let request = format!(
-            "{method} {path} HTTP/1.1\r\n{host}{head}Connection: close\r\nContent-Type: application/json\r\n\
+            "{method} {path} HTTP/1.1\r\n{host}{from}{head}Connection: close\r\nContent-Type: application/json\r\n\
              Content-Length: {}\r\n\r\n{body}",
             body.len()
         );
@@ -157,11 +277,21 @@ impl Scene {
             {
                 let end = end.expect("a head");
                 let status = text[9..12].parse().unwrap();
-                return Answer { status, head: text.to_lowercase(), body: all.split_off(end + 4) };
+                let cookie = text.split("__Host-caution=").nth(1).and_then(|rest| rest.split(';').next());
+                let cookie = cookie.unwrap_or_default().to_owned();
+                return Answer { status, head: text.to_lowercase(), body: all.split_off(end + 4), cookie };
             }
         }
     }
 }
+
+/// Of a cookie or link.
+fn secret() -> String {
+    let id = AccountId::new().unwrap().to_string();
+    data_encoding::BASE64URL_NOPAD.encode(&id.as_bytes()[..32])
+}
+
+static CLIENTS: AtomicU32 = AtomicU32::new(0);
 
 /// Takes an app's next job, and whatever waits before it.
 async fn take(db: &mut AnyConnection, app: AppId) -> Held {
