@@ -17,6 +17,8 @@ pub(crate) struct Config {
     pub state: PathBuf,
     /// Sockets of running enclaves; short, since Unix socket paths end at 108 bytes.
     pub runtime: PathBuf,
+    /// Settings of this user: the key that git uses with a platform (`~/.config/caution`).
+    pub settings: PathBuf,
     /// `NO_COLOR` is set to anything but the empty string (<https://no-color.org>).
     pub no_color: bool,
 }
@@ -38,8 +40,9 @@ impl Config {
             Some(run) => run.join("caution"),
             None => state.join("run"),
         };
+        let settings = dir("XDG_CONFIG_HOME").unwrap_or_else(|| home.join(".config")).join("caution");
         let no_color = env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty());
-        Ok(Self { cache, state, runtime, no_color })
+        Ok(Self { cache, state, runtime, settings, no_color })
     }
 
     /// The folders as the host agent wants them.

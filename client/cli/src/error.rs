@@ -30,6 +30,14 @@ pub(crate) enum Exit {
     CannotReproduce = 16,
     /// Nobody knows whether the request ran.
     MayHaveRun = 17,
+    /// The platform does not know who asks, or they may not do that.
+    NotAllowed = 18,
+    /// The platform has no such thing, or none that one may see.
+    NotFound = 19,
+    /// What the platform has, or is doing, stands in the way.
+    Conflict = 20,
+    /// A build or deployment failed; what was live goes on.
+    JobFailed = 21,
 }
 
 impl Exit {

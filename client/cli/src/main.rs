@@ -8,6 +8,7 @@ mod enclave;
 mod error;
 mod files;
 mod own_folder;
+mod platform;
 mod releases;
 mod scratch;
 mod terminal;

@@ -89,6 +89,7 @@ impl Machine {
         command
             .args(args)
             .current_dir(dir)
+            .env("XDG_CONFIG_HOME", self.folder.path().join("config"))
             .env("XDG_STATE_HOME", self.folder.path().join("state"))
             .env("XDG_RUNTIME_DIR", self.folder.path().join("run"))
             .env("NO_COLOR", "1")

@@ -2,12 +2,12 @@
 //! to its app.
 
 mod registry;
+mod remote;
 mod template;
 
 use crate::Context;
 use crate::error::{CliError, Exit};
-use crate::files::{self, Found};
-use crate::own_folder;
+use crate::platform::{Platform, link};
 use caution_appspec::ConfigFile;
 use caution_build::git::Repository;
 use std::fs;
@@ -22,6 +22,10 @@ pub(crate) struct Args {
     /// exist are left alone.
     #[arg(long, value_name = "KIND")]
     template: Option<Template>,
+
+    /// What to call the app on the platform; after the checkout's folder when absent.
+    #[arg(long)]
+    name: Option<String>,
 }
 
 /// Writes `caution.hcl` unless a configuration exists, the files of a template unless they exist, and
@@ -34,7 +38,11 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<(), CliError> {
         None => None,
     };
     let written = write_configuration(root)?;
-    let (id, linked) = link(root)?;
+    let platform = Platform::known(context)?.filter(Platform::answers);
+    let (id, linked) = match &platform {
+        Some(platform) => remote::link(context, platform, &repo, args.name.as_deref())?,
+        None => link_here(root)?,
+    };
 
     if context.terminal.json {
         context.terminal.json_result(&serde_json::json!({
@@ -53,9 +61,10 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<(), CliError> {
         None => context.terminal.result("a configuration exists already; left as it is\n"),
     }
     context.terminal.result(&format!(
-        "{} this checkout to app {} (.caution/deployment.json)\n\nnext: caution apps build\n",
+        "{} this checkout to app {} (.caution/deployment.json)\n\nnext: {}\n",
         if linked { "linked" } else { "already linked:" },
         caution_appspec::printable(&id),
+        if platform.is_some() { "commit, then git push caution main" } else { "caution apps build" },
     ));
     Ok(())
 }
@@ -101,26 +110,14 @@ fn write_configuration(root: &Path) -> Result<Option<&'static str>, CliError> {
     Ok(Some(name))
 }
 
-/// The app's id, and whether the link is new.
-fn link(root: &Path) -> Result<(String, bool), CliError> {
-    let path = own_folder::open(root)?.join("deployment.json");
-    match files::look_at(&path, own_folder::MAX_BYTES)? {
-        Found::File(bytes) => {
-            let json: Option<serde_json::Value> = serde_json::from_slice(&bytes).ok();
-            let id = json.as_ref().and_then(|j| j["resource_id"].as_str());
-            return id.map(|id| (id.to_owned(), false)).ok_or_else(|| no_link(&path));
-        }
-        Found::Other => return Err(no_link(&path)),
-        Found::Nothing => {}
+/// The app's id, and whether the link is new: without a platform, of an app that exists nowhere else.
+fn link_here(root: &Path) -> Result<(String, bool), CliError> {
+    if let Some(id) = link::read(root)? {
+        return Ok((id, false));
     }
     let id = random_uuid()?;
-    files::write(&path, format!("{:#}\n", serde_json::json!({ "resource_id": id })).as_bytes())?;
+    link::write(root, &id)?;
     Ok((id, true))
-}
-
-fn no_link(path: &Path) -> CliError {
-    CliError::new(Exit::Other, format!("{} names no `resource_id`.", path.display()))
-        .hint("rm .caution/deployment.json && caution init")
 }
 
 /// A version 4 UUID (RFC 9562 §5.4).
@@ -141,10 +138,10 @@ mod tests {
     #[test]
     fn a_link_is_made_once() {
         let dir = tempfile::tempdir().unwrap();
-        let (id, new) = link(dir.path()).unwrap();
+        let (id, new) = link_here(dir.path()).unwrap();
         assert!(new);
         assert_eq!((id.len(), &id[14..15]), (36, "4"));
-        assert_eq!(link(dir.path()).unwrap(), (id, false));
+        assert_eq!(link_here(dir.path()).unwrap(), (id, false));
     }
 
     #[test]

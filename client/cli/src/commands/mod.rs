@@ -3,9 +3,11 @@
 pub(crate) mod apps;
 mod attestation;
 mod curl;
+mod down;
 mod enclaveos;
 mod init;
 mod proxy;
+mod up;
 pub(crate) mod verify;
 
 use crate::Context;
@@ -16,7 +18,11 @@ pub(crate) use curl::with_curls_json;
 /// The first word after `caution`.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
-    /// Write a configuration template and link this checkout.
+    /// Start the platform on this machine, and make this user known to it.
+    Up(up::Args),
+    /// End the platform on this machine and its enclaves; what they keep stays.
+    Down(down::Args),
+    /// Write a configuration template and link this checkout; where a platform runs, create the app there.
     Init(init::Args),
     /// Build, run and look after applications.
     #[command(subcommand)]
@@ -38,6 +44,8 @@ pub(crate) enum Command {
 /// Runs a command; the number is the process exit code.
 pub(crate) fn run(context: &Context, command: Command) -> Result<u8, CliError> {
     match command {
+        Command::Up(args) => up::run(context, &args).map(|()| 0),
+        Command::Down(args) => down::run(context, &args).map(|()| 0),
         Command::Init(args) => init::run(context, &args).map(|()| 0),
         Command::Apps(command) => apps::run(context, command),
         Command::Verify(args) => verify::run(context, &args),

@@ -112,6 +112,7 @@ fn the_list_built_in_and_its_keys_are_well_formed_and_its_commits_are_in_the_his
         cache: dir.path().into(),
         state: dir.path().into(),
         runtime: dir.path().into(),
+        settings: dir.path().into(),
         no_color: true,
     };
     let known = known(&config).unwrap();

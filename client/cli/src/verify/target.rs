@@ -2,7 +2,9 @@
 
 use crate::Context;
 use crate::error::{CliError, Exit};
+use crate::platform::link;
 use crate::verify::fetch::{attestation_url, shown};
+use caution_api::AppState;
 use caution_attest::Roots;
 use caution_build::git::{GitError, Repository};
 use caution_host::agent::{AgentClient, Reached};
@@ -44,7 +46,8 @@ impl std::str::FromStr for TrustRoot {
     }
 }
 
-/// Finds the enclave: the URL if given, else the one this checkout runs on this machine.
+/// Finds the enclave: the URL if given, else that of the app that this checkout is linked to, else the one this
+/// checkout runs on this machine.
 ///
 /// The development root is trusted only when it is named, or for an enclave that this machine's own
 /// records say it runs, without Nitro hardware, at exactly this address.
@@ -56,6 +59,9 @@ pub(crate) fn resolve(
     let records = caution_host::list(&context.config.host_dirs())?;
     let (url, local) = if let Some(url) = url {
         let url = attestation_url(url)?;
+        let local = records.into_iter().find(|record| record.attestation_url == url);
+        (url, local)
+    } else if let Some(url) = of_the_platform(context)? {
         let local = records.into_iter().find(|record| record.attestation_url == url);
         (url, local)
     } else {
@@ -103,6 +109,17 @@ pub(crate) fn here(context: &Context, address: &str) -> Result<Option<Here>, Cli
     let Some(record) = records.iter().find(|record| Some(&record.name) == name) else { return Ok(None) };
     let tls_root = Some(certificate_from_file(&state.local_root)?);
     Ok(Some(Here { roots: roots(record)?, tls_root }))
+}
+
+/// Where the app answers that this checkout is linked to, where a platform knows it. Nothing else is taken from there.
+fn of_the_platform(context: &Context) -> Result<Option<String>, CliError> {
+    let Some((_, app)) = link::of_this_checkout(context) else { return Ok(None) };
+    match (app.state, app.attestation_url) {
+        (AppState::Empty, _) => Ok(None),
+        (_, Some(url)) => attestation_url(&url).map(Some),
+        (_, None) => Err(CliError::new(Exit::Unreachable, format!("Nothing of {} runs.", app.name))
+            .hint("caution apps start\ncaution apps get")),
+    }
 }
 
 /// The roots that were named; AWS's when none was.

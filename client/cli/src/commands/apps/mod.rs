@@ -12,6 +12,7 @@ mod migrate_procfile;
 mod pick;
 mod pin;
 mod ps;
+mod remote;
 mod run;
 mod signing;
 mod stop;
@@ -42,8 +43,28 @@ pub(crate) enum Command {
     Ps(ps::Args),
     /// Show what happened to an enclave, and in debug mode what its app printed.
     Logs(logs::Args),
-    /// Stop an enclave on this machine.
+    /// Stop an app of the platform, or an enclave that was started on this machine without it.
     Stop(stop::Args),
+    /// List the apps of the platform.
+    List(remote::list::Args),
+    /// Show an app of the platform: addresses, live release, registers.
+    Get(remote::Picked),
+    /// List what the platform built of an app.
+    Releases(remote::Picked),
+    /// Have the platform build and deploy a commit that was pushed, or deploy a release.
+    Deploy(remote::deploy::Args),
+    /// Deploy an earlier release.
+    Rollback(remote::rollback::Args),
+    /// Deploy the release again that was live when the app was stopped.
+    Start(remote::Picked),
+    /// Put a fresh enclave of the live release in the place of the one that runs.
+    Restart(remote::Picked),
+    /// Give an app of the platform another name.
+    Rename(remote::rename::Args),
+    /// End an app of the platform and remove everything of it there.
+    Destroy(remote::destroy::Args),
+    /// Show what happened to an app of the platform.
+    Events(remote::Picked),
     /// Fetch the image that a running app was deployed with, and check that it is that one.
     DownloadEif(download_eif::Args),
     /// Write caution.hcl from a Procfile, with the same meaning.
@@ -61,7 +82,17 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<u8, CliError> {
         Command::Run(args) => run::run(context, &args),
         Command::Ps(args) => ps::run(context, &args).map(|()| 0),
         Command::Logs(args) => logs::run(context, &args).map(|()| 0),
-        Command::Stop(args) => stop::run(context, &args).map(|()| 0),
+        Command::Stop(args) => stop::run(context, &args),
+        Command::List(args) => remote::list::run(context, &args).map(|()| 0),
+        Command::Get(args) => remote::get::run(context, &args).map(|()| 0),
+        Command::Releases(args) => remote::releases::run(context, &args).map(|()| 0),
+        Command::Deploy(args) => remote::deploy::run(context, &args),
+        Command::Rollback(args) => remote::rollback::run(context, &args),
+        Command::Start(args) => remote::start::run(context, &args),
+        Command::Restart(args) => remote::restart::run(context, &args),
+        Command::Rename(args) => remote::rename::run(context, &args).map(|()| 0),
+        Command::Destroy(args) => remote::destroy::run(context, &args),
+        Command::Events(args) => remote::events::run(context, &args).map(|()| 0),
         Command::DownloadEif(args) => download_eif::run(context, &args).map(|()| 0),
         Command::MigrateProcfile(args) => migrate_procfile::run(context, &args).map(|()| 0),
     }

@@ -1,19 +1,27 @@
-//! `caution apps stop`: end an enclave on this machine.
+//! `caution apps stop`: end an app of the platform, or an enclave on this machine.
 
 use crate::Context;
 use crate::commands::apps::pick::{checkout_name, pick};
+use crate::commands::apps::remote;
 use crate::error::CliError;
+use crate::platform::link;
 use caution_host::Dirs;
 use caution_host::agent::{AgentClient, AppState, AppStatus};
 
 /// Arguments of `caution apps stop`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Name or id; the one of this checkout when absent.
+    /// Name or id of an enclave on this machine; when absent the app that this checkout is linked to, where a platform
+    /// knows it, else the enclave of this checkout.
     app: Option<String>,
 }
 
-pub(crate) fn run(context: &Context, args: &Args) -> Result<(), CliError> {
+pub(crate) fn run(context: &Context, args: &Args) -> Result<u8, CliError> {
+    if args.app.is_none()
+        && let Some((platform, app)) = link::of_this_checkout(context)
+    {
+        return remote::stop::run(context, &platform, &app);
+    }
     let (id, name) = stop(&context.config.host_dirs(), args.app.as_deref())?;
     if context.terminal.json {
         context.terminal.json_result(&serde_json::json!({ "stopped": id, "name": name }));
@@ -21,7 +29,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<(), CliError> {
         let id = id.map_or_else(String::new, |id| format!(" ({id})"));
         context.terminal.result(&format!("stopped {name}{id}\n"));
     }
-    Ok(())
+    Ok(0)
 }
 
 /// Ends what runs, and what is to be started again.

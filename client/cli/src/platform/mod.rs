@@ -1,0 +1,193 @@
+//! The platform on this machine: where it is, and what it is asked. Words for people stand in `commands/`.
+
+pub(crate) mod link;
+pub(crate) mod ssh;
+
+use crate::Context;
+use crate::error::{CliError, Exit};
+use caution_api::{ErrorCode, Local, Me, Problem};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::io::Read;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// A platform that this user is known by.
+pub(crate) struct Platform {
+    pub(crate) local: Local,
+    agent: ureq::Agent,
+}
+
+/// The platform's data folder.
+pub(crate) fn data(context: &Context) -> PathBuf {
+    context.config.state.join("platform")
+}
+
+impl Platform {
+    /// The platform that was started on this machine; it may have ended since.
+    pub(crate) fn known(context: &Context) -> Result<Option<Self>, CliError> {
+        let path = data(context).join("local.json");
+        if !path.is_file() {
+            return Ok(None);
+        }
+        let bytes = crate::files::read_limited(&path, 64 * 1024)?;
+        let local: Local = serde_json::from_slice(&bytes).map_err(|cause| CliError {
+            causes: vec![cause.to_string()],
+            ..CliError::new(Exit::Other, format!("{} cannot be read.", path.display())).hint("caution up")
+        })?;
+        let agent = ureq::Agent::config_builder()
+            .timeout_connect(Some(CONNECT))
+            .max_redirects(0)
+            // It is on this machine.
+            .proxy(None)
+            .http_status_as_error(false)
+            .build();
+        Ok(Some(Self { local, agent: agent.into() }))
+    }
+
+    /// The same, where there must be one.
+    pub(crate) fn required(context: &Context) -> Result<Self, CliError> {
+        Self::known(context)?.ok_or_else(|| {
+            CliError::new(Exit::Unreachable, "No platform was started on this machine.").hint("caution up")
+        })
+    }
+
+    /// Whether it answers, and knows this user.
+    pub(crate) fn answers(&self) -> bool {
+        self.whoami().is_ok()
+    }
+
+    /// As whom it knows this user.
+    pub(crate) fn whoami(&self) -> Result<Me, CliError> {
+        self.get("/v1/me")
+    }
+
+    /// Asks for something.
+    pub(crate) fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, CliError> {
+        parsed(&self.whole(self.agent.get(self.url(path)).header("Authorization", self.bearer()).call())?)
+    }
+
+    /// Asks to do something that needs no further words.
+    pub(crate) fn post<T: DeserializeOwned>(&self, path: &str) -> Result<T, CliError> {
+        let request = self.agent.post(self.url(path)).header("Authorization", self.bearer());
+        parsed(&self.whole(request.send_empty())?)
+    }
+
+    /// Asks to make something.
+    pub(crate) fn send<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, CliError> {
+        let request = self.agent.post(self.url(path)).header("Authorization", self.bearer());
+        parsed(&self.whole(request.header("Content-Type", JSON).send(text(body)))?)
+    }
+
+    /// Asks to change something.
+    pub(crate) fn patch<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, CliError> {
+        let request = self.agent.patch(self.url(path)).header("Authorization", self.bearer());
+        parsed(&self.whole(request.header("Content-Type", JSON).send(text(body)))?)
+    }
+
+    /// Asks to remove something.
+    pub(crate) fn delete<T: DeserializeOwned>(&self, path: &str) -> Result<T, CliError> {
+        let request = self.agent.delete(self.url(path)).header("Authorization", self.bearer());
+        parsed(&self.whole(request.call())?)
+    }
+
+    /// What is sent as it is made, to read piece by piece.
+    pub(crate) fn stream(&self, path: &str) -> Result<impl Read + use<>, CliError> {
+        let request = self.agent.get(self.url(path)).header("Authorization", self.bearer());
+        let answer = request.call().map_err(|cause| self.unreachable(&cause))?;
+        if answer.status().is_success() {
+            return Ok(answer.into_body().into_reader());
+        }
+        self.whole(Ok(answer))?;
+        Err(not_understood())
+    }
+
+    /// Every item of a list, page by page.
+    pub(crate) fn all<T: DeserializeOwned>(&self, path: &str) -> Result<Vec<T>, CliError> {
+        let mut items = Vec::new();
+        let mut next = String::new();
+        loop {
+            let page: caution_api::Page<T> = self.get(&format!("{path}?limit=100{next}"))?;
+            items.extend(page.items);
+            match page.next_page {
+                Some(token) => next = format!("&page_token={token}"),
+                None => return Ok(items),
+            }
+        }
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.local.api)
+    }
+
+    fn bearer(&self) -> String {
+        format!("Bearer {}", self.local.token)
+    }
+
+    fn whole(
+        &self,
+        answered: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
+    ) -> Result<Vec<u8>, CliError> {
+        let mut answer = answered.map_err(|cause| self.unreachable(&cause))?;
+        let status = answer.status();
+        let bytes = answer.body_mut().with_config().limit(MAX_ANSWER).read_to_vec();
+        let bytes = bytes.map_err(|cause| self.unreachable(&cause))?;
+        if status.is_success() {
+            return Ok(bytes);
+        }
+        Err(match serde_json::from_slice::<Problem>(&bytes) {
+            Ok(problem) => {
+                let error = CliError::new(exit(problem.code), problem.message);
+                CliError { hint: problem.fix, ..error }
+            }
+            Err(_) => not_understood(),
+        })
+    }
+
+    fn unreachable(&self, cause: &ureq::Error) -> CliError {
+        let text = format!("The platform at {} does not answer.", self.local.api);
+        CliError {
+            causes: vec![cause.to_string()],
+            ..CliError::new(Exit::Unreachable, text).hint("caution up")
+        }
+    }
+}
+
+const fn exit(code: ErrorCode) -> Exit {
+    match code {
+        ErrorCode::InvalidRequest | ErrorCode::NotConfirmed => Exit::Usage,
+        ErrorCode::Unauthenticated | ErrorCode::Forbidden => Exit::NotAllowed,
+        ErrorCode::NotFound => Exit::NotFound,
+        ErrorCode::Conflict | ErrorCode::NameTaken | ErrorCode::KeyReused | ErrorCode::LimitReached => {
+            Exit::Conflict
+        }
+        ErrorCode::Unavailable => Exit::Unreachable,
+        ErrorCode::TooLarge
+        | ErrorCode::RangeNotSatisfiable
+        | ErrorCode::RateLimited
+        | ErrorCode::Internal => Exit::Other,
+    }
+}
+
+fn text(body: &impl Serialize) -> String {
+    serde_json::to_string(body).unwrap_or_default()
+}
+
+fn parsed<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CliError> {
+    serde_json::from_slice(bytes)
+        .map_err(|cause| CliError { causes: vec![cause.to_string()], ..not_understood() })
+}
+
+fn not_understood() -> CliError {
+    CliError::new(Exit::Other, "The platform answered with something that this command does not understand.")
+        .hint("caution down && caution up      (so that both are of one version)")
+}
+
+const JSON: &str = "application/json";
+const CONNECT: Duration = Duration::from_secs(10);
+/// The longest answer that is read whole.
+const MAX_ANSWER: u64 = 16 * 1024 * 1024;
