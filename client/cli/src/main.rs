@@ -24,7 +24,7 @@ use terminal::Terminal;
 /// Build, run and verify applications in secure enclaves.
 #[derive(Debug, Parser)]
 #[command(name = "caution", version, propagate_version = true, disable_help_subcommand = true)]
-struct Cli {
+pub(crate) struct Cli {
     #[command(subcommand)]
     command: commands::Command,
 

@@ -2,11 +2,16 @@
 
 pub(crate) mod apps;
 mod attestation;
+mod completion;
 mod curl;
+mod doctor;
 mod down;
 mod enclaveos;
 mod init;
+mod man;
+mod open;
 mod proxy;
+mod reference;
 mod up;
 pub(crate) mod verify;
 
@@ -39,6 +44,17 @@ pub(crate) enum Command {
     /// The measured operating system below every application.
     #[command(subcommand, name = "enclaveos")]
     EnclaveOs(enclaveos::Command),
+    /// Open an app of the platform in the browser.
+    Open(open::Args),
+    /// Say what this machine lacks, and how to mend each.
+    Doctor(doctor::Args),
+    /// Print a script that makes a shell complete commands.
+    Completion(completion::Args),
+    /// Write manual pages.
+    Man(man::Args),
+    /// Print the manual of every command as Markdown: `docs/src/cli.md`.
+    #[command(hide = true)]
+    Reference,
 }
 
 /// Runs a command; the number is the process exit code.
@@ -53,6 +69,17 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<u8, CliError> {
         Command::Proxy(args) => proxy::run(context, &args),
         Command::Attestation(command) => attestation::run(context, &command),
         Command::EnclaveOs(command) => enclaveos::run(context, &command),
+        Command::Open(args) => open::run(context, &args).map(|()| 0),
+        Command::Doctor(args) => Ok(doctor::run(context, &args)),
+        Command::Completion(args) => {
+            completion::run(context, &args);
+            Ok(0)
+        }
+        Command::Man(args) => man::run(context, &args).map(|()| 0),
+        Command::Reference => {
+            reference::run(context);
+            Ok(0)
+        }
     }
 }
 
