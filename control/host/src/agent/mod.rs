@@ -126,12 +126,13 @@ impl Daemon {
         let mut drained_since: Option<Instant> = None;
         loop {
             let next = engine.reconcile();
+            // Asked first: what it means for the way in is done below before the end.
+            let drained = engine.is_drained();
             engine.ways.follow(engine);
             self.watch_runs();
             if !self.socket.is_ours() {
                 return say("its socket was removed, so nobody reaches it any more; it ends");
             }
-            let drained = engine.is_drained();
             drained_since = drained.then(|| drained_since.unwrap_or_else(Instant::now));
             // Whoever asked for it gets the answer; others do not hold it up.
             if drained_since.is_some_and(|since| self.server.is_idle() || since.elapsed() >= LINGER) {

@@ -147,7 +147,9 @@ fn routes(engine: &Engine) -> Routes {
     // Whoever cannot read them says so elsewhere; until then nobody is reached.
     let records = record::all(&engine.dirs).unwrap_or_default();
     let inner = engine.lock();
-    let wanted = inner.apps.values().filter(|slot| slot.app.wanted);
+    // Where all was ended, nothing is to be reached: Caddy goes, too.
+    let drained = inner.drained;
+    let wanted = inner.apps.values().filter(|slot| slot.app.wanted && !drained);
     let apps = wanted.map(|slot| {
         let id = match &slot.now {
             Now::Running { id, .. } => Some(id),
