@@ -182,8 +182,8 @@ fn is_other_port(text: &str, own: u16) -> bool {
 const STEVED: u16 = ports::STEVED;
 /// The longest origin, in bytes: a host name's 253, with scheme and port.
 const MAX_ORIGIN: usize = 267;
-/// Origins of a plan.
-pub const MAX_ORIGINS: usize = 64;
+/// Origins of a plan, and of the file that it is made of. A manifest, which repeats them, has to fit its limit.
+pub const MAX_ORIGINS: usize = 16;
 
 #[cfg(test)]
 mod tests {
@@ -241,6 +241,12 @@ mod tests {
         let mut twice = e2e();
         twice.origins[1] = twice.origins[0].clone();
         assert_eq!(check(&twice, &[], None), Err(E2eError::Origins));
+        let many = |count: usize| {
+            let origins = (0..count).map(|at| origin(&format!("https://{at:02}.example")).unwrap()).collect();
+            check(&E2e { origins, ..e2e() }, &[], None)
+        };
+        // As many as the file may have that a plan is made of (`specs/appspec.md`).
+        assert_eq!((many(16), many(17)), (Ok(()), Err(E2eError::Origins)));
     }
 
     #[test]

@@ -38,8 +38,6 @@ pub const MAX_PORTS: usize = 512;
 pub const MAX_SOURCES: usize = 16;
 /// The longest source URL, in bytes, `${COMMIT}` counted as 64.
 pub const MAX_SOURCE_BYTES: usize = 1024;
-/// The most origins of `cors_origins`. A manifest, which repeats them, has to fit its limit.
-pub const MAX_ORIGINS: usize = 16;
 /// The longest `metadata`, in bytes.
 pub const MAX_METADATA_BYTES: usize = 2048;
 

@@ -1,7 +1,7 @@
 //! The domain types both file formats parse into. Values of these types cannot be wrong.
 
 #[cfg(doc)]
-use crate::MAX_ORIGINS;
+use caution_abi::e2e::MAX_ORIGINS;
 use caution_abi::e2e::{Origin, Suite};
 use caution_abi::egress::{EgressRule, Protocol};
 use caution_abi::network::Ipv4Network;

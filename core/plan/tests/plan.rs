@@ -368,7 +368,7 @@ fn the_longest_manifest_fits() {
     let origin = |n: usize| {
         Origin::try_from(format!("https://{n:061}{}:65535", format!(".{}", "o".repeat(63)).repeat(3)))
     };
-    let cors_origins = (0..caution_appspec::MAX_ORIGINS).map(|n| origin(n).unwrap()).collect();
+    let cors_origins = (0..caution_abi::e2e::MAX_ORIGINS).map(|n| origin(n).unwrap()).collect();
     let steve = Steve { cors_origins, ..Steve::default() };
     spec.network.http.as_mut().unwrap().e2e = Some(EndToEnd::Steve(steve));
     spec.command = Some(Command::Argv(vec!["\u{1}".repeat((MAX_COMMAND_BYTES - 8) / 6)]));

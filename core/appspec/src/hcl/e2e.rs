@@ -2,8 +2,8 @@
 
 use super::section::{BlockRef, Names, Section};
 use crate::problem::{Checked, Fault, Report};
-use crate::{EndToEnd, MAX_ORIGINS, Steve, value};
-use caution_abi::e2e::Suite;
+use crate::{EndToEnd, Steve, value};
+use caution_abi::e2e::{MAX_ORIGINS, Suite};
 use caution_abi::ports::AppPort;
 use std::collections::BTreeSet;
 
