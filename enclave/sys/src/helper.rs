@@ -14,18 +14,12 @@ use nix::unistd::{ForkResult, Pid, fork, pipe2};
 use std::ffi::CStr;
 use std::fs::File;
 use std::io::{self, Read as _};
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
+use std::os::fd::{AsFd as _, AsRawFd, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
 
 /// Starts it. `name` is the first word of its command line, which only a process that is not the kernel's first
 /// looks at; `given` are its descriptors from [`FIRST`] on. Call from the thread that waits for children.
 pub fn start(name: &CStr, given: &[BorrowedFd<'_>]) -> io::Result<ChildId> {
-    let program = open(c"/proc/self/exe", OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())?;
-    let (report_read, report_write) = pipe2(OFlag::O_CLOEXEC)?;
-    // Far above those that they become.
-    let given = given.iter().map(|fd| Ok(fcntl(fd, FcntlArg::F_DUPFD_CLOEXEC(ABOVE))?));
-    // SAFETY: F_DUPFD_CLOEXEC just returned these descriptors, and nothing else owns them.
-    let given: Vec<OwnedFd> =
-        given.map(|fd| fd.map(|fd| unsafe { OwnedFd::from_raw_fd(fd) })).collect::<io::Result<_>>()?;
+    let (Prepared { program, report: report_write, given }, report_read) = Prepared::new(given)?;
     let descriptors: Vec<RawFd> = (0..FIRST).chain(given.iter().map(OwnedFd::as_raw_fd)).collect();
     let argv = [name.as_ptr(), std::ptr::null()];
     let env: [*const libc::c_char; 1] = [std::ptr::null()];
@@ -54,6 +48,31 @@ pub fn start(name: &CStr, given: &[BorrowedFd<'_>]) -> io::Result<ChildId> {
             started(child, report_read)
         }
     }
+}
+
+/// What the child uses until it has become another program.
+struct Prepared {
+    program: OwnedFd,
+    /// Takes the reason where it does not become one.
+    report: OwnedFd,
+    given: Vec<OwnedFd>,
+}
+
+impl Prepared {
+    /// With the other end of its report.
+    fn new(given: &[BorrowedFd<'_>]) -> io::Result<(Self, OwnedFd)> {
+        let program = open(c"/proc/self/exe", OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())?;
+        let (report_read, report) = pipe2(OFlag::O_CLOEXEC)?;
+        let given = given.iter().map(|fd| above(*fd)).collect::<io::Result<_>>()?;
+        Ok((Self { program: above(program.as_fd())?, report: above(report.as_fd())?, given }, report_read))
+    }
+}
+
+/// The same thing far above what descriptors become in the child, so that no one takes the place of another.
+fn above(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    let fd = fcntl(fd, FcntlArg::F_DUPFD_CLOEXEC(ABOVE))?;
+    // SAFETY: F_DUPFD_CLOEXEC just returned this descriptor, and nothing else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 fn started(child: Pid, report: OwnedFd) -> io::Result<ChildId> {
@@ -108,6 +127,22 @@ const USER: u32 = 0xfffe_0000;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nothing_that_the_child_uses_is_what_something_else_becomes() {
+        let file = File::open("/dev/null").unwrap();
+        let (prepared, report) = Prepared::new(&[file.as_fd(), file.as_fd()]).unwrap();
+        let Prepared { program, report: report_write, given } = &prepared;
+        for fd in given.iter().chain([program, report_write]) {
+            assert!(fd.as_raw_fd() >= ABOVE, "{fd:?}");
+        }
+        // It is the program, and that report.
+        assert!(fcntl(program, FcntlArg::F_GETFL).unwrap() & OFlag::O_PATH.bits() != 0);
+        nix::unistd::write(report_write, b"x").unwrap();
+        let mut said = [0];
+        File::from(report).read_exact(&mut said).unwrap();
+        assert_eq!((&said, given.len()), (b"x", 2));
+    }
 
     #[test]
     fn what_was_not_given_cannot_be_had() {
