@@ -160,7 +160,7 @@ impl Platform {
 const fn exit(code: ErrorCode) -> Exit {
     match code {
         ErrorCode::InvalidRequest | ErrorCode::NotConfirmed => Exit::Usage,
-        ErrorCode::Unauthenticated | ErrorCode::Forbidden => Exit::NotAllowed,
+        ErrorCode::Unauthenticated | ErrorCode::Forbidden | ErrorCode::ProofNeeded => Exit::NotAllowed,
         ErrorCode::NotFound => Exit::NotFound,
         ErrorCode::Conflict | ErrorCode::NameTaken | ErrorCode::KeyReused | ErrorCode::LimitReached => {
             Exit::Conflict
