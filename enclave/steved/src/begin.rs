@@ -1,14 +1,15 @@
 //! The beginning of an exchange: its header, and a first record that authenticates.
 
+use crate::alarm::Alarm;
 use crate::body::next_frame;
 use crate::outer::Problem;
 use crate::seated::Upload;
 use crate::server::Shared;
 use crate::sessions::Entry;
 use crate::turns::Turn;
+use bytes::Bytes;
 use caution_steve::{Beginning, Begun, EXCHANGE_HEADER as HEADER, Pending, ServerSession, SessionId};
 use std::sync::Arc;
-use tokio::time::timeout;
 
 /// An exchange that has begun.
 pub(crate) struct Started {
@@ -21,12 +22,12 @@ pub(crate) struct Started {
 }
 
 /// Reads a body as far as the first record, in time.
-pub(crate) async fn begin(shared: &Shared, body: &mut Upload) -> Result<Started, Problem> {
-    timeout(shared.settings.limits.patience, read(shared, body)).await.map_err(|_| Problem::Malformed)?
+pub(crate) async fn begin(shared: &Shared, alarm: &Alarm, body: &mut Upload) -> Result<Started, Problem> {
+    alarm.limit(shared.settings.limits.patience, read(shared, body)).await.ok_or(Problem::Malformed)?
 }
 
 async fn read(shared: &Shared, body: &mut Upload) -> Result<Started, Problem> {
-    let mut waiting = Vec::new();
+    let mut waiting = Bytes::new();
     let header = loop {
         if let Some((header, _)) = waiting.split_first_chunk::<HEADER>() {
             break *header;
@@ -35,7 +36,7 @@ async fn read(shared: &Shared, body: &mut Upload) -> Result<Started, Problem> {
             return Err(Problem::Malformed);
         }
     };
-    waiting.drain(..HEADER);
+    let mut waiting = waiting.slice(HEADER..);
     let (entry, mut pending) = named(shared, &header)?;
     let mut end = false;
     loop {
@@ -43,7 +44,7 @@ async fn read(shared: &Shared, body: &mut Upload) -> Result<Started, Problem> {
             Beginning::Begun(begun) => return Ok(Started { begun, session: entry.id(), turn: entry.turn() }),
             Beginning::Pending(still) => pending = still,
         }
-        waiting.clear();
+        waiting = Bytes::new();
         end = !more(body, &mut waiting).await?;
     }
 }
@@ -69,10 +70,11 @@ fn named(shared: &Shared, header: &[u8; HEADER]) -> Result<(Arc<Entry>, Pending)
 }
 
 /// False at the end.
-async fn more(body: &mut Upload, into: &mut Vec<u8>) -> Result<bool, Problem> {
+async fn more(body: &mut Upload, into: &mut Bytes) -> Result<bool, Problem> {
     let Some(frame) = next_frame(body).await else { return Ok(false) };
     if let Ok(data) = frame.map_err(|_| Problem::Malformed)?.into_data() {
-        into.extend_from_slice(&data);
+        // Almost always nothing waits, or at most a part of a header.
+        *into = if into.is_empty() { data } else { [&into[..], &data].concat().into() };
     }
     Ok(true)
 }

@@ -1,5 +1,6 @@
 //! Bodies: pieces through a channel whose closing is no end, and work that lives as long as who reads.
 
+use crate::alarm::Alarm;
 use bytes::Bytes;
 use hyper::HeaderMap;
 use hyper::body::{Body, Frame, SizeHint};
@@ -8,7 +9,6 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::sync::mpsc;
-use tokio::time::timeout;
 
 /// Whose sender went away before its end.
 #[derive(Debug, Clone, Copy, thiserror::Error)]
@@ -173,14 +173,14 @@ impl Reply {
     }
 
     /// This, where something of it is soon there to read: then the head of its response needs no write of its own.
-    pub(crate) async fn begun(mut self) -> Self {
+    pub(crate) async fn begun(mut self, alarm: &Alarm) -> Self {
         if let Self::Driven { work, pipe } = &mut self {
             let there = poll_fn(|context| {
                 let _ = Pin::new(&mut *work).poll(context);
                 // Where it is cut, who reads it learns that.
                 pipe.poll_there(context).map(drop)
             });
-            let _ = timeout(SOON, there).await;
+            let _ = alarm.limit(SOON, there).await;
         }
         self
     }

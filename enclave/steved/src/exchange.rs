@@ -1,5 +1,6 @@
 //! An exchange: a request to the app, and what comes of it.
 
+use crate::alarm::Alarm;
 use crate::begin::Started;
 use crate::body::{Pipe, Sink, beside, next_frame};
 use crate::inbound::{Broken, Early, Inbound};
@@ -19,7 +20,6 @@ use std::sync::{Arc, OnceLock};
 use std::task::Poll;
 use std::time::Duration;
 use tokio::sync::mpsc;
-use tokio::time::timeout;
 
 /// Why there is no response, or no more of it.
 #[derive(Debug, Clone, Copy)]
@@ -46,14 +46,14 @@ impl From<NoResponse> for Failure {
 }
 
 /// The work of one exchange, from its first record to its last.
-pub(crate) async fn run(shared: Arc<Shared>, started: Started, body: Upload, sink: Sink) {
+pub(crate) async fn run(shared: Arc<Shared>, alarm: Alarm, started: Started, body: Upload, sink: Sink) {
     let Started { begun, session, turn } = started;
     let mut outbound = Outbound::new(begun.sealer, sink);
     let Some(_turn) = turn else { return outbound.fail(&BUSY).await };
     let inbound = Inbound::new(body, &begun.first, begun.opener);
     let limits = &shared.settings.limits;
-    let exchange = exchange(&shared, session, inbound, &mut outbound);
-    let outcome = timeout(limits.exchange, Box::pin(exchange)).await.unwrap_or(Err(TOO_LONG));
+    let exchange = exchange(&shared, &alarm, session, inbound, &mut outbound);
+    let outcome = alarm.limit(limits.exchange, Box::pin(exchange)).await.unwrap_or(Err(TOO_LONG));
     let last = async {
         match outcome {
             Ok(trailers) => drop(outbound.end(&request::to_fields(&trailers)).await),
@@ -61,7 +61,7 @@ pub(crate) async fn run(shared: Arc<Shared>, started: Started, body: Upload, sin
         }
     };
     // Who does not take even that has no end.
-    let _ = timeout(limits.patience, last).await;
+    let _ = alarm.limit(limits.patience, last).await;
 }
 
 impl Failure {
@@ -85,6 +85,7 @@ impl Failure {
 /// The response up to its trailers.
 async fn exchange(
     shared: &Shared,
+    alarm: &Alarm,
     session: SessionId,
     inbound: Result<Inbound, Broken>,
     outbound: &mut Outbound,
@@ -93,8 +94,7 @@ async fn exchange(
     let unsent = |broken| Failure::of(broken, false);
     let mut inbound = inbound.map_err(unsent)?;
     let invalid = Failure::Say(SealedCode::HeadInvalid, false);
-    let head =
-        timeout(settings.limits.patience, inbound.head()).await.map_err(|_| invalid)?.map_err(unsent)?;
+    let head = alarm.limit(settings.limits.patience, inbound.head()).await.ok_or(invalid)?.map_err(unsent)?;
     let early = inbound.early(&head.method).await.map_err(unsent)?;
     let (mut content, pipe) = match early {
         Early::Whole(content, trailers) => {
@@ -121,7 +121,7 @@ async fn exchange(
         }
     };
     let download = async {
-        let silence = settings.limits.silence;
+        let silence = Silence { alarm, limit: settings.limits.silence };
         let (content, mut connection) = head_of(response, &mut informational, outbound, silence).await?;
         let trailers = beside(&mut connection.work, content_of(content, outbound, silence)).await?;
         shared.upstream.give(settings, session, connection);
@@ -131,6 +131,20 @@ async fn exchange(
     match (outcome, broken.get()) {
         (Err(Failure::Say(..)), Some(why)) => Err(*why),
         (outcome, _) => outcome,
+    }
+}
+
+/// How long nothing is said.
+#[derive(Clone, Copy)]
+pub(crate) struct Silence<'a> {
+    pub(crate) alarm: &'a Alarm,
+    pub(crate) limit: Duration,
+}
+
+impl Silence<'_> {
+    /// What is said, nothing where a record without content has to be.
+    async fn limit<T>(self, next: impl Future<Output = T>) -> Option<T> {
+        self.alarm.limit(self.limit, next).await
     }
 }
 
@@ -170,7 +184,7 @@ async fn head_of(
     response: impl Future<Output = Result<(Response<Incoming>, Connection<Pipe>), NoResponse>>,
     informational: &mut mpsc::Receiver<ResponseHead>,
     outbound: &mut Outbound,
-    silence: Duration,
+    silence: Silence<'_>,
 ) -> Result<(Incoming, Connection<Pipe>), Failure> {
     let mut response = pin!(response);
     loop {
@@ -178,13 +192,13 @@ async fn head_of(
             Poll::Ready(Some(head)) => Poll::Ready(Ok(head)),
             Poll::Ready(None) | Poll::Pending => response.as_mut().poll(context).map(Err),
         });
-        match timeout(silence, next).await {
-            Err(_) => outbound.pad().await?,
-            Ok(Ok(head)) => {
+        match silence.limit(next).await {
+            None => outbound.pad().await?,
+            Some(Ok(head)) => {
                 outbound.head(&head).map_err(|_| BROKEN)?;
                 outbound.flush().await?;
             }
-            Ok(Err(response)) => {
+            Some(Err(response)) => {
                 let (response, connection) = response?;
                 // Those that came with it.
                 while let Ok(head) = informational.try_recv() {
@@ -206,7 +220,7 @@ async fn head_of(
 pub(crate) async fn content_of(
     mut content: Incoming,
     outbound: &mut Outbound,
-    silence: Duration,
+    silence: Silence<'_>,
 ) -> Result<HeaderMap, Failure> {
     let mut trailers = HeaderMap::new();
     loop {
@@ -214,7 +228,7 @@ pub(crate) async fn content_of(
             frame
         } else {
             outbound.flush().await?;
-            let Ok(frame) = timeout(silence, next_frame(&mut content)).await else {
+            let Some(frame) = silence.limit(next_frame(&mut content)).await else {
                 outbound.pad().await?;
                 continue;
             };

@@ -12,6 +12,7 @@
 //! ends with the client that wants it, and that of a WebSocket by its connection's task. Time of day, random
 //! bytes and evidence come from [`Enclave`].
 
+mod alarm;
 mod begin;
 mod body;
 mod exchange;

@@ -1,5 +1,6 @@
 //! Connections, paths, and what has to be done from time to time.
 
+use crate::alarm::Alarm;
 use crate::body::Reply;
 use crate::hello::{HELLO, HELLOS, Rate};
 use crate::keys::{Due, Keys};
@@ -124,10 +125,11 @@ impl Steved {
         let stream = Stream::new(stream, Arc::clone(seat));
         // What takes the connection over, and so has its place.
         let socket = Mutex::new(None);
+        let alarm = Alarm::default();
         let service = service_fn(|request: Request<_>| async {
             let busy = seat.busy();
             let request = request.map(|body| Upload::new(body, Arc::clone(seat)));
-            let (response, upgrade) = answer(&self.0, request).await;
+            let (response, upgrade) = answer(&self.0, &alarm, request).await;
             if let Some(upgrade) = upgrade {
                 *lock(&socket) = Some((upgrade, seat.busy()));
             }
@@ -214,7 +216,11 @@ impl Path {
 }
 
 /// A response, and what takes the connection over after it.
-async fn answer(shared: &Arc<Shared>, mut request: Request<Upload>) -> (Response<Reply>, Option<OnUpgrade>) {
+async fn answer(
+    shared: &Arc<Shared>,
+    alarm: &Alarm,
+    mut request: Request<Upload>,
+) -> (Response<Reply>, Option<OnUpgrade>) {
     if let Some(path) = v2::Path::of(request.uri()).filter(|_| shared.settings.steve_v2) {
         return (v2::answer(shared, path, request).await, None);
     }
@@ -230,14 +236,20 @@ async fn answer(shared: &Arc<Shared>, mut request: Request<Upload>) -> (Response
     } else if method == Method::OPTIONS && asks && path != Path::Socket {
         shared.origins.preflight(origin.as_ref())
     } else {
-        own(shared, path, &method, request).await
+        own(shared, alarm, path, &method, request).await
     };
     shared.origins.mark(origin.as_ref().filter(|_| path != Path::Socket), &mut response);
     (response, None)
 }
 
 /// What STEVE's own paths answer.
-async fn own(shared: &Arc<Shared>, path: Path, method: &Method, request: Request<Upload>) -> Response<Reply> {
+async fn own(
+    shared: &Arc<Shared>,
+    alarm: &Alarm,
+    path: Path,
+    method: &Method,
+    request: Request<Upload>,
+) -> Response<Reply> {
     let typed = |expected| content_type(&request).is_some_and(|found| found.eq_ignore_ascii_case(expected));
     let answer = match (path, method) {
         (_, &Method::OPTIONS) => Ok(allowing(204, path.methods())),
@@ -249,7 +261,7 @@ async fn own(shared: &Arc<Shared>, path: Path, method: &Method, request: Request
             hello::session(shared, request.into_body()).await
         }
         (Path::Exchange, &Method::POST) if typed(b"application/steve-req") => {
-            begin_exchange(shared, request.into_body()).await
+            begin_exchange(shared, alarm, request.into_body()).await
         }
         (Path::Evidence | Path::Session | Path::Exchange, &Method::POST) => Err(Problem::Malformed),
         _ => Ok(allowing(405, path.methods())),
@@ -257,10 +269,14 @@ async fn own(shared: &Arc<Shared>, path: Path, method: &Method, request: Request
     answer.unwrap_or_else(Problem::response)
 }
 
-async fn begin_exchange(shared: &Arc<Shared>, mut body: Upload) -> Result<Response<Reply>, Problem> {
-    let started = begin::begin(shared, &mut body).await?;
-    let inside = Arc::clone(shared);
-    let reply = Reply::driven(|sink| exchange::run(inside, started, body, sink)).begun().await;
+async fn begin_exchange(
+    shared: &Arc<Shared>,
+    alarm: &Alarm,
+    mut body: Upload,
+) -> Result<Response<Reply>, Problem> {
+    let started = begin::begin(shared, alarm, &mut body).await?;
+    let (inside, rings) = (Arc::clone(shared), alarm.clone());
+    let reply = Reply::driven(|sink| exchange::run(inside, rings, started, body, sink)).begun(alarm).await;
     let mut response = Response::new(reply);
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/steve-res"));

@@ -1,8 +1,9 @@
 //! A WebSocket through the tunnel: records in the client's, messages in the app's.
 
+use crate::alarm::Alarm;
 use crate::begin::{Started, begin_socket};
 use crate::body::{Pipe, Sink, Work, beside};
-use crate::exchange::{BROKEN, BUSY, Failure, TOO_LONG, content_of};
+use crate::exchange::{BROKEN, BUSY, Failure, Silence, TOO_LONG, content_of};
 use crate::inbound::Broken;
 use crate::outbound::Outbound;
 use crate::outer::Problem;
@@ -249,6 +250,7 @@ impl Down<'_> {
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
             drop(opened);
             self.outbound.head(&head).map_err(|_| BROKEN)?;
+            let silence = Silence { alarm: &Alarm::default(), limit: silence };
             let trailers = content_of(response.into_body(), self.outbound, silence).await?;
             return Ok(End::Message(request::to_fields(&trailers)));
         }
