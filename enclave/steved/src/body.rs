@@ -123,7 +123,14 @@ impl Body for Pipe {
     }
 
     fn size_hint(&self) -> SizeHint {
-        if self.is_end_stream() { SizeHint::with_exact(0) } else { SizeHint::default() }
+        match &self.next {
+            None if self.pieces.is_none() => SizeHint::with_exact(0),
+            // The last piece: its message says how long it is, and is not in chunks.
+            Some(frame) if self.pieces.is_none() => frame
+                .data_ref()
+                .map_or_else(SizeHint::default, |data| SizeHint::with_exact(data.len() as u64)),
+            _ => SizeHint::default(),
+        }
     }
 }
 

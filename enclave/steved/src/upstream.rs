@@ -115,10 +115,10 @@ where
     }
 }
 
-/// Without it hyper takes GET, HEAD and what it knows no length of for empty, and says nothing.
+/// Without it hyper takes what it knows no length of for empty where the method is GET or HEAD, and says nothing.
 fn frame<B: Body>(sender: &Sender<B>, request: &mut Request<B>) {
     if matches!(sender, Sender::Http1(_))
-        && !request.body().is_end_stream()
+        && request.body().size_hint().exact().is_none()
         && !request.headers().contains_key(CONTENT_LENGTH)
     {
         request.headers_mut().insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));

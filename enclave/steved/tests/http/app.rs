@@ -28,7 +28,7 @@ impl App {
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 counted.fetch_add(1, Ordering::SeqCst);
-                tokio::spawn(serve(Peer { stream, bytes: Vec::new() }));
+                tokio::spawn(serve(Peer::new(stream)));
             }
         });
         Self { address, connections }
@@ -57,16 +57,21 @@ impl App {
 pub(crate) struct Peer {
     pub(crate) stream: TcpStream,
     bytes: Vec<u8>,
+    /// What the last head said that its body has.
+    length: Option<usize>,
 }
 
 impl Peer {
     pub(crate) fn new(stream: TcpStream) -> Self {
-        Self { stream, bytes: Vec::new() }
+        Self { stream, bytes: Vec::new(), length: None }
     }
 
     /// Everything up to an empty line, in lower case.
     pub(crate) async fn head(&mut self) -> String {
-        self.until(b"\r\n\r\n").await.to_lowercase()
+        let head = self.until(b"\r\n\r\n").await.to_lowercase();
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+        self.length = length.map(|length| length.parse().unwrap());
+        head
     }
 
     /// Everything up to and with `mark`; panics where the connection ends before it.
@@ -87,8 +92,14 @@ impl Peer {
         std::mem::replace(&mut self.bytes, rest)
     }
 
-    /// The next chunk of a chunked body; none at the connection's end, empty at the body's.
+    /// The next chunk of a body, all of it where its head says how long it is; none at the connection's end, empty at
+    /// the body's.
     pub(crate) async fn chunk(&mut self) -> Option<Vec<u8>> {
+        if let Some(length) = self.length.replace(0) {
+            let body = self.bytes(length).await;
+            return (body.len() == length).then_some(body);
+        }
+        self.length = None;
         while !self.bytes.windows(2).any(|window| window == b"\r\n") {
             if !self.more().await {
                 return None;
