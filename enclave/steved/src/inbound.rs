@@ -73,6 +73,7 @@ impl Inbound {
         loop {
             match self.next().await?.unwrap_or(Part::End(Fields::new())) {
                 Part::End(trailers) => return Ok(Early::Whole(content, trailers)),
+                Part::Content(more) if self.last && content.is_empty() => content = more,
                 Part::Content(more) if self.last => content.extend(more),
                 part => return Ok(Early::Part(part)),
             }

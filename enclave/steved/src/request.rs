@@ -100,9 +100,11 @@ pub(crate) fn to_map(fields: &Fields) -> Option<HeaderMap> {
 
 /// Whether only the platform may say this to the app. Many programs read `_` and `-` as the same.
 pub(crate) fn is_ours(name: &str) -> bool {
-    let name = name.to_ascii_lowercase().replace('_', "-");
-    let prefixes = ["x-enclave-", "x-forwarded-"];
-    prefixes.iter().any(|it| name.starts_with(it)) || matches!(name.as_str(), "forwarded" | "x-real-ip")
+    let same =
+        |(ours, theirs): (u8, u8)| ours == if theirs == b'_' { b'-' } else { theirs.to_ascii_lowercase() };
+    let begins = |with: &str| with.len() <= name.len() && with.bytes().zip(name.bytes()).all(same);
+    let is = |it: &str| it.len() == name.len() && begins(it);
+    begins("x-enclave-") || begins("x-forwarded-") || is("forwarded") || is("x-real-ip")
 }
 
 /// The head of the app's response.
