@@ -7,16 +7,17 @@ use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{HeaderMap, Request, Response};
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use std::cell::RefCell;
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Mutex;
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval, timeout};
 
 /// So many bytes, a piece at a time; or events, each of which says when it was made.
 pub(crate) enum Content {
@@ -88,40 +89,76 @@ pub(crate) async fn app(listener: TcpListener, from: Instant) {
     }
 }
 
-/// Passes requests on as they are. With `keep_alive` each connection has one of its own to the app.
+/// Passes requests on as they are, with what any reverse proxy before an app in an enclave has to have, and steved has:
+/// limits of the time of a head and of an exchange and of a head's size and fields, connections to the app that wait
+/// a second for another request, and none of the fields of a connection. Unlike steved it leaves a client that does not
+/// read to itself, does not wait for the app with a limit of its own for silence, and gives any client any connection that waits.
 pub(crate) async fn proxy(listener: TcpListener, app: SocketAddr, keep_alive: bool) {
+    let pool: Rc<RefCell<Vec<Kept>>> = Rc::default();
     loop {
         let Ok((stream, _)) = listener.accept().await else { return };
         let _ = stream.set_nodelay(true);
-        tokio::spawn(async move {
-            let kept: Mutex<Option<client::SendRequest<Incoming>>> = Mutex::new(None);
-            let pass = service_fn(|request: Request<Incoming>| async {
-                let mut kept = kept.lock().await;
-                let ready = kept.take().filter(|sender| keep_alive && !sender.is_closed());
-                let mut sender = match ready {
-                    Some(sender) => sender,
-                    None => connect(app).await.ok_or("the app is gone")?,
-                };
-                sender.ready().await.map_err(|_| "the app is gone")?;
-                let (head, body) = request.into_parts();
-                let mut passed = Request::new(body);
-                (*passed.method_mut(), *passed.uri_mut()) = (head.method, head.uri);
-                *passed.headers_mut() = of_no_connection(head.headers);
-                let response = sender.send_request(passed).await.map_err(|_| "the app is gone")?;
-                *kept = Some(sender);
-                let (mut head, body) = response.into_parts();
-                head.headers = of_no_connection(head.headers);
-                Ok::<_, &str>(Response::from_parts(head, body))
+        let pool = Rc::clone(&pool);
+        tokio::task::spawn_local(async move {
+            let pass = service_fn(|request| {
+                let pool = Rc::clone(&pool);
+                async move {
+                    timeout(EXCHANGE, pass(&pool, app, keep_alive, request)).await.map_err(|_| "too long")?
+                }
             });
-            let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), pass).await;
+            let server = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(IDLE)
+                .max_buf_size(64 * 1024)
+                .serve_connection(TokioIo::new(stream), pass);
+            let _ = server.await;
         });
     }
 }
 
+/// A connection to the app, and since when it waits.
+struct Kept {
+    since: Instant,
+    sender: client::SendRequest<Incoming>,
+}
+
+async fn pass(
+    pool: &RefCell<Vec<Kept>>,
+    app: SocketAddr,
+    keep_alive: bool,
+    request: Request<Incoming>,
+) -> Result<Response<Incoming>, &'static str> {
+    let kept = {
+        let mut pool = pool.borrow_mut();
+        let now = Instant::now();
+        pool.retain(|kept| !kept.sender.is_closed() && now < kept.since + UPSTREAM_IDLE);
+        pool.iter().rposition(|kept| kept.sender.is_ready()).map(|at| pool.remove(at).sender)
+    };
+    let mut sender = match kept {
+        Some(sender) => sender,
+        None => connect(app).await.ok_or("the app is gone")?,
+    };
+    let (head, body) = request.into_parts();
+    let mut passed = Request::new(body);
+    (*passed.method_mut(), *passed.uri_mut()) = (head.method, head.uri);
+    *passed.headers_mut() = of_no_connection(head.headers);
+    let response = sender.send_request(passed).await.map_err(|_| "the app is gone")?;
+    if keep_alive {
+        pool.borrow_mut().push(Kept { since: Instant::now(), sender });
+    }
+    let (mut head, body) = response.into_parts();
+    head.headers = of_no_connection(head.headers);
+    Ok(Response::from_parts(head, body))
+}
+
 async fn connect(app: SocketAddr) -> Option<client::SendRequest<Incoming>> {
-    let stream = TcpStream::connect(app).await.ok()?;
+    let stream = timeout(PATIENCE, TcpStream::connect(app)).await.ok()?.ok()?;
     stream.set_nodelay(true).ok()?;
-    let (sender, connection) = client::handshake(TokioIo::new(stream)).await.ok()?;
+    let (sender, connection) = client::Builder::new()
+        .max_headers(caution_steve::http::MAX_FIELDS)
+        .handshake(TokioIo::new(stream))
+        .await
+        .ok()?;
     tokio::spawn(connection);
     Some(sender)
 }
@@ -132,3 +169,8 @@ fn of_no_connection(mut headers: HeaderMap) -> HeaderMap {
     }
     headers
 }
+
+const IDLE: Duration = Duration::from_mins(3);
+const EXCHANGE: Duration = Duration::from_hours(1);
+const PATIENCE: Duration = Duration::from_secs(10);
+const UPSTREAM_IDLE: Duration = Duration::from_secs(1);
