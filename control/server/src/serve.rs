@@ -12,7 +12,7 @@ use crate::job::drift::Patience;
 use crate::job::log::Logs;
 use crate::job::{Jobs, worker};
 use crate::local::{self, LocalError};
-use crate::provider::Local as Host;
+use crate::provider::{Local as Host, Provider};
 use crate::store::{Store, StoreError};
 use crate::webauthn::RelyingParty;
 use caution_api::Local;
@@ -72,8 +72,17 @@ impl ServeError {
     }
 }
 
-/// Serves until SIGTERM or SIGINT.
+/// Serves until SIGTERM or SIGINT, by this machine's host agent.
 pub async fn serve(config: &Config) -> Result<(), ServeError> {
+    serve_with(config, Arc::new(Host::new(&config.host)), Builder::this_program()).await
+}
+
+/// The same with what runs and builds releases.
+pub async fn serve_with(
+    config: &Config,
+    provider: Arc<dyn Provider>,
+    builder: Builder,
+) -> Result<(), ServeError> {
     let data = Arc::new(Data::open(&config.data)?);
     let logging = ConfigLogging::StderrTerminal { level: ConfigLoggingLevel::Warn };
     let log = logging.to_logger("cautiond").map_err(ServeError::Log)?;
@@ -112,10 +121,10 @@ pub async fn serve(config: &Config) -> Result<(), ServeError> {
         data: data.root().to_owned(),
         builds: config.builds,
         host: config.host.clone(),
-        builder: Builder::this_program(),
+        builder,
         drift: Patience::default(),
     };
-    let work = worker::run(jobs, Arc::new(Host::new(&config.host)), settings, over(ended));
+    let work = worker::run(jobs, provider, settings, over(ended));
     let work = tokio::spawn(work);
     // Whoever started this reads the line and knows that requests are answered.
     println!("cautiond serves at {api}");

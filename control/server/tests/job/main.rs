@@ -4,7 +4,9 @@
 #[path = "../support/database.rs"]
 mod database;
 mod drift;
+mod killed;
 mod outage;
+mod process;
 mod support;
 
 use caution_server::job::Said;

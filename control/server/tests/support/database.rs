@@ -21,6 +21,11 @@ pub(crate) async fn fresh(file: &Path) -> Store {
 
 /// The address of a database that nothing is in, where these tests are run with PostgreSQL.
 pub(crate) async fn address() -> Option<PostgresAddress> {
+    Some(text().await?.parse().unwrap())
+}
+
+/// The same, as it stands in settings.
+pub(crate) async fn text() -> Option<String> {
     match sockets() {
         Some(sockets) => Some(database_in(&sockets).await),
         None => None,
@@ -94,7 +99,7 @@ impl Cluster {
     /// The address of a database that nothing is in.
     #[allow(dead_code, reason = "programs of tests that stop a database make one in it first")]
     pub(crate) async fn database(&self) -> PostgresAddress {
-        database_in(self.sockets()).await
+        database_in(self.sockets()).await.parse().unwrap()
     }
 
     fn data(&self) -> PathBuf {
@@ -129,7 +134,7 @@ impl Drop for Cluster {
     }
 }
 
-async fn database_in(sockets: &Path) -> PostgresAddress {
+async fn database_in(sockets: &Path) -> String {
     let name = format!("t{}", caution_server::clock::new_id().unwrap().as_simple());
     let address =
         |database: &str| format!("postgres://caution@localhost/{database}?host={}", sockets.display());
@@ -137,7 +142,7 @@ async fn database_in(sockets: &Path) -> PostgresAddress {
     let create = format!("CREATE DATABASE {name} TEMPLATE template0");
     sqlx::query(sqlx::AssertSqlSafe(create)).execute(&mut connection).await.unwrap();
     connection.close().await.unwrap();
-    address(&name).parse().unwrap()
+    address(&name)
 }
 
 /// Debian has them outside the search path.
