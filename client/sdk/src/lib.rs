@@ -1,21 +1,26 @@
 //! A client of applications in enclaves: it verifies first, then encrypts every request into the enclave.
 //!
 //! ```no_run
-//! use caution_sdk::{Client, ImagePcrs, Policy};
+//! use caution_sdk::{Client, Policy};
 //!
-//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
-//! let image = ImagePcrs::from_text(&std::fs::read_to_string("eif-stage/output/enclave.pcrs")?)?;
-//! let client = Client::connect("https://app.example", Policy::pinned([image])?).await?;
-//! let mut response = client.post("/notes").body("secret").send().await?;
-//! println!("{} {}", response.status(), response.text(1 << 20).await?);
-//! println!("{:?}", response.receipt());
-//! # Ok(())
-//! # }
+//! #[tokio::main]
+//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let policy = Policy::verified(&std::fs::read_to_string(".caution/trusted_hashes.json")?)?;
+//!     let client = Client::connect("https://app.example.com", policy).await?;
+//!     let mut response = client.post("/notes").body("buy bread").send().await?;
+//!     println!("{} {}", response.status(), response.text(1 << 20).await?);
+//!     Ok(())
+//! }
 //! ```
 //!
 //! Whoever runs the host sees sizes and times, and can refuse. It cannot read or change anything, and cannot have anything act
 //! twice. There is no mode that trusts everybody: see [`Policy`]. Nothing is ever sent again by itself; [`Error::may_have_run`]
 //! says when that would be safe. The protocol: `specs/steve.md`.
+
+/// The programs of this page compile as they stand.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/src/encrypting-in-rust.md")]
+mod page {}
 
 mod address;
 mod body;

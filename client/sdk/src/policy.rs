@@ -4,8 +4,9 @@ use crate::evidence::Attested;
 use crate::release::{ReleaseError, SignedRelease};
 use crate::tofu::{Outcome, Record, RecordKey, StoreError, TrustStore};
 use caution_attest::UnixMillis;
-use caution_measure::{ImagePcrs, Pcr, PcrIndex};
+use caution_measure::{ImagePcrs, Measurements, Pcr, PcrIndex};
 use caution_steve::Suite;
+use serde::Deserialize;
 use std::sync::Arc;
 
 /// Which enclaves a client speaks to.
@@ -49,6 +50,9 @@ pub enum PolicyError {
     /// A register is expected to be zero, as in debug mode.
     #[error("{0} is expected to be zero, which only a debug enclave shows")]
     ZeroExpectation(PcrIndex),
+    /// What `caution verify` is said to have written holds no registers.
+    #[error("`trusted_hashes.json` holds no registers")]
+    TrustedHashes(#[source] serde_json::Error),
     /// Another enclave than the first time.
     #[error("{what} was {known} when it was first seen, {first_seen}, and is {found} now")]
     Changed {
@@ -69,10 +73,31 @@ pub enum PolicyError {
     Release(#[from] ReleaseError),
 }
 
+/// `.caution/trusted_hashes.json`, as far as it says which image that is.
+#[derive(Deserialize)]
+struct TrustedHashes {
+    pcr0: Pcr,
+    pcr1: Pcr,
+    pcr2: Pcr,
+    pcr8: Option<Pcr>,
+}
+
 impl Policy {
+    /// Trusts the image that `caution verify` proved last, which is what `.caution/trusted_hashes.json` holds: its text.
+    ///
+    /// # Errors
+    /// - [`PolicyError::TrustedHashes`] where it holds no registers;
+    /// - [`PolicyError::ZeroExpectation`] where they are a debug enclave's.
+    pub fn verified(trusted_hashes: &str) -> Result<Self, PolicyError> {
+        let hashes: TrustedHashes =
+            serde_json::from_str(trusted_hashes).map_err(PolicyError::TrustedHashes)?;
+        let TrustedHashes { pcr0, pcr1, pcr2, pcr8 } = hashes;
+        Self::pinned([ImagePcrs { measurements: Measurements { pcr0, pcr1, pcr2 }, pcr8 }])
+    }
+
     /// Trusts these images: PCR0, PCR1, PCR2 and, where one has it, PCR8 of one of them, never a mixture.
     ///
-    /// `.caution/trusted_hashes.json` and `enclave.pcrs` hold such registers ([`ImagePcrs::from_text`]).
+    /// `enclave.pcrs` of a build holds such registers ([`ImagePcrs::from_text`]).
     ///
     /// # Errors
     /// - [`PolicyError::NoProfiles`] where there is none;

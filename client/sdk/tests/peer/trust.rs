@@ -23,6 +23,44 @@ fn a_policy_that_checks_nothing_is_none() {
 }
 
 #[tokio::test]
+async fn what_was_verified_last_is_trusted_and_nothing_else_is_read_from_its_file() {
+    let peer = Peer::start(Suite::X25519).await;
+    let [pcr0, pcr1, pcr2] = [1, 2, 3].map(|byte| Pcr::new([byte; 48]).to_string());
+    let registers = format!(r#""pcr0":"{pcr0}","pcr1":"{pcr1}","pcr2":"{pcr2}""#);
+    let rest = r#""verified_at":"2026-11-20T09:12:44Z","e2e":{"key_exchange":"xwing"}"#;
+    let policy = Policy::verified(&format!("{{{registers},{rest}}}")).unwrap();
+    let client = peer.builder(policy).connect().await.unwrap();
+    assert_eq!(client.receipt().await.unwrap().trust, Trust::Pinned);
+
+    let other = Policy::verified(&format!("{{{registers},{rest}}}").replace(&pcr1, &pcr2)).unwrap();
+    assert!(matches!(peer.builder(other).connect().await, Err(Error::Evidence { .. })));
+    let zero = format!("{{{registers}}}").replace("01", "00");
+    assert!(matches!(Policy::verified(&zero), Err(PolicyError::ZeroExpectation(_))));
+    for none in [
+        "",
+        "{}",
+        "[]",
+        &format!("{{{registers},{registers}}}"),
+        &registers,
+        &format!("{{{registers},\"pcr8\":1}}"),
+    ] {
+        assert!(matches!(Policy::verified(none), Err(PolicyError::TrustedHashes(_))), "{none}");
+    }
+}
+
+/// The program of the page about encryption is the one of this crate's documentation, which is compiled.
+#[test]
+fn the_program_of_the_page_is_ours() {
+    let page = include_str!("../../../../docs/src/end-to-end-encryption.md");
+    let ours = include_str!("../../src/lib.rs");
+    let (_, program) = ours.split_once("//! ```no_run\n").unwrap();
+    let lines = program.lines().take_while(|line| *line != "//! ```");
+    let program: String =
+        lines.map(|line| line.trim_start_matches("//!").replacen(' ', "", 1) + "\n").collect();
+    assert!(page.contains(&format!("```rust\n{program}```")), "{program}");
+}
+
+#[tokio::test]
 async fn images_are_pinned_whole_and_whose_they_are_besides() {
     let peer = Peer::start(Suite::X25519).await;
     let both = Policy::pinned([image(9), image(1)]).unwrap();
