@@ -4,4 +4,5 @@
 mod curl;
 mod enclave;
 mod https;
+mod pages;
 mod proxy;
