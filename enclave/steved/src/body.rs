@@ -1,6 +1,7 @@
 //! Bodies: pieces through a channel whose closing is no end, and work that lives as long as who reads.
 
 use crate::alarm::Alarm;
+use crate::channel::{Receiver, Sender, channel};
 use bytes::Bytes;
 use hyper::HeaderMap;
 use hyper::body::{Body, Frame, SizeHint};
@@ -8,7 +9,6 @@ use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
-use tokio::sync::mpsc;
 
 /// Whose sender went away before its end.
 #[derive(Debug, Clone, Copy, thiserror::Error)]
@@ -23,7 +23,7 @@ struct Piece {
 }
 
 /// Writes a body.
-pub(crate) struct Sink(mpsc::Sender<Piece>);
+pub(crate) struct Sink(Sender<Piece>);
 
 impl Sink {
     /// Another one to the same body, which has its end when one of them says so.
@@ -38,18 +38,18 @@ impl Sink {
 
     /// False when nobody reads any more.
     pub(crate) async fn frame(&self, frame: Frame<Bytes>) -> bool {
-        self.0.send(Piece { frame: Some(frame), last: false }).await.is_ok()
+        self.0.send(Piece { frame: Some(frame), last: false }).await
     }
 
     /// The end, with what is said last: so it takes no write of its own.
     pub(crate) async fn last(self, bytes: Bytes) {
         let frame = (!bytes.is_empty()).then(|| Frame::data(bytes));
-        let _ = self.0.send(Piece { frame, last: true }).await;
+        self.0.send(Piece { frame, last: true }).await;
     }
 
     /// The end, with trailers where there are any. Without it the body is cut.
     pub(crate) async fn end(self, trailers: HeaderMap) {
-        let _ = self.0.send(Piece::end(trailers)).await;
+        self.0.send(Piece::end(trailers)).await;
     }
 }
 
@@ -62,7 +62,7 @@ impl Piece {
 /// A body that somebody writes, a few pieces ahead.
 pub(crate) struct Pipe {
     /// None when the last came.
-    pieces: Option<mpsc::Receiver<Piece>>,
+    pieces: Option<Receiver<Piece>>,
     /// Came, and is not read yet.
     next: Option<Frame<Bytes>>,
 }
@@ -70,7 +70,7 @@ pub(crate) struct Pipe {
 impl Pipe {
     /// Both ends of one.
     pub(crate) fn new() -> (Sink, Self) {
-        let (sender, pieces) = mpsc::channel(PIECES);
+        let (sender, pieces) = channel(PIECES);
         (Sink(sender), Self { pieces: Some(pieces), next: None })
     }
 
@@ -82,7 +82,7 @@ impl Pipe {
         }
         let (Sink(sender), pipe) = Self::new();
         // There is room for it.
-        let _ = sender.try_send(Piece::end(trailers));
+        sender.try_send(Piece::end(trailers));
         Self { next, ..pipe }
     }
 

@@ -3,6 +3,7 @@
 use crate::alarm::Alarm;
 use crate::begin::Started;
 use crate::body::{Pipe, Sink, beside, next_frame};
+use crate::channel::{Receiver, channel};
 use crate::inbound::{Broken, Early, Inbound};
 use crate::outbound::{Gone, Outbound};
 use crate::request::{self, Came};
@@ -19,7 +20,6 @@ use std::pin::pin;
 use std::sync::{Arc, OnceLock};
 use std::task::Poll;
 use std::time::Duration;
-use tokio::sync::mpsc;
 
 /// Why there is no response, or no more of it.
 #[derive(Debug, Clone, Copy)]
@@ -105,10 +105,10 @@ async fn exchange(
     };
     let mut request =
         request::to_app(&head, pipe, settings.protocol, Came::by_3(settings.suite)).ok_or(invalid)?;
-    let (said, mut informational) = mpsc::channel(INFORMATIONAL);
+    let (said, mut informational) = channel(INFORMATIONAL);
     hyper::ext::on_informational(&mut request, move |response| {
         // Nobody has to have them, so those that come faster than they can pass do not.
-        let _ = said.try_send(request::from_app(response.status(), response.headers()));
+        said.try_send(request::from_app(response.status(), response.headers()));
     });
     let response = pin!(shared.upstream.send(settings, session, request));
     // When the request breaks off, so does the app's, and this is why.
@@ -182,7 +182,7 @@ async fn pass_on(inbound: &mut Inbound, sink: Sink, first: Option<Part>) -> Resu
 /// Passes informational heads on, then the one they precede.
 async fn head_of(
     response: impl Future<Output = Result<(Response<Incoming>, Connection<Pipe>), NoResponse>>,
-    informational: &mut mpsc::Receiver<ResponseHead>,
+    informational: &mut Receiver<ResponseHead>,
     outbound: &mut Outbound,
     silence: Silence<'_>,
 ) -> Result<(Incoming, Connection<Pipe>), Failure> {
@@ -201,7 +201,7 @@ async fn head_of(
             Some(Err(response)) => {
                 let (response, connection) = response?;
                 // Those that came with it.
-                while let Ok(head) = informational.try_recv() {
+                while let Some(head) = informational.try_recv() {
                     outbound.head(&head).map_err(|_| BROKEN)?;
                 }
                 let (head, content) = response.into_parts();

@@ -15,6 +15,7 @@
 mod alarm;
 mod begin;
 mod body;
+mod channel;
 mod exchange;
 mod hello;
 mod inbound;

@@ -25,7 +25,14 @@ pub(crate) struct Gone;
 
 impl Outbound {
     pub(crate) fn new(sealer: Sealer, sink: Sink) -> Self {
-        Self { sink, sealer, encoder: Encoder::new(), is_socket: false, ended: false, waiting: Vec::new() }
+        Self {
+            sink,
+            sealer,
+            encoder: Encoder::new(),
+            is_socket: false,
+            ended: false,
+            waiting: Vec::with_capacity(HEAD),
+        }
     }
 
     /// One whose records are messages of a WebSocket.
@@ -157,6 +164,8 @@ fn hides_lengths(fields: &Fields) -> bool {
 }
 
 const BUCKET: usize = 256;
+/// Room for most heads, and short content.
+const HEAD: usize = 1024;
 
 #[cfg(test)]
 mod tests {
