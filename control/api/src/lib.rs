@@ -13,7 +13,7 @@ pub use problem::{ErrorCode, Problem};
 pub use types::account::{Account, Me, Membership, Role, SshKey, SshKeyAdd, Token, TokenCreate, TokenMade};
 pub use types::app::{App, AppCreate, AppDestroy, AppRename, AppSelect, AppState};
 pub use types::audit::{AuditLine, OrganisationSelect};
-pub use types::device::{Device, DeviceAnswer, DeviceAsk, DeviceBegin, DeviceBegun, DeviceSelect};
+pub use types::device::{Device, DeviceAnswer, DeviceAsk, DeviceBegin, DeviceBegun, DeviceSelect, GitServer};
 pub use types::event::{Event, EventStreamQuery};
 pub use types::job::{Failure, Job, JobCreate, JobKind, JobPhase, JobSelect, LogQuery};
 pub use types::local::Local;

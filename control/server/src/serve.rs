@@ -98,7 +98,7 @@ pub async fn serve_with(
     let git_host_key = pushes.host_key()?;
     let mut reach = Reach::new(git, config.host.clone());
     if let Some(site) = &config.site {
-        reach = reach.by_name(&site.id);
+        reach = reach.by_name(&site.id, &git_host_key);
     }
     let people = store.clone();
     let server = Server::new(store, Arc::clone(&data), bell, reach, config.site.clone());

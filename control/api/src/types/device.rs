@@ -44,6 +44,20 @@ pub struct DeviceAnswer {
     /// The token, told this once; absent while nobody has decided.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub made: Option<TokenMade>,
+    /// Where the program's user pushes to; told with the token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub git: Option<GitServer>,
+}
+
+/// The git server of a platform.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct GitServer {
+    /// Its name.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// Its public key: algorithm and key, as in `known_hosts` after the host.
+    pub host_key: String,
 }
 
 /// A program that waits.

@@ -2,9 +2,9 @@
 
 use super::{Refused, not_found};
 use crate::store::app::App;
-use crate::store::session::Session;
-use crate::store::token::Scope;
-use crate::store::{AccountId, AppId, OrganisationId, account, app};
+use crate::store::session::{self, Session};
+use crate::store::token::{self, Scope};
+use crate::store::{AccountId, AppId, OrganisationId, StoreError, TokenId, account, app};
 use caution_api::{ErrorCode, Problem};
 use sqlx::AnyConnection;
 
@@ -64,6 +64,8 @@ pub struct Caller {
     pub means: &'static str,
     /// What they are held to.
     pub scope: Scope,
+    /// The token, where it is a program.
+    pub token: Option<TokenId>,
     /// The browser's session, where it is a person in one.
     pub session: Option<Session>,
 }
@@ -145,6 +147,26 @@ pub async fn app(
         return Err(Problem::new(ErrorCode::Conflict, text).into());
     }
     Ok(found)
+}
+
+/// Whether the caller is known yet, and may read the app: asked again while they are told what happens.
+pub async fn still_reads(db: &mut AnyConnection, caller: &Caller, id: AppId) -> Result<bool, StoreError> {
+    let by_token = match caller.token {
+        Some(token) => token::lasts(&mut *db, token).await?,
+        None => true,
+    };
+    let by_session = match &caller.session {
+        Some(session) => session::lasts(&mut *db, session.id).await?,
+        None => true,
+    };
+    if !by_token || !by_session {
+        return Ok(false);
+    }
+    match app(db, caller, Permission::Read, id).await {
+        Ok(_) => Ok(true),
+        Err(Refused::Told(_)) => Ok(false),
+        Err(Refused::Failed(error)) => Err(error),
+    }
 }
 
 /// Whether the caller may do this in an organisation.

@@ -1,6 +1,7 @@
 //! Programs that somebody lets in from a browser: `caution login`.
 
 use super::access::Caller;
+use super::reach::Reach;
 use super::token::{self, Secret};
 use super::{Refused, audited, label, not_found};
 use crate::clock::now_ms;
@@ -35,11 +36,15 @@ pub async fn begin(
 }
 
 /// What became of it. Its token is made at this moment, told, and not told again.
-pub async fn token(db: &mut AnyConnection, device_code: &str) -> Result<DeviceAnswer, Refused> {
+pub async fn token(
+    db: &mut AnyConnection,
+    device_code: &str,
+    reach: &Reach,
+) -> Result<DeviceAnswer, Refused> {
     let code = Secret::said(device_code).ok_or_else(ended)?;
     let Some(found) = device::take(&mut *db, code).await? else {
         device::by_code(db, code).await?.ok_or_else(ended)?;
-        return Ok(DeviceAnswer { made: None });
+        return Ok(DeviceAnswer { made: None, git: None });
     };
     let account = found.account.ok_or(StoreError::Column("account_id"))?;
     token::has_room(&mut *db, account).await?;
@@ -53,7 +58,7 @@ pub async fn token(db: &mut AnyConnection, device_code: &str) -> Result<DeviceAn
         detail: &found.name,
     };
     audit::add(db, &line).await?;
-    Ok(DeviceAnswer { made: Some(made) })
+    Ok(DeviceAnswer { made: Some(made), git: Some(reach.git().clone()) })
 }
 
 /// The program that shows this code.

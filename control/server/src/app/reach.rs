@@ -1,6 +1,7 @@
 //! Where apps are reached: git by this server, requests by this machine's host agent.
 
 use crate::store::AppId;
+use caution_api::GitServer;
 use caution_host::agent::{AgentClient, Reached};
 use caution_host::{Dirs, Record};
 use std::collections::HashMap;
@@ -9,8 +10,7 @@ use std::net::SocketAddr;
 /// Knows where apps are reached.
 #[derive(Debug, Clone)]
 pub struct Reach {
-    /// Name or address, and port.
-    git: String,
+    git: GitServer,
     host: Dirs,
 }
 
@@ -26,19 +26,28 @@ pub struct Address {
 impl Reach {
     /// `git` is where the git server listens.
     pub fn new(git: SocketAddr, host: Dirs) -> Self {
-        Self { git: git.to_string(), host }
+        let name = match git {
+            SocketAddr::V4(address) => address.ip().to_string(),
+            SocketAddr::V6(address) => format!("[{}]", address.ip()),
+        };
+        Self { git: GitServer { host: name, port: git.port(), host_key: String::new() }, host }
     }
 
-    /// The same, where others reach this machine by name.
+    /// The same, where others reach this machine by name and are told the git server's key.
     #[must_use]
-    pub fn by_name(self, name: &str) -> Self {
-        let port = self.git.rsplit(':').next().unwrap_or_default();
-        Self { git: format!("{name}:{port}"), ..self }
+    pub fn by_name(self, name: &str, host_key: &str) -> Self {
+        let git = GitServer { host: name.to_owned(), port: self.git.port, host_key: host_key.to_owned() };
+        Self { git, ..self }
+    }
+
+    /// The git server.
+    pub fn git(&self) -> &GitServer {
+        &self.git
     }
 
     /// Where an app is pushed to. Its id stands there, so that a new name changes no remote.
     pub fn git_url(&self, app: AppId) -> String {
-        format!("ssh://git@{}/{app}.git", self.git)
+        format!("ssh://git@{}:{}/{app}.git", self.git.host, self.git.port)
     }
 
     /// Where apps are reached, as the host agent says at this moment. One that cannot be asked knows none: an app's state says

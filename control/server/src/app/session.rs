@@ -29,6 +29,7 @@ pub async fn caller(db: &mut AnyConnection, secret: &str) -> Result<Option<Calle
         account: session.account,
         means: "session",
         scope: Scope::default(),
+        token: None,
         session: Some(session),
     }))
 }
@@ -60,7 +61,13 @@ pub(super) async fn begin(
     let secret = Secret::plain()?;
     let browser: String = browser.chars().filter(|c| !c.is_control()).take(MAX_BROWSER).collect();
     let made = session::create(&mut *db, account, secret.hash, &browser).await?;
-    let caller = Caller { account, means: "session", scope: Scope::default(), session: Some(made.clone()) };
+    let caller = Caller {
+        account,
+        means: "session",
+        scope: Scope::default(),
+        token: None,
+        session: Some(made.clone()),
+    };
     note(&mut *db, &caller, "session_create", made.id).await?;
     let own = own(db, made, &secret.shown).await?;
     Ok(SignedIn { own, secret: secret.shown })

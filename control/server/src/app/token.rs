@@ -47,6 +47,7 @@ pub async fn caller(db: &mut AnyConnection, secret: &str) -> Result<Option<Calle
         account: token.account,
         means: "token",
         scope: token.scope,
+        token: Some(token.id),
         session: None,
     }))
 }

@@ -39,7 +39,7 @@ pub(super) async fn app(
     service: Service,
 ) -> Result<App, Refused> {
     let mut db = store.read().await?;
-    let caller = Caller { account, means: "ssh key", scope: Scope::default(), session: None };
+    let caller = Caller { account, means: "ssh key", scope: Scope::default(), token: None, session: None };
     let found = access::app(&mut db, &caller, Permission::Read, id).await;
     let app = found.map_err(|refused| or_store(refused, || Refused::NoSuchApp))?;
     if app.destroying_ms.is_some() {

@@ -1,6 +1,7 @@
 //! What every request goes through before its handler and after it.
 
 use super::Server;
+use super::stream::Reads;
 use crate::app::Refused;
 use crate::app::access::{self, Caller, Need, Permission};
 use crate::app::{session, token};
@@ -59,6 +60,11 @@ impl<'a> Call<'a> {
         let id = OrganisationId::from(id);
         access::organisation(db, &self.caller, self.permission()?, id).await?;
         Ok(id)
+    }
+
+    /// The caller as a reader of an app, of which more is told than one answer.
+    pub(super) fn reads_app(&self, app: AppId) -> Reads {
+        Reads { server: Arc::clone(self.rqctx.context()), caller: self.caller.clone(), app }
     }
 
     /// What the cookie holds, where it is a person in a browser.

@@ -84,7 +84,8 @@ pub(super) async fn device_begin(rqctx: &Context, asked: &DeviceBegin) -> Answer
 
 pub(super) async fn device_token(rqctx: &Context, asked: &DeviceAsk) -> Answer<DeviceAnswer> {
     let guest = Guest::enter(rqctx)?;
-    guest.changes(async |db| device::token(db, &asked.device_code).await).await
+    let reach = &rqctx.context().reach;
+    guest.changes(async |db| device::token(db, &asked.device_code, reach).await).await
 }
 
 pub(super) async fn device_get(rqctx: &Context, user_code: &str) -> Answer<Device> {

@@ -1,6 +1,7 @@
 //! Answers that are no JSON: images, logs, events as they happen.
 
 use super::Server;
+use crate::app::access::{self, Caller};
 use crate::app::{event as events, not_found};
 use crate::bell::Listener;
 use crate::store::{AppId, EventId, JobId, event, job};
@@ -85,17 +86,13 @@ pub(super) async fn image(
 }
 
 /// The output of a job from a byte on; until the job has ended where `follow` says so.
-pub(super) fn log(
-    server: Arc<Server>,
-    job: JobId,
-    from: u64,
-    follow: bool,
-) -> Result<Response<Body>, Problem> {
+pub(super) fn log(reads: Reads, job: JobId, from: u64, follow: bool) -> Result<Response<Body>, Problem> {
     let answer = Response::builder()
         .header(CONTENT_TYPE, "text/plain; charset=utf-8")
         .header("x-content-type-options", "nosniff");
+    let server = &reads.server;
     let state =
-        LogReader { path: server.data.log(job.uuid()), heard: server.bell.listen(), server, job, at: from };
+        LogReader { path: server.data.log(job.uuid()), heard: server.bell.listen(), reads, job, at: from };
     let pieces = stream::try_unfold(state, move |mut reader| async move {
         let piece = reader.next(follow).await?;
         Ok::<_, io::Error>(piece.map(|piece| (piece, reader)))
@@ -103,8 +100,23 @@ pub(super) fn log(
     finish(answer, pieces)
 }
 
+/// Who reads of which app, for as long as they may.
+pub(super) struct Reads {
+    pub(super) server: Arc<Server>,
+    pub(super) caller: Caller,
+    pub(super) app: AppId,
+}
+
+impl Reads {
+    /// Who was removed meanwhile, signed out or has had the token revoked is told nothing more.
+    async fn may_go_on(&self) -> io::Result<bool> {
+        let mut db = self.server.store.read().await.map_err(io::Error::other)?;
+        access::still_reads(&mut db, &self.caller, self.app).await.map_err(io::Error::other)
+    }
+}
+
 struct LogReader {
-    server: Arc<Server>,
+    reads: Reads,
     heard: Listener,
     job: JobId,
     path: std::path::PathBuf,
@@ -115,7 +127,10 @@ impl LogReader {
     async fn next(&mut self, follow: bool) -> io::Result<Option<Bytes>> {
         loop {
             // Asked before the file is read: what was written until the job ended is read below.
-            let ended = !follow || self.server.is_ending() || self.has_ended().await?;
+            let ended = !follow || self.reads.server.is_ending() || self.has_ended().await?;
+            if !self.reads.may_go_on().await? {
+                return Ok(None);
+            }
             let piece = self.read().await?;
             if !piece.is_empty() {
                 self.at += piece.len() as u64;
@@ -131,7 +146,7 @@ impl LogReader {
     }
 
     async fn has_ended(&self) -> io::Result<bool> {
-        let mut db = self.server.store.read().await.map_err(io::Error::other)?;
+        let mut db = self.reads.server.store.read().await.map_err(io::Error::other)?;
         let found = job::find(&mut db, self.job).await.map_err(io::Error::other)?;
         Ok(found.is_none_or(|job| !job.phase.is_open()))
     }
@@ -150,28 +165,28 @@ impl LogReader {
 }
 
 /// What happens to an app, from after an event on.
-pub(super) fn events(server: Arc<Server>, app: AppId, after: EventId) -> Result<Response<Body>, Problem> {
+pub(super) fn events(reads: Reads, after: EventId) -> Result<Response<Body>, Problem> {
     let answer =
         Response::builder().header(CONTENT_TYPE, "text/event-stream").header(CACHE_CONTROL, "no-store");
-    let state = (server.bell.listen(), server, after);
-    let pieces = stream::try_unfold(state, move |(mut heard, server, mut after)| async move {
+    let state = (reads.server.bell.listen(), reads, after);
+    let pieces = stream::try_unfold(state, move |(mut heard, reads, mut after)| async move {
         loop {
-            let mut db = server.store.read().await.map_err(io::Error::other)?;
-            let new = event::after(&mut db, app, after, 100).await.map_err(io::Error::other)?;
+            if reads.server.is_ending() || !reads.may_go_on().await? {
+                return Ok(None);
+            }
+            let mut db = reads.server.store.read().await.map_err(io::Error::other)?;
+            let new = event::after(&mut db, reads.app, after, 100).await.map_err(io::Error::other)?;
             drop(db);
             if let Some(last) = new.last() {
                 after = last.id;
                 let text: String = new.into_iter().map(said).collect();
-                return Ok::<_, io::Error>(Some((Bytes::from(text), (heard, server, after))));
-            }
-            if server.is_ending() {
-                return Ok(None);
+                return Ok::<_, io::Error>(Some((Bytes::from(text), (heard, reads, after))));
             }
             match tokio::time::timeout(KEEP_ALIVE, heard.heard()).await {
                 Ok(true) => {}
                 Ok(false) => return Ok(None),
                 // A comment: who went away is noticed, and proxies see that the connection is used.
-                Err(_) => return Ok(Some((Bytes::from_static(b":\n\n"), (heard, server, after)))),
+                Err(_) => return Ok(Some((Bytes::from_static(b":\n\n"), (heard, reads, after)))),
             }
         }
     });

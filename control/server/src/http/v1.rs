@@ -365,7 +365,7 @@ impl V1 for Handlers {
         let done = call.reads(async |db| {
             let found = call.app(db, path.app).await?;
             let job = job::numbered(db, found.id, path.number).await?;
-            Ok(stream::log(Arc::clone(rqctx.context()), job.id, query.from, query.follow)?)
+            Ok(stream::log(call.reads_app(found.id), job.id, query.from, query.follow)?)
         });
         done.await
     }
@@ -436,7 +436,7 @@ impl V1 for Handlers {
                 Some(id) => id,
                 None => newest(db, found.id).await?,
             };
-            Ok(stream::events(Arc::clone(rqctx.context()), found.id, after)?)
+            Ok(stream::events(call.reads_app(found.id), after)?)
         });
         done.await
     }

@@ -120,6 +120,12 @@ pub async fn revoke(db: &mut AnyConnection, account: AccountId, id: SessionId) -
     Ok(done.rows_affected() == 1)
 }
 
+/// Whether a session has not ended.
+pub async fn lasts(db: &mut AnyConnection, id: SessionId) -> Result<bool, StoreError> {
+    let query = sqlx::query("SELECT id FROM session WHERE id = $1 AND expires_ms > $2");
+    Ok(query.bind(id.to_string()).bind(now_ms()).fetch_optional(db).await?.is_some())
+}
+
 fn of(row: &AnyRow) -> Result<Session, StoreError> {
     Ok(Session {
         id: row.id("id")?,

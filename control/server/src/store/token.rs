@@ -131,6 +131,12 @@ pub async fn revoke_named(db: &mut AnyConnection, account: AccountId, name: &str
     Ok(())
 }
 
+/// Whether a token has not ended.
+pub async fn lasts(db: &mut AnyConnection, id: TokenId) -> Result<bool, StoreError> {
+    let query = sqlx::query("SELECT id FROM token WHERE id = $1 AND expires_ms > $2");
+    Ok(query.bind(id.to_string()).bind(now_ms()).fetch_optional(db).await?.is_some())
+}
+
 fn of(row: &AnyRow) -> Result<Token, StoreError> {
     Ok(Token {
         id: row.id("id")?,

@@ -206,7 +206,9 @@ async fn a_program_is_let_in_once_by_whoever_sees_its_code() {
     assert_eq!((&seen["name"], &seen["read_only"]), (&json!("caution login on laptop"), &json!(true)));
     assert_eq!(scene.browse(&browser, "POST", &approve, None).await.status, 200);
     assert_eq!(scene.browse(&browser, "POST", &approve, None).await.status, 404);
-    let made = poll(&begun).await.json()["made"].clone();
+    let told = poll(&begun).await.json();
+    assert_eq!((&told["git"]["host"], &told["git"]["port"]), (&json!("127.0.0.1"), &json!(7222)));
+    let made = told["made"].clone();
     assert_eq!(made["token"]["read_only"], json!(true));
     let secret = made["secret"].as_str().unwrap();
     assert_eq!(scene.ask("GET", "/v1/me", secret, None).await.json()["account"]["name"], "owner");

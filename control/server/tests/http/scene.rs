@@ -247,6 +247,20 @@ impl Scene {
         self.ask_with(method, path, head, body).await
     }
 
+    /// Opens a stream, and waits for its head.
+    pub(crate) async fn stream(&self, path: &str, token: &str) -> TcpStream {
+        let request = format!(
+            "GET {path} HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {token}\r\nConnection: close\r\n\r\n",
+            self.address()
+        );
+        let mut stream = TcpStream::connect(self.address()).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut head = [0; 15];
+        stream.read_exact(&mut head).await.unwrap();
+        assert_eq!(&head, b"HTTP/1.1 200 OK");
+        stream
+    }
+
     /// With further header lines, each with its end.
     pub(crate) async fn ask_with(&self, method: &str, path: &str, head: &str, body: Option<Value>) -> Answer {
         let host =

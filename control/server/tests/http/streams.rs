@@ -4,6 +4,8 @@ use crate::scene::Scene;
 use caution_server::app::access::Role;
 use caution_server::store::event;
 use caution_server::store::token::Scope;
+use serde_json::json;
+use tokio::io::AsyncReadExt as _;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_image_can_be_had_in_parts() {
@@ -67,4 +69,35 @@ async fn events_come_as_they_happen() {
     let (answer, ()) = tokio::join!(stream, happens);
     let text = String::from_utf8_lossy(&answer.body).into_owned();
     assert!(text.contains("\"kind\":\"live\"") && text.contains("id: "), "{text}");
+}
+
+/// Who was removed, or whose token was revoked, hears nothing more.
+#[tokio::test(flavor = "multi_thread")]
+async fn streams_end_with_what_they_were_opened_by() {
+    for by_member in [false, true] {
+        let scene = Scene::of_people().await;
+        let (owner, whole) = scene.somebody("owner", Some(Role::Owner), Scope::default()).await;
+        let (member, _) = scene.somebody("member", Some(Role::Member), Scope::default()).await;
+        let member_browser = scene.browser(member).await;
+        let made =
+            scene.browse(&member_browser, "POST", "/v1/me/tokens", Some(json!({ "name": "ci" }))).await;
+        let (secret, id) = (made.json()["secret"].clone(), made.json()["token"]["id"].clone());
+        let app = scene.app("shop", owner).await;
+        let events = format!("/v1/apps/{}/events/stream", app.id);
+        let log = format!("/v1/apps/{}/jobs/3/log?follow=true", app.id);
+        let secret = secret.as_str().unwrap();
+        let (mut events, mut log) = (scene.stream(&events, secret).await, scene.stream(&log, secret).await);
+        let ended = if by_member {
+            let path = format!("/v1/organisations/{}/members/{member}", scene.organisation);
+            scene.ask("DELETE", &path, &whole, None).await
+        } else {
+            let path = format!("/v1/me/tokens/{}", id.as_str().unwrap());
+            scene.browse(&member_browser, "DELETE", &path, None).await
+        };
+        assert_eq!(ended.status, 204);
+        // To their ends, which come.
+        let mut rest = Vec::new();
+        events.read_to_end(&mut rest).await.unwrap();
+        log.read_to_end(&mut rest).await.unwrap();
+    }
 }
