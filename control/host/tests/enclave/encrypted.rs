@@ -7,28 +7,34 @@ use caution_abi::control::{Event, Phase};
 use caution_abi::e2e::{AppProtocol, E2e, Suite};
 use caution_abi::ports::AppPort;
 use caution_host::{HostEvent, PublishedPort, RunConfig, dev_root_der};
+use caution_measure::Measurements;
 use caution_sdk::{Client, ClientBuilder, ImagePcrs, Policy, Roots};
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-const APP: u16 = 8083;
+pub(crate) const APP: u16 = 8083;
 
-fn app_port(port: u16) -> AppPort {
+pub(crate) fn app_port(port: u16) -> AppPort {
     AppPort::try_from(port).unwrap()
 }
 
-/// The image of the besieger, which is root.
-fn besieger(name: &str, change: impl FnOnce(&mut E2e)) -> PathBuf {
-    static PROGRAMS: OnceLock<[Vec<u8>; 2]> = OnceLock::new();
-    let mut e2e = E2e {
+/// In front of [`APP`], and nothing more.
+pub(crate) fn e2e() -> E2e {
+    E2e {
         suite: Suite::X25519,
         app_port: app_port(APP),
         app_protocol: AppProtocol::Http,
         origins: Vec::new(),
         plaintext_fallback: false,
         steve_v2: false,
-    };
+    }
+}
+
+/// The image of the besieger, which is root.
+fn besieger(name: &str, change: impl FnOnce(&mut E2e)) -> PathBuf {
+    static PROGRAMS: OnceLock<[Vec<u8>; 2]> = OnceLock::new();
+    let mut e2e = e2e();
     change(&mut e2e);
     let restart =
         Restart { policy: RestartPolicy::Always, max_restarts: 9, backoff_ms: 1, backoff_max_ms: 1 };
@@ -46,11 +52,15 @@ fn encrypted(eif: &Path, port: u16) -> RunConfig {
     RunConfig { ports: ports.to_vec(), http_port: Some(APP), e2e: true, ..config(eif) }
 }
 
-fn client(place: &Place, running: &Running) -> ClientBuilder {
+pub(crate) fn client(place: &Place, running: &Running) -> ClientBuilder {
+    client_at(place, running.host_port(APP), running.measurements())
+}
+
+/// One that wants exactly this image, at this port of the host.
+pub(crate) fn client_at(place: &Place, port: u16, measurements: Measurements) -> ClientBuilder {
     let root = dev_root_der(&place.dirs).unwrap();
-    let image = ImagePcrs { measurements: running.measurements(), pcr8: None };
-    let url = format!("http://127.0.0.1:{}", running.host_port(APP));
-    Client::builder(&url, Policy::pinned([image]).unwrap())
+    let url = format!("http://127.0.0.1:{port}");
+    Client::builder(&url, Policy::pinned([ImagePcrs { measurements, pcr8: None }]).unwrap())
         .evidence_roots(Roots::dev_root(&root).unwrap())
         .suite(caution_sdk::Suite::X25519)
 }

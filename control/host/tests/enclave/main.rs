@@ -11,6 +11,7 @@ mod internet;
 mod many;
 mod replace;
 mod support;
+mod talks;
 mod ways;
 
 use caution_abi::control::{Event, Phase};
