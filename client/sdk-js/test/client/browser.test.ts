@@ -5,10 +5,11 @@ import { test } from "node:test";
 import type * as Client from "../../src/client/index.js";
 import { xwing } from "../../src/steve/xwing.js";
 import { chromiumPath } from "../chromium.js";
-import { PCRS } from "../enclave.js";
+import { NOON, PCRS } from "../enclave.js";
 import { vector } from "../files.js";
 import { type App, echo, PROFILE } from "./host.js";
 import { type Given, onPage } from "./page.js";
+import { one, PEMS, signed, two } from "./releases.js";
 
 const path = chromiumPath() ?? "";
 const given: Given = { root: vector("ok-live").root, ...PROFILE };
@@ -116,6 +117,37 @@ test(
     });
   },
 );
+
+test("the newest release that a browser saw survives its pages, and an older one is refused", inChromium, async () => {
+  const release = (version: number, change: object = {}) => {
+    const { release, signatures } = signed([one, two], { version, not_after_ms: NOON + 86_400_000, ...change });
+    return [release, ...signatures].map((bytes) => Buffer.from(bytes).toString("base64"));
+  };
+  await onPage(path, {}, async (page, host) => {
+    const trusted = (release: readonly string[]) => page.evaluate(asReleased, { ...given, keys: PEMS, release });
+    assert.equal(await trusted(release(2)), "signed-release-2");
+    assert.equal(await trusted(release(3)), "signed-release-3");
+    await page.reload();
+    assert.equal(await trusted(release(2)), "RELEASE_ROLLBACK");
+    assert.equal(await trusted(release(3, { not_after_ms: NOON + 86_400_001 })), "RELEASE_REWRITTEN");
+    assert.equal(await trusted(release(3)), "signed-release-3");
+    assert.deepEqual(host.ran, []);
+  });
+});
+
+/** How a page comes to trust its enclave by a release, or why it does not. */
+async function asReleased(all: Given & { readonly keys: readonly string[]; readonly release: readonly string[] }) {
+  const bundle = "/client.min.js";
+  const { connect, Roots } = (await import(bundle)) as typeof Client;
+  const bytes = (text: string) => Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
+  const [release = new Uint8Array(), ...signatures] = all.release.map(bytes);
+  const policy = { mode: "signed", app: "notes", keys: all.keys, threshold: 2, release, signatures } as const;
+  const roots = Roots.devRoot(bytes(all.root));
+  return connect(location.origin, { policy, suite: "x25519", roots }).then(
+    async (enclave) => (await enclave.established()).trust as string,
+    (error: Error) => error.name,
+  );
+}
 
 test("a page of another origin asks for leave once, not with every request", inChromium, async () => {
   await onPage(path, { anyOrigin: true }, async (page, host) => {

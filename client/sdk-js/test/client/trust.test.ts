@@ -1,7 +1,7 @@
 /** Trust on first use, and signed releases. */
 
 import assert from "node:assert/strict";
-import { generateKeyPairSync, type KeyObject, sign } from "node:crypto";
+import { generateKeyPairSync } from "node:crypto";
 import { test } from "node:test";
 import {
   connect,
@@ -15,6 +15,7 @@ import {
 } from "../../src/client/index.js";
 import { NOON, PCRS } from "../enclave.js";
 import { type Host, OPTIONS, PROFILE, visiting } from "./host.js";
+import { one, PEMS, signed, two } from "./releases.js";
 
 /** Keeps what a process knows. */
 class Store implements TrustStore, ReleaseMemory {
@@ -110,25 +111,6 @@ test("a store that says nothing is no first use", async () => {
     assert.equal(host.came.includes("POST /.well-known/steve/x"), false);
   });
 });
-
-const KEYS = [0, 1, 2].map(() => generateKeyPairSync("ec", { namedCurve: "P-384" }));
-const PEMS = KEYS.map(({ publicKey }) => publicKey.export({ type: "spki", format: "pem" }).toString());
-
-function signed(keys: readonly KeyObject[], change: object = {}, text?: string) {
-  const profiles = [PROFILE];
-  const file = {
-    schema: "caution.app-release/1",
-    app: "notes",
-    version: 2,
-    not_after_ms: NOON + 1,
-    profiles,
-    ...change,
-  };
-  const release = new TextEncoder().encode(text ?? JSON.stringify(file));
-  return { release, signatures: keys.map((key) => new Uint8Array(sign("sha384", release, key))) };
-}
-
-const [one, two] = KEYS.map(({ privateKey }) => privateKey) as [KeyObject, KeyObject];
 
 test("a signed release counts when enough keys signed it, and never an older one after it", async () => {
   await visiting({}, async (host, clock) => {
