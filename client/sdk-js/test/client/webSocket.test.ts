@@ -75,6 +75,11 @@ const SOCKETS: Readonly<Record<string, SocketApp>> = {
     await open();
     outer.send(bytes("plain"), true);
   },
+  "/endless": async ({ open, say }) => {
+    await open();
+    const part = new Uint8Array(65_000);
+    for (let length = 0; length <= 64 * 1024 * 1024; length += part.length) await say("wsBinaryMore", part);
+  },
   "/not-utf8": async ({ open, say }) => {
     await open();
     await say("wsText", Uint8Array.of(0xff));
@@ -126,7 +131,7 @@ async function visit({ root, ...profile }: Given): Promise<Readonly<Record<strin
   ]) {
     all[path] = await play(path);
   }
-  all["/not-utf8"] = await play("/not-utf8");
+  for (const path of ["/not-utf8", "/endless"]) all[path] = await play(path);
   enclave = await connect(location.origin, { policy, suite: "x25519", roots, idleMs: 500 });
   for (const path of ["/silent", "/mute"]) all[path] = await play(path);
   return all;
@@ -155,6 +160,7 @@ test(
         "/forged": ["RESPONSE_INVALID", lost],
         "/text": ["open ", "RESPONSE_INVALID", lost],
         "/not-utf8": ["open ", "TypeError", lost],
+        "/endless": ["open ", "RangeError", lost],
         "/silent": ["open ", "STEVE_TRUNCATED", lost],
         "/mute": ["STEVE_AMBIGUOUS", lost],
       });
