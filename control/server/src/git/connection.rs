@@ -13,7 +13,7 @@ pub(super) struct Connection {
     shared: Arc<Shared>,
     account: Option<AccountId>,
     /// Nobody knows who it is: the database does not answer. All that it gets is to be told so.
-    away: bool,
+    away: Option<String>,
     known: Arc<AtomicBool>,
     /// The channel, until a command is asked for on it.
     channel: Option<Channel<Msg>>,
@@ -23,7 +23,7 @@ pub(super) struct Connection {
 impl Connection {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
         let known = Arc::new(AtomicBool::new(false));
-        Self { shared, account: None, away: false, known, channel: None, opened: false }
+        Self { shared, account: None, away: None, known, channel: None, opened: false }
     }
 
     /// Whether the client has said who it is.
@@ -38,9 +38,9 @@ impl Connection {
             return Auth::reject();
         }
         let found = access::account(&self.shared.store, key).await;
-        self.away = matches!(&found, Err(error) if error.passes());
+        self.away = found.as_ref().err().filter(|error| error.passes()).map(ToString::to_string);
         self.account = found.ok().flatten();
-        if self.account.is_some() || self.away { Auth::Accept } else { Auth::reject() }
+        if self.account.is_some() || self.away.is_some() { Auth::Accept } else { Auth::reject() }
     }
 }
 
@@ -87,9 +87,10 @@ impl Handler for Connection {
         let channel = self.channel.take_if(|channel| channel.id() == id);
         let channel = match (channel, self.account) {
             (Some(channel), Some(account)) => (channel, account),
-            (Some(channel), None) if self.away => {
+            (Some(channel), None) => {
+                let Some(why) = self.away.take() else { return session.channel_failure(id) };
                 session.channel_success(id)?;
-                self.shared.lock().spawn(session::away(channel));
+                self.shared.lock().spawn(session::away(channel, why));
                 return Ok(());
             }
             _ => return session.channel_failure(id),

@@ -24,6 +24,17 @@ pub(super) struct Push {
     path: PathBuf,
 }
 
+/// What follows from a push.
+#[derive(Debug)]
+pub(super) enum Follows {
+    /// This build.
+    Build(Job),
+    /// Nothing: another push moved the deploy branch since, and is built.
+    Superseded,
+    /// Nothing: the deploy branch did not move.
+    Nothing,
+}
+
 /// A branch or tag that moved.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Moved {
@@ -100,38 +111,40 @@ impl Push {
     pub(super) async fn write_down(
         &self,
         store: &Store,
+        git: &Git,
         app: &App,
         moved: &[Moved],
-    ) -> Result<Option<Job>, StoreError> {
-        let deployed = |moved: &&Moved| moved.name.strip_prefix("refs/heads/") == Some(&app.deploy_branch);
-        let commit = moved.iter().find(deployed).filter(|moved| !moved.is_removed());
-        let job = patiently(|| self.written(store, app, moved, commit.map(|moved| moved.object.as_str())));
-        let job = job.await?;
+    ) -> Result<Follows, StoreError> {
+        let follows = patiently(|| self.written(store, git, app, moved)).await?;
         self.forget();
-        Ok(job)
+        Ok(follows)
     }
 
     async fn written(
         &self,
         store: &Store,
+        git: &Git,
         app: &App,
         moved: &[Moved],
-        commit: Option<&str>,
-    ) -> Result<Option<Job>, StoreError> {
+    ) -> Result<Follows, StoreError> {
         if moved.is_empty() {
-            return Ok(None);
+            return Ok(Follows::Nothing);
         }
         let mut change = store.change().await?;
         if let Some(job) = job::find(&mut change, self.id).await? {
-            return Ok(Some(job));
+            return Ok(Follows::Build(job));
         }
-        let job = match commit {
-            Some(commit) => {
-                let work = Work::Build(commit.to_owned());
+        let deployed = |moved: &&Moved| moved.name.strip_prefix("refs/heads/") == Some(&app.deploy_branch);
+        let follows = match moved.iter().find(deployed).filter(|moved| !moved.is_removed()) {
+            None => Follows::Nothing,
+            // One change is made at a time. Who moved the branch since writes that down after this one, so that builds are
+            // queued in the order of the branch, and its last commit is deployed last.
+            Some(branch) if git.refs(&self.repository).await.is_ok_and(|now| now.contains(branch)) => {
+                let work = Work::Build(branch.object.clone());
                 let new = NewJob { app: app.id, work, made_by: self.account };
-                Some(job::queue_as(&mut change, self.id, &new).await?)
+                Follows::Build(job::queue_as(&mut change, self.id, &new).await?)
             }
-            None => None,
+            Some(_) => Follows::Superseded,
         };
         let mut detail: Vec<String> = moved.iter().take(MOST_NAMED).map(Moved::short).collect();
         if moved.len() > MOST_NAMED {
@@ -147,7 +160,7 @@ impl Push {
         };
         audit::add(&mut change, &line).await?;
         change.commit().await?;
-        Ok(job)
+        Ok(follows)
     }
 
     /// Nothing follows from it any more. What cannot be removed is found to be done by the next start.

@@ -3,7 +3,7 @@
 use super::Shared;
 use super::access;
 use super::command::{Asked, Service};
-use super::push::{Moved, Push};
+use super::push::{Follows, Moved, Push};
 use super::sideband::Sideband;
 use crate::job::phase::Phase;
 use crate::job::{JobError, Said, patiently};
@@ -37,10 +37,10 @@ pub(super) async fn serve(
 }
 
 /// Tells somebody whose key cannot be looked up.
-pub(super) async fn away(channel: Channel<Msg>) {
+pub(super) async fn away(channel: Channel<Msg>, why: String) {
     let (_, write) = channel.split();
     let mut client = Client { write, side: Sideband::default(), gone: false };
-    client.tell("error: The platform's database does not answer. Try again in a minute.\n").await;
+    client.tell(&format!("error: The platform cannot take this at the moment: {why}.\n")).await;
     client.end(FAILED).await;
 }
 
@@ -168,16 +168,21 @@ async fn pushed(
             }
         }
     }
-    let outcome = match push.write_down(&shared.store, app, moved).await {
-        Ok(None) => return None,
-        Ok(Some(Job { id, work: Work::Build(commit), .. })) => {
+    let outcome = match push.write_down(&shared.store, &shared.git, app, moved).await {
+        Ok(Follows::Nothing) => return None,
+        Ok(Follows::Superseded) => {
+            let text = format!("{} was pushed to again since; that is deployed.\n", app.deploy_branch);
+            client.tell(&text).await;
+            return Some(0);
+        }
+        Ok(Follows::Build(Job { id, work: Work::Build(commit), .. })) => {
             shared.jobs.bell.ring();
             let short = commit.get(..7).unwrap_or_default();
             let text = format!("{} · commit {short} · goes on if you leave: caution apps get\n", app.name);
             client.tell(&text).await;
             follow(shared, client, id).await
         }
-        Ok(Some(_)) => Err(JobError::Gone),
+        Ok(Follows::Build(_)) => Err(JobError::Gone),
         Err(error) => Err(error.into()),
     };
     Some(match outcome {

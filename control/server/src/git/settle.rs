@@ -41,7 +41,7 @@ async fn one(shared: &Shared, id: AppId, repository: &Path) -> io::Result<bool> 
         let app = patiently(|| async { app::find(&mut *shared.store.read().await?, id).await });
         let Some(app) = app.await.map_err(io::Error::other)? else { return Ok(true) };
         let moved = push.moved(&shared.git).await?;
-        let done: Result<_, StoreError> = push.write_down(&shared.store, &app, &moved).await;
+        let done: Result<_, StoreError> = push.write_down(&shared.store, &shared.git, &app, &moved).await;
         done.map_err(io::Error::other)?;
         shared.jobs.bell.ring();
     }

@@ -34,7 +34,11 @@ impl From<StoreError> for Failing {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::LeaseLost => Self::Lost,
-            other => Self::Failed(failure(&format!("The platform's database failed: {other}."))),
+            other => {
+                let cause = std::error::Error::source(&other).map(|cause| format!(": {cause}"));
+                let why = format!("{other}{}", cause.unwrap_or_default());
+                Self::Failed(failure(&format!("The platform cannot go on: {why}.")))
+            }
         }
     }
 }

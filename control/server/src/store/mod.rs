@@ -32,7 +32,7 @@ pub use id::{
 use sqlx::any::AnyPoolOptions;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::pool::PoolConnection;
-use sqlx::{Any, AnyConnection, AnyPool, Executor as _, SqlSafeStr as _, Transaction};
+use sqlx::{Any, AnyConnection, AnyPool, Connection as _, Executor as _, SqlSafeStr as _, Transaction};
 use std::fs::OpenOptions;
 use std::ops::{Deref, DerefMut};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -102,6 +102,8 @@ impl Store {
                     Ok(())
                 })
             })
+            // SQLite ends a change by itself where its disk is full, and sqlx takes the connection to be in it for ever.
+            .before_acquire(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
             .connect(address)
             .await?;
         migrations().run(&pool).await?;

@@ -4,7 +4,9 @@
 #[path = "../support/database.rs"]
 mod database;
 mod drift;
+mod full;
 mod killed;
+mod many;
 mod outage;
 mod process;
 mod support;

@@ -98,7 +98,11 @@ pub(crate) struct Platform {
 
 impl Platform {
     pub(crate) async fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        Self::within(tempfile::tempdir().unwrap()).await
+    }
+
+    /// In a folder of this one's own.
+    pub(crate) async fn within(folder: TempDir) -> Self {
         let path = |name: &str| folder.path().join(name);
         let database = database::text().await.map(|text| format!("database = '{text}'\n"));
         let settings = format!(
@@ -155,16 +159,24 @@ impl Platform {
 
     /// Asks the API, which does it.
     pub(crate) fn ask(&self, method: &str, path: &str, body: Option<Value>) -> Value {
+        let (status, answer) = self.answer(method, path, body);
+        assert!((200..300).contains(&status), "{method} {path}: {status} {answer}");
+        answer
+    }
+
+    /// Asks the API; the status, and what it says.
+    pub(crate) fn answer(&self, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
         let local = self.local();
         let mut curl = Command::new("curl");
-        curl.args(["--silent", "--fail-with-body", "--request", method]);
+        curl.args(["--silent", "--write-out", "\n%{http_code}", "--request", method]);
         curl.args(["--header", &format!("authorization: Bearer {}", local["token"].as_str().unwrap())]);
         if let Some(body) = body {
             curl.args(["--header", "content-type: application/json", "--data", &body.to_string()]);
         }
         let output = curl.arg(format!("{}{path}", local["api"].as_str().unwrap())).output().unwrap();
-        assert!(output.status.success(), "{method} {path}: {}", String::from_utf8_lossy(&output.stdout));
-        serde_json::from_slice(&output.stdout).unwrap_or_default()
+        let text = String::from_utf8(output.stdout).unwrap();
+        let (body, status) = text.rsplit_once('\n').unwrap();
+        (status.parse().unwrap(), serde_json::from_str(body).unwrap_or_default())
     }
 
     /// Makes a commit.
@@ -172,22 +184,33 @@ impl Platform {
         let checkout = self.path("checkout");
         fs::write(checkout.join("text"), text).unwrap();
         git(&checkout, &["add", "-A"]);
-        git(&checkout, &["-c", "user.name=a", "-c", "user.email=a@b.c", "commit", "-q", "-m", text]);
+        git(&checkout, &["-c", "user.name=a", "-c", "user.email=a@b.c", "commit", "-q", "-m", "a change"]);
         git(&checkout, &["rev-parse", "HEAD"]).trim().to_owned()
     }
 
     /// Pushes what was committed last.
     pub(crate) fn push(&self, app: AppId) -> Child {
+        self.push_commit(app, "main")
+    }
+
+    /// Pushes this commit.
+    pub(crate) fn push_commit(&self, app: AppId, commit: &str) -> Child {
         let key = self.path("key");
         let options =
             "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR -o BatchMode=yes";
         let ssh = format!("ssh -F /dev/null {options} -i {}", key.display());
         let url = format!("ssh://git@{}/{app}.git", self.local()["git"].as_str().unwrap());
         let mut push = Command::new("git");
-        push.args(["push", "--force", &url, "main"])
+        push.args(["push", "--force", &url, &format!("{commit}:refs/heads/main")])
             .current_dir(self.path("checkout"))
             .env("GIT_SSH_COMMAND", ssh);
         push.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    }
+
+    /// Where the deploy branch of an app is.
+    pub(crate) fn head(&self, app: AppId) -> String {
+        let repository = self.path(&format!("data/git/{app}.git"));
+        git(&repository, &["rev-parse", "refs/heads/main"]).trim().to_owned()
     }
 
     /// What the provider runs of an app, by the commit in its manifest.
