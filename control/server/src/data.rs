@@ -97,6 +97,14 @@ impl Data {
     }
 }
 
+/// Removes a file, if it is there.
+pub fn remove(path: &Path) -> Result<(), DataError> {
+    match fs::remove_file(path) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(failed("Removing", path)(e)),
+        _ => Ok(()),
+    }
+}
+
 /// Writes a file with mode 0600 in the place of what was there: whole or not at all.
 pub fn write_private(path: &Path, bytes: &[u8]) -> Result<(), DataError> {
     let new = path.with_extension("new");

@@ -2,7 +2,7 @@
 
 use crate::app::access::Role;
 use crate::app::token;
-use crate::data::{Data, DataError, write_private};
+use crate::data::{Data, DataError, remove, write_private};
 use crate::store::{AccountId, OrganisationId, Store, StoreError, account, audit};
 use caution_api::Local;
 
@@ -28,6 +28,16 @@ pub async fn sign_in(store: &Store) -> Result<String, LocalError> {
     let secret = token::of_this_machine(&mut change, account).await?;
     change.commit().await.map_err(StoreError::from)?;
     Ok(secret)
+}
+
+/// This machine's user is known no longer: a platform that people sign in to was one of this machine before.
+pub async fn sign_out(store: &Store, data: &Data) -> Result<(), LocalError> {
+    let mut change = store.change().await?;
+    if let Some(account) = account::named(&mut change, NAME).await? {
+        token::end_of_this_machine(&mut change, account).await?;
+    }
+    change.commit().await.map_err(StoreError::from)?;
+    Ok(remove(&data.local())?)
 }
 
 /// Tells this machine's user where the server is and what to say to it.

@@ -105,6 +105,7 @@ pub async fn serve_with(
     let listener = http::start(Arc::clone(&server), config.http_listen, &log)?;
     let mut api = format!("http://{}", listener.local_addr());
     if let Some(site) = &config.site {
+        local::sign_out(&people, &data).await?;
         api.clone_from(&site.origin);
         if let Some(link) = set_up(&people, site).await? {
             println!(

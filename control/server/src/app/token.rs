@@ -126,13 +126,21 @@ pub async fn revoke(db: &mut AnyConnection, caller: &Caller, id: TokenId) -> Res
     Ok(note(db, caller, "token_revoke", id, "").await?)
 }
 
+/// Ends the token of this machine's user.
+pub(crate) async fn end_of_this_machine(
+    db: &mut AnyConnection,
+    account: AccountId,
+) -> Result<(), StoreError> {
+    token::revoke_named(db, account, THIS_MACHINE).await
+}
+
 /// Makes the token of this machine's user in the place of an earlier one; it lasts as long as its file is private.
 pub(crate) async fn of_this_machine(
     db: &mut AnyConnection,
     account: AccountId,
 ) -> Result<String, StoreError> {
     let secret = Secret::new()?;
-    token::revoke_named(&mut *db, account, THIS_MACHINE).await?;
+    end_of_this_machine(&mut *db, account).await?;
     let new = NewToken {
         account,
         name: THIS_MACHINE,

@@ -2,6 +2,7 @@
 
 use crate::scene::Scene;
 use caution_server::app::access::Role;
+use caution_server::local;
 use caution_server::store::token::Scope;
 use serde_json::json;
 
@@ -74,4 +75,18 @@ async fn a_key_makes_a_request_be_done_once() {
     let twice = ask("three", "/v1/me/tokens", json!({ "name": "ci" })).await;
     assert_eq!((twice.status, twice.json()["code"].clone()), (409, json!("key_reused")));
     assert_eq!(ask("", "/v1/apps", json!({ "name": "x" })).await.status, 400);
+}
+
+/// A platform that was one machine's user's and is opened to people: what that user's file says opens nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn this_machines_token_ends_where_people_sign_in() {
+    let scene = Scene::of_people().await;
+    let token = local::sign_in(&scene.store).await.unwrap();
+    std::fs::write(scene.data.local(), "{}").unwrap();
+    assert_eq!(scene.ask("GET", "/v1/me", &token, None).await.status, 200);
+    for _ in 0..2 {
+        local::sign_out(&scene.store, &scene.data).await.unwrap();
+        assert_eq!(scene.ask("GET", "/v1/me", &token, None).await.status, 401);
+        assert!(!scene.data.local().exists());
+    }
 }
