@@ -1,9 +1,13 @@
 //! The image that an app was deployed with, from wherever it is kept.
 
+mod patient;
+mod platform;
+
 use crate::error::CliError;
 use caution_host::agent::AgentClient;
 use caution_host::{Dirs, Record};
 use caution_measure::{Measurements, Sha256Digest};
+pub(crate) use platform::ReleaseImage;
 use std::io::{self, Read};
 
 /// What whoever runs an app says that it was deployed with. Nobody vouches for it.
@@ -19,8 +23,8 @@ pub(crate) struct Claim {
     pub(crate) sha256: Sha256Digest,
     /// Of the image.
     pub(crate) measurements: Measurements,
-    /// Where the app is asked for evidence.
-    pub(crate) attestation_url: String,
+    /// Where the app is asked for evidence, where this is what runs.
+    pub(crate) attestation_url: Option<String>,
 }
 
 /// An image that can be had.
@@ -44,6 +48,7 @@ impl LocalImage {
         let agent = AgentClient::new(dirs);
         let (size, sha256, _) = agent.fetch(&record.id, 0)?;
         let Record { id, name, measurements, attestation_url, .. } = record;
+        let attestation_url = Some(attestation_url);
         Ok(Self { claim: Claim { id, name, size, sha256, measurements, attestation_url }, agent })
     }
 }

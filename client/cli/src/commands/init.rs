@@ -38,7 +38,11 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<(), CliError> {
         None => None,
     };
     let written = write_configuration(root)?;
-    let platform = Platform::known(context)?.filter(Platform::answers);
+    let platform = Platform::known(context)?;
+    if let Some(platform) = &platform {
+        // One that is away would not know the link that is made without it.
+        platform.whoami()?;
+    }
     let (id, linked) = match &platform {
         Some(platform) => remote::link(context, platform, &repo, args.name.as_deref())?,
         None => link_here(root)?,

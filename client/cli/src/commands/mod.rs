@@ -2,6 +2,7 @@
 
 pub(crate) mod apps;
 mod attestation;
+mod audit;
 mod completion;
 mod curl;
 mod doctor;
@@ -12,6 +13,8 @@ mod man;
 mod open;
 mod proxy;
 mod reference;
+mod ssh_keys;
+mod tokens;
 mod up;
 pub(crate) mod verify;
 
@@ -44,6 +47,14 @@ pub(crate) enum Command {
     /// The measured operating system below every application.
     #[command(subcommand, name = "enclaveos")]
     EnclaveOs(enclaveos::Command),
+    /// Tokens that programs are known by on the platform.
+    #[command(subcommand)]
+    Tokens(tokens::Command),
+    /// Keys that git is known by on the platform.
+    #[command(subcommand)]
+    SshKeys(ssh_keys::Command),
+    /// Show who changed what on the platform.
+    Audit(audit::Args),
     /// Open an app of the platform in the browser.
     Open(open::Args),
     /// Say what this machine lacks, and how to mend each.
@@ -69,6 +80,9 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<u8, CliError> {
         Command::Proxy(args) => proxy::run(context, &args),
         Command::Attestation(command) => attestation::run(context, &command),
         Command::EnclaveOs(command) => enclaveos::run(context, &command),
+        Command::Tokens(command) => tokens::run(context, &command).map(|()| 0),
+        Command::SshKeys(command) => ssh_keys::run(context, &command).map(|()| 0),
+        Command::Audit(args) => audit::run(context, &args).map(|()| 0),
         Command::Open(args) => open::run(context, &args).map(|()| 0),
         Command::Doctor(args) => Ok(doctor::run(context, &args)),
         Command::Completion(args) => {

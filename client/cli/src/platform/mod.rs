@@ -95,6 +95,34 @@ impl Platform {
         parsed(&self.whole(request.call())?)
     }
 
+    /// Asks to remove something of which nothing is left to say.
+    pub(crate) fn remove(&self, path: &str) -> Result<(), CliError> {
+        let request = self.agent.delete(self.url(path)).header("Authorization", self.bearer());
+        self.whole(request.call()).map(drop)
+    }
+
+    /// A file from a byte on, if it is still the one with this SHA-256.
+    pub(crate) fn part(
+        &self,
+        path: &str,
+        offset: u64,
+        sha256: &str,
+    ) -> Result<impl Read + Send + use<>, CliError> {
+        let request = self.agent.get(self.url(path)).header("Authorization", self.bearer());
+        let request =
+            request.header("Range", format!("bytes={offset}-")).header("If-Range", format!("\"{sha256}\""));
+        let answer = request.call().map_err(|cause| self.unreachable(&cause))?;
+        match answer.status().as_u16() {
+            206 => Ok(answer.into_body().into_reader()),
+            200 if offset == 0 => Ok(answer.into_body().into_reader()),
+            200 => Err(CliError::new(Exit::Conflict, "The platform has another file there now.")),
+            _ => {
+                self.whole(Ok(answer))?;
+                Err(not_understood())
+            }
+        }
+    }
+
     /// What is sent as it is made, to read piece by piece.
     pub(crate) fn stream(&self, path: &str) -> Result<impl Read + use<>, CliError> {
         let request = self.agent.get(self.url(path)).header("Authorization", self.bearer());

@@ -19,6 +19,7 @@ fn whole(place: &Place) {
     comes_to_live(place);
     let first = place.checkout.head();
     is_replaced_while_it_is_used(place);
+    is_looked_at(place);
     is_operated(place, &first);
     ends(place);
 }
@@ -66,6 +67,48 @@ fn is_replaced_while_it_is_used(place: &Place) {
     assert!(place.greeting().is_some_and(|greeting| greeting.starts_with("Hello")));
     let (answered, failed) = traffic.stop_after(10_000);
     assert!(failed.is_empty() && answered >= 10_000, "{answered} answered; {failed:#?}");
+}
+
+fn is_looked_at(place: &Place) {
+    let jobs = place.caution(&["apps", "jobs", "--json"]).expect(0).json();
+    let jobs = jobs["jobs"].as_array().expect("a list");
+    let of: Vec<_> = jobs.iter().map(|job| [&job["kind"], &job["phase"]]).collect();
+    let newest_first =
+        [["deploy", "live"], ["deploy", "replaced"], ["build", "done"], ["deploy", "replaced"]];
+    assert_eq!(of[..4], newest_first);
+    let build = jobs[2]["number"].to_string();
+    let log = place.caution(&["apps", "logs", "--job", &build]).expect(0).stdout;
+    assert!(log.contains("  container ") && log.contains("  image "), "{log}");
+    place.caution(&["apps", "cancel", &build]).expect(20);
+
+    let image = place.caution(&["apps", "download-eif", "-o", "live.eif", "--json"]).expect(0).json();
+    let releases = place.caution(&["apps", "releases", "--json"]).expect(0).json();
+    let releases = releases["releases"].as_array().expect("a list");
+    assert_eq!(image["sha256"], releases[1]["image_sha256"]);
+    assert_eq!(image["attested_root"], "development");
+    let other = ["apps", "download-eif", "--release", "2", "-o", "live.eif", "--force", "--json"];
+    let other = place.caution(&other).expect(0).json();
+    assert_eq!(other["sha256"], releases[0]["image_sha256"]);
+    assert_eq!(other["not_attested_because"], "This release does not run.");
+
+    let secret = place.caution(&["tokens", "create", "ci", "--days", "1", "--read-only"]).expect(0).stdout;
+    assert!(secret.starts_with("caution_"), "{secret}");
+    assert!(place.caution(&["tokens", "list"]).expect(0).stdout.contains(" ci "));
+    place.caution(&["tokens", "revoke", "ci"]).expect(0);
+    place.caution(&["tokens", "revoke", "ci"]).expect(19);
+
+    let keys = place.caution(&["ssh-keys", "list", "--json"]).expect(0).json();
+    let key = &keys["keys"][0];
+    place.caution(&["ssh-keys", "remove", key["fingerprint"].as_str().expect("text")]).expect(0);
+    let stranger = place.push(&["caution", "main"]);
+    assert!(stranger.code != 0 && stranger.stderr.contains("Permission denied"), "{}", stranger.stderr);
+    let line = key["public_key"].as_str().expect("text");
+    place.caution(&["ssh-keys", "add", "--key", line, "--name", "mine"]).expect(0);
+    assert!(place.caution(&["ssh-keys", "list"]).expect(0).stdout.contains("  mine "));
+    let audit = place.caution(&["audit", "--all"]).expect(0).stdout;
+    for said in ["app_create", "push", "job_create"] {
+        assert!(audit.contains(said), "{said}: {audit}");
+    }
 }
 
 fn is_operated(place: &Place, first: &str) {

@@ -4,8 +4,9 @@ mod part;
 
 use crate::Context;
 use crate::commands::apps::pick::pick;
-use crate::deployed::{Claim, DeployedImage, LocalImage};
+use crate::deployed::{Claim, DeployedImage, LocalImage, ReleaseImage};
 use crate::error::{CliError, Exit};
+use crate::platform::{Platform, link};
 use crate::terminal::Terminal;
 use crate::verify::confirm::attests;
 use crate::verify::verdict::Root;
@@ -19,8 +20,13 @@ use std::time::Instant;
 /// Arguments of `caution apps download-eif`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Name or id; the one of this checkout when absent.
+    /// Name or id of an enclave on this machine; when absent the app that this checkout is linked to, where a platform
+    /// knows it, else the enclave of this checkout.
     app: Option<String>,
+
+    /// The image of this release of an app of the platform, which APP then names, whether it runs or not.
+    #[arg(long, value_name = "NUMBER")]
+    release: Option<i64>,
 
     /// The file to write; `<id>.eif` when absent. While it is incomplete it is called PATH.part.
     #[arg(long, short, value_name = "PATH")]
@@ -32,8 +38,8 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(context: &Context, args: &Args) -> Result<(), CliError> {
-    let dirs = context.config.host_dirs();
-    let image = LocalImage::open(&dirs, pick(&dirs, args.app.as_deref())?)?;
+    let image = find(context, args)?;
+    let image = image.as_ref();
     let target = args.output.clone().unwrap_or_else(|| format!("{}.eif", image.claim().id).into());
     check_target(&target, args.force)?;
     let terminal = context.terminal;
@@ -42,7 +48,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<(), CliError> {
         let what = part.path().display();
         terminal.note(&format!("{what} held something else than the beginning of this image; begun anew"));
     }
-    fetch(terminal, &mut part, &image, beginning)?;
+    fetch(terminal, &mut part, image, beginning)?;
     let started = Instant::now();
     terminal.begin("check");
     let pcrs = check(&mut part, image.claim(), beginning)?;
@@ -60,6 +66,23 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<(), CliError> {
         terminal.result(&downloaded.to_text());
     }
     Ok(())
+}
+
+/// The image that is meant, and whoever has it.
+fn find(context: &Context, args: &Args) -> Result<Box<dyn DeployedImage>, CliError> {
+    let app = args.app.as_deref();
+    if args.release.is_some() {
+        let platform = Platform::required(context)?;
+        let app = link::pick(&platform, app)?;
+        return Ok(Box::new(ReleaseImage::open(platform, &app, args.release)?));
+    }
+    if app.is_none()
+        && let Some((platform, app)) = link::of_this_checkout(context)
+    {
+        return Ok(Box::new(ReleaseImage::open(platform, &app, None)?));
+    }
+    let dirs = context.config.host_dirs();
+    Ok(Box::new(LocalImage::open(&dirs, pick(&dirs, app)?)?))
 }
 
 /// Refuses a name that cannot be given at the end, before anything is done.
@@ -136,7 +159,10 @@ fn compare(
     claim: &Claim,
     pcrs: &ImagePcrs,
 ) -> Result<Result<Root, CliError>, CliError> {
-    match attests(context, &claim.attestation_url, pcrs, jiff::Timestamp::now()) {
+    let Some(url) = &claim.attestation_url else {
+        return Ok(Err(CliError::new(Exit::Unreachable, "This release does not run.")));
+    };
+    match attests(context, url, pcrs, jiff::Timestamp::now()) {
         Err(error) if matches!(error.exit, Exit::Unreachable | Exit::DebugMode) => Ok(Err(error)),
         Err(error) if error.exit == Exit::MeasurementMismatch => Err(error.hint(shows(part.path()))),
         asked => asked.map(Ok),

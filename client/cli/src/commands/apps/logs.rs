@@ -3,6 +3,7 @@
 use crate::Context;
 use crate::commands::apps::events::{printable_line, show};
 use crate::commands::apps::pick::{checkout_name, pick};
+use crate::commands::apps::remote::job_log;
 use crate::error::CliError;
 use crate::terminal::Terminal;
 use caution_abi::control::{Event, LogStream};
@@ -20,9 +21,16 @@ pub(crate) struct Args {
     /// What the run before the last one left: why it ended, and what its app wrote.
     #[arg(long, short, conflicts_with = "follow")]
     previous: bool,
+
+    /// What this build or deployment of an app of the platform said, which APP then names.
+    #[arg(long, value_name = "NUMBER", conflicts_with = "previous")]
+    job: Option<i64>,
 }
 
 pub(crate) fn run(context: &Context, args: &Args) -> Result<(), CliError> {
+    if let Some(job) = args.job {
+        return job_log::run(context, args.app.as_deref(), job, args.follow);
+    }
     let dirs = context.config.host_dirs();
     let name = match &args.app {
         Some(app) => app.clone(),

@@ -12,7 +12,7 @@ mod migrate_procfile;
 mod pick;
 mod pin;
 mod ps;
-mod remote;
+pub(crate) mod remote;
 mod run;
 mod signing;
 mod stop;
@@ -41,7 +41,7 @@ pub(crate) enum Command {
     Run(run::Args),
     /// List the enclaves that run on this machine.
     Ps(ps::Args),
-    /// Show what happened to an enclave, and in debug mode what its app printed.
+    /// Show what happened to an enclave and what its app printed, or what a build or deployment said.
     Logs(logs::Args),
     /// Stop an app of the platform, or an enclave that was started on this machine without it.
     Stop(stop::Args),
@@ -65,6 +65,10 @@ pub(crate) enum Command {
     Destroy(remote::destroy::Args),
     /// Show what happened to an app of the platform.
     Events(remote::Picked),
+    /// List builds, deployments and ends of an app of the platform.
+    Jobs(remote::Picked),
+    /// End a build or deployment of an app of the platform before its time.
+    Cancel(remote::cancel::Args),
     /// Fetch the image that a running app was deployed with, and check that it is that one.
     DownloadEif(download_eif::Args),
     /// Write caution.hcl from a Procfile, with the same meaning.
@@ -93,6 +97,8 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<u8, CliError> {
         Command::Rename(args) => remote::rename::run(context, &args).map(|()| 0),
         Command::Destroy(args) => remote::destroy::run(context, &args),
         Command::Events(args) => remote::events::run(context, &args).map(|()| 0),
+        Command::Jobs(args) => remote::jobs::run(context, &args).map(|()| 0),
+        Command::Cancel(args) => remote::cancel::run(context, &args).map(|()| 0),
         Command::DownloadEif(args) => download_eif::run(context, &args).map(|()| 0),
         Command::MigrateProcfile(args) => migrate_procfile::run(context, &args).map(|()| 0),
     }

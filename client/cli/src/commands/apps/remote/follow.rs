@@ -1,5 +1,6 @@
 //! A job, watched to its end.
 
+use super::kind;
 use crate::Context;
 use crate::error::{CliError, Exit};
 use crate::platform::{Platform, link};
@@ -12,7 +13,7 @@ use std::path::Path;
 pub(super) fn follow(context: &Context, platform: &Platform, app: &App, job: Job) -> Result<u8, CliError> {
     let mut job = job;
     loop {
-        context.terminal.note(&format!("  job {} of {}: {}", job.number, app.name, words(job.kind)));
+        context.terminal.note(&format!("  job {} of {}: {}", job.number, app.name, kind(job.kind)));
         let path = format!("/v1/apps/{}/jobs/{}", app.id, job.number);
         let log = platform.stream(&format!("{path}/log?follow=true"))?;
         for line in BufReader::new(log).lines() {
@@ -76,13 +77,4 @@ fn ended(context: &Context, app: &App, job: Option<&Job>) -> Result<u8, CliError
     };
     context.terminal.result(&text);
     Ok(0)
-}
-
-const fn words(kind: JobKind) -> &'static str {
-    match kind {
-        JobKind::Build => "build",
-        JobKind::Deploy => "deployment",
-        JobKind::Stop => "stop",
-        JobKind::Destroy => "destruction",
-    }
 }

@@ -1,10 +1,13 @@
 //! `caution apps …` about apps of a platform, one file a word.
 
+pub(crate) mod cancel;
 pub(crate) mod deploy;
 pub(crate) mod destroy;
 pub(crate) mod events;
 mod follow;
 pub(crate) mod get;
+pub(crate) mod job_log;
+pub(crate) mod jobs;
 pub(crate) mod list;
 pub(crate) mod releases;
 pub(crate) mod rename;
@@ -13,7 +16,7 @@ pub(crate) mod rollback;
 pub(crate) mod start;
 pub(crate) mod stop;
 
-use caution_api::AppState;
+use caution_api::{AppState, JobKind};
 
 /// An app of the platform.
 #[derive(Debug, clap::Args)]
@@ -31,7 +34,17 @@ const fn state(state: AppState) -> &'static str {
     }
 }
 
-fn when(unix_ms: i64) -> String {
+const fn kind(kind: JobKind) -> &'static str {
+    match kind {
+        JobKind::Build => "build",
+        JobKind::Deploy => "deployment",
+        JobKind::Stop => "stop",
+        JobKind::Destroy => "destruction",
+    }
+}
+
+/// A moment of the platform's, RFC 3339.
+pub(crate) fn when(unix_ms: i64) -> String {
     jiff::Timestamp::from_millisecond(unix_ms)
         .map_or_else(|_| format!("{unix_ms} ms"), |time| format!("{time:.0}"))
 }

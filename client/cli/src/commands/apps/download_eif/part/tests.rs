@@ -19,7 +19,7 @@ impl Source {
             size: bytes.len() as u64,
             sha256: Sha256Digest::of(bytes),
             measurements,
-            attestation_url: String::new(),
+            attestation_url: None,
         };
         Self { claim, bytes: bytes.to_vec(), breaks_after: usize::MAX, asked_from: Cell::new(u64::MAX) }
     }
