@@ -53,6 +53,14 @@ pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
     file.persist(path).map(drop).map_err(|e| unwritten(path, &e.error))
 }
 
+/// The same, for this user alone.
+pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
+    let file = complete(path, bytes)?;
+    let private = fs::Permissions::from_mode(0o600);
+    file.as_file().set_permissions(private).map_err(|e| unwritten(path, &e))?;
+    file.persist(path).map(drop).map_err(|e| unwritten(path, &e.error))
+}
+
 /// The same, where nothing stands under the name yet: `false` when something does.
 pub(crate) fn write_new(path: &Path, bytes: &[u8]) -> Result<bool, CliError> {
     match complete(path, bytes)?.persist_noclobber(path) {

@@ -73,6 +73,11 @@ impl Machine {
         self.folder.path().join("state/caution")
     }
 
+    /// Where this machine keeps its user's settings.
+    pub fn settings(&self) -> PathBuf {
+        self.folder.path().join("config/caution")
+    }
+
     /// The command, ready to be started in `dir`.
     pub fn command<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(&self, dir: &Path, args: I) -> Command {
         self.program(&caution_bin(), dir, args)

@@ -2,9 +2,9 @@
 
 use crate::Context;
 use crate::commands::apps::remote::when;
-use crate::error::{CliError, Exit};
-use crate::platform::Platform;
-use caution_api::{AuditLine, Membership, Page};
+use crate::error::CliError;
+use crate::platform::{Platform, organisation};
+use caution_api::{AuditLine, Page};
 use caution_appspec::printable;
 
 /// Arguments of `caution audit`.
@@ -23,7 +23,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(context: &Context, args: &Args) -> Result<(), CliError> {
     let platform = Platform::required(context)?;
-    let organisation = organisation(&platform, args.organisation.as_deref())?;
+    let organisation = organisation::pick(&platform, args.organisation.as_deref())?;
     let path = format!("/v1/organisations/{}/audit", organisation.organisation);
     let mut lines: Vec<AuditLine> = if args.all {
         platform.all(&path)?
@@ -49,17 +49,4 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<(), CliError> {
         }
     }
     Ok(())
-}
-
-fn organisation(platform: &Platform, wanted: Option<&str>) -> Result<Membership, CliError> {
-    let mut of = platform.whoami()?.organisations;
-    if let Some(wanted) = wanted {
-        of.retain(|one| one.name == wanted || one.organisation.to_string() == wanted);
-    }
-    let names: Vec<String> = of.iter().map(|one| printable(&one.name)).collect();
-    of.pop().filter(|_| of.is_empty()).ok_or_else(|| match names.len() {
-        0 => CliError::new(Exit::NotFound, "You belong to no such organisation."),
-        _ => CliError::new(Exit::Usage, format!("Which organisation: {}?", names.join(", ")))
-            .hint("caution audit --organisation NAME"),
-    })
 }

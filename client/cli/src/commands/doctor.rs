@@ -195,9 +195,7 @@ fn platform(context: &Context) -> Finding {
     match Platform::known(context) {
         Ok(None) => none("none was started on this machine"),
         Ok(Some(platform)) => match platform.whoami() {
-            Ok(me) => {
-                Finding::ok("platform", format!("{} knows you as {}", platform.local.api, me.account.name))
-            }
+            Ok(me) => Finding::ok("platform", format!("{} knows you as {}", platform.api(), me.account.name)),
             Err(error) => none(&error.summary()),
         },
         Err(error) => Finding::lacks("platform", error.summary(), "caution up"),

@@ -3,6 +3,7 @@
 use crate::Context;
 use crate::error::{CliError, Exit};
 use crate::platform::{self, Platform};
+use caution_api::Local;
 use caution_host::HostError;
 use caution_host::agent::AgentClient;
 use std::fs::OpenOptions;
@@ -13,7 +14,7 @@ use std::process::Command;
 pub(crate) struct Args {}
 
 pub(crate) fn run(context: &Context, _: &Args) -> Result<(), CliError> {
-    let Some(platform) = Platform::known(context)?.filter(Platform::answers) else {
+    let Some((_, local)) = Platform::here(context)?.filter(|(platform, _)| platform.answers()) else {
         if context.terminal.json {
             context.terminal.json_result(&serde_json::json!({ "was_running": false, "enclaves": 0 }));
         } else {
@@ -24,7 +25,7 @@ pub(crate) fn run(context: &Context, _: &Args) -> Result<(), CliError> {
     context
         .terminal
         .note("  ending the platform and the enclaves of this machine; `caution up` starts both again");
-    end(context, &platform)?;
+    end(context, &local)?;
     let enclaves = match AgentClient::new(&context.config.host_dirs()).drain() {
         Ok(enclaves) => enclaves,
         // Nothing of it runs.
@@ -45,16 +46,13 @@ pub(crate) fn run(context: &Context, _: &Args) -> Result<(), CliError> {
 }
 
 /// Asks it to end, and waits until it has let its data folder go.
-fn end(context: &Context, platform: &Platform) -> Result<(), CliError> {
+fn end(context: &Context, local: &Local) -> Result<(), CliError> {
     let failed = |cause: String| CliError {
         causes: vec![cause],
-        ..CliError::new(
-            Exit::Other,
-            format!("The platform (process {}) cannot be ended.", platform.local.pid),
-        )
+        ..CliError::new(Exit::Other, format!("The platform (process {}) cannot be ended.", local.pid))
     };
     // It has just answered with the token that it wrote beside this number: the number is still its own.
-    let asked = Command::new("kill").arg(platform.local.pid.to_string()).output();
+    let asked = Command::new("kill").arg(local.pid.to_string()).output();
     let asked = asked.map_err(|e| failed(e.to_string()))?;
     if !asked.status.success() {
         return Err(failed(String::from_utf8_lossy(&asked.stderr).trim().to_owned()));

@@ -9,7 +9,11 @@ mod doctor;
 mod down;
 mod enclaveos;
 mod init;
+mod invite;
+mod login;
+mod logout;
 mod man;
+mod members;
 mod open;
 mod proxy;
 mod reference;
@@ -47,6 +51,14 @@ pub(crate) enum Command {
     /// The measured operating system below every application.
     #[command(subcommand, name = "enclaveos")]
     EnclaveOs(enclaveos::Command),
+    /// Be known to a platform on another machine, let in by a browser.
+    Login(login::Args),
+    /// Be known there no more.
+    Logout(logout::Args),
+    /// Who belongs to an organisation of the platform.
+    Members(members::Args),
+    /// Make a link by which somebody becomes a member.
+    Invite(invite::Args),
     /// Tokens that programs are known by on the platform.
     #[command(subcommand)]
     Tokens(tokens::Command),
@@ -80,6 +92,10 @@ pub(crate) fn run(context: &Context, command: Command) -> Result<u8, CliError> {
         Command::Proxy(args) => proxy::run(context, &args),
         Command::Attestation(command) => attestation::run(context, &command),
         Command::EnclaveOs(command) => enclaveos::run(context, &command),
+        Command::Login(args) => login::run(context, &args).map(|()| 0),
+        Command::Logout(args) => logout::run(context, &args).map(|()| 0),
+        Command::Members(args) => members::run(context, &args).map(|()| 0),
+        Command::Invite(args) => invite::run(context, &args).map(|()| 0),
         Command::Tokens(command) => tokens::run(context, &command).map(|()| 0),
         Command::SshKeys(command) => ssh_keys::run(context, &command).map(|()| 0),
         Command::Audit(args) => audit::run(context, &args).map(|()| 0),

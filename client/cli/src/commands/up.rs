@@ -3,7 +3,8 @@
 use crate::Context;
 use crate::error::{CliError, Exit};
 use crate::files::read_stream_limited;
-use crate::platform::{self, Platform, ssh};
+use crate::platform::{self, Platform, login, ssh};
+use caution_api::Local;
 use caution_host::agent::{AgentClient, AppState};
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom};
@@ -19,15 +20,14 @@ pub(crate) struct Args {}
 
 pub(crate) fn run(context: &Context, _: &Args) -> Result<(), CliError> {
     let began = Instant::now();
-    let running = Platform::known(context)?.filter(Platform::answers);
+    let running = Platform::here(context)?.filter(|(platform, _)| platform.answers());
     let was_running = running.is_some();
-    let platform = match running {
-        Some(platform) => platform,
+    let (platform, local) = match running {
+        Some(running) => running,
         None => start(context)?,
     };
-    ssh::prepare(context, &platform)?;
+    ssh::prepare(context, &platform, &ssh::Server::here(&local))?;
     let again = agent(context)?;
-    let local = &platform.local;
     if context.terminal.json {
         context.terminal.json_result(&serde_json::json!({
             "api": local.api,
@@ -36,6 +36,10 @@ pub(crate) fn run(context: &Context, _: &Args) -> Result<(), CliError> {
             "starting_again": again,
         }));
         return Ok(());
+    }
+    if let Some((other, _)) = login::kept(context)? {
+        let text = format!("You are logged in at {}: that is what commands ask.", other.api());
+        context.terminal.warning(&text, Some("caution logout      (then they ask this machine's platform)"));
     }
     if was_running {
         context.terminal.note("The platform runs already.");
@@ -62,7 +66,7 @@ fn agent(context: &Context) -> Result<Vec<String>, CliError> {
 }
 
 /// Starts cautiond on its own, and waits until it says that it serves.
-fn start(context: &Context) -> Result<Platform, CliError> {
+fn start(context: &Context) -> Result<(Platform, Local), CliError> {
     let data = platform::data(context);
     fs::create_dir_all(&data).map_err(|e| CliError::io("The data folder cannot be created", &data, &e))?;
     let log = data.join("cautiond.log");
@@ -99,7 +103,8 @@ fn start(context: &Context) -> Result<Platform, CliError> {
                 .hint(format!("see {}", log.display()))
         });
     }
-    Platform::required(context)
+    Platform::here(context)?
+        .ok_or_else(|| CliError::new(Exit::Other, "The platform serves and does not say where."))
 }
 
 /// What it wrote since it was started.

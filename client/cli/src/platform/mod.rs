@@ -1,6 +1,8 @@
-//! The platform on this machine: where it is, and what it is asked. Words for people stand in `commands/`.
+//! The platform: where it is, on this machine or another one, and what it is asked. Words for people stand in `commands/`.
 
 pub(crate) mod link;
+pub(crate) mod login;
+pub(crate) mod organisation;
 pub(crate) mod ssh;
 
 use crate::Context;
@@ -8,13 +10,21 @@ use crate::error::{CliError, Exit};
 use caution_api::{ErrorCode, Local, Me, Problem};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use std::io::Read;
-use std::path::PathBuf;
+use std::fs;
+use std::io::{self, Read};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
+use ureq::RequestBuilder;
+use ureq::config::ConfigBuilder;
+use ureq::typestate::AgentScope;
 
 /// A platform that this user is known by.
 pub(crate) struct Platform {
-    pub(crate) local: Local,
+    api: String,
+    token: Option<String>,
+    /// What only a platform on this machine says.
+    local: Option<Local>,
     agent: ureq::Agent,
 }
 
@@ -24,8 +34,16 @@ pub(crate) fn data(context: &Context) -> PathBuf {
 }
 
 impl Platform {
-    /// The platform that was started on this machine; it may have ended since.
+    /// The one that this user logged in to, else the one that was started on this machine; it may have ended since.
     pub(crate) fn known(context: &Context) -> Result<Option<Self>, CliError> {
+        match login::kept(context)? {
+            Some((platform, _)) => Ok(Some(platform)),
+            None => Ok(Self::here(context)?.map(|(platform, _)| platform)),
+        }
+    }
+
+    /// The platform that was started on this machine.
+    pub(crate) fn here(context: &Context) -> Result<Option<(Self, Local)>, CliError> {
         let path = data(context).join("local.json");
         if !path.is_file() {
             return Ok(None);
@@ -35,21 +53,39 @@ impl Platform {
             causes: vec![cause.to_string()],
             ..CliError::new(Exit::Other, format!("{} cannot be read.", path.display())).hint("caution up")
         })?;
-        let agent = ureq::Agent::config_builder()
-            .timeout_connect(Some(CONNECT))
-            .max_redirects(0)
-            // It is on this machine.
-            .proxy(None)
-            .http_status_as_error(false)
-            .build();
-        Ok(Some(Self { local, agent: agent.into() }))
+        // It is on this machine.
+        let agent = configured().proxy(None).build().into();
+        let (api, token) = (local.api.clone(), Some(local.token.clone()));
+        Ok(Some((Self { api, token, local: Some(local.clone()), agent }, local)))
+    }
+
+    /// The platform at an address, which knows this user by a token.
+    pub(crate) fn known_by(api: &str, token: String) -> Self {
+        Self { token: Some(token), ..Self::unknown_to(api) }
+    }
+
+    /// The platform at an address, which does not know who asks.
+    pub(crate) fn unknown_to(api: &str) -> Self {
+        let agent = configured().timeout_recv_response(Some(ANSWER)).build().into();
+        Self { api: api.to_owned(), token: None, local: None, agent }
     }
 
     /// The same, where there must be one.
     pub(crate) fn required(context: &Context) -> Result<Self, CliError> {
         Self::known(context)?.ok_or_else(|| {
-            CliError::new(Exit::Unreachable, "No platform was started on this machine.").hint("caution up")
+            CliError::new(Exit::Unreachable, "No platform was started on this machine.")
+                .hint("caution up\ncaution login URL      (one on another machine)")
         })
+    }
+
+    /// Where its API is.
+    pub(crate) fn api(&self) -> &str {
+        &self.api
+    }
+
+    /// What only a platform on this machine says.
+    pub(crate) fn local(&self) -> Option<&Local> {
+        self.local.as_ref()
     }
 
     /// Whether it answers, and knows this user.
@@ -64,18 +100,18 @@ impl Platform {
 
     /// Asks for something.
     pub(crate) fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, CliError> {
-        parsed(&self.whole(self.agent.get(self.url(path)).header("Authorization", self.bearer()).call())?)
+        parsed(&self.whole(self.as_known(self.agent.get(self.url(path))).call())?)
     }
 
     /// Asks to do something that needs no further words.
     pub(crate) fn post<T: DeserializeOwned>(&self, path: &str) -> Result<T, CliError> {
-        let request = self.agent.post(self.url(path)).header("Authorization", self.bearer());
+        let request = self.as_known(self.agent.post(self.url(path)));
         parsed(&self.whole(request.send_empty())?)
     }
 
     /// Asks to make something.
     pub(crate) fn send<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, CliError> {
-        let request = self.agent.post(self.url(path)).header("Authorization", self.bearer());
+        let request = self.as_known(self.agent.post(self.url(path)));
         parsed(&self.whole(request.header("Content-Type", JSON).send(text(body)))?)
     }
 
@@ -85,19 +121,19 @@ impl Platform {
         path: &str,
         body: &impl Serialize,
     ) -> Result<T, CliError> {
-        let request = self.agent.patch(self.url(path)).header("Authorization", self.bearer());
+        let request = self.as_known(self.agent.patch(self.url(path)));
         parsed(&self.whole(request.header("Content-Type", JSON).send(text(body)))?)
     }
 
     /// Asks to remove something.
     pub(crate) fn delete<T: DeserializeOwned>(&self, path: &str) -> Result<T, CliError> {
-        let request = self.agent.delete(self.url(path)).header("Authorization", self.bearer());
+        let request = self.as_known(self.agent.delete(self.url(path)));
         parsed(&self.whole(request.call())?)
     }
 
     /// Asks to remove something of which nothing is left to say.
     pub(crate) fn remove(&self, path: &str) -> Result<(), CliError> {
-        let request = self.agent.delete(self.url(path)).header("Authorization", self.bearer());
+        let request = self.as_known(self.agent.delete(self.url(path)));
         self.whole(request.call()).map(drop)
     }
 
@@ -108,7 +144,7 @@ impl Platform {
         offset: u64,
         sha256: &str,
     ) -> Result<impl Read + Send + use<>, CliError> {
-        let request = self.agent.get(self.url(path)).header("Authorization", self.bearer());
+        let request = self.as_known(self.agent.get(self.url(path)));
         let request =
             request.header("Range", format!("bytes={offset}-")).header("If-Range", format!("\"{sha256}\""));
         let answer = request.call().map_err(|cause| self.unreachable(&cause))?;
@@ -125,7 +161,7 @@ impl Platform {
 
     /// What is sent as it is made, to read piece by piece.
     pub(crate) fn stream(&self, path: &str) -> Result<impl Read + use<>, CliError> {
-        let request = self.agent.get(self.url(path)).header("Authorization", self.bearer());
+        let request = self.as_known(self.agent.get(self.url(path)));
         let answer = request.call().map_err(|cause| self.unreachable(&cause))?;
         if answer.status().is_success() {
             return Ok(answer.into_body().into_reader());
@@ -149,11 +185,15 @@ impl Platform {
     }
 
     fn url(&self, path: &str) -> String {
-        format!("{}{path}", self.local.api)
+        format!("{}{path}", self.api)
     }
 
-    fn bearer(&self) -> String {
-        format!("Bearer {}", self.local.token)
+    /// A request, and who makes it.
+    fn as_known<B>(&self, request: RequestBuilder<B>) -> RequestBuilder<B> {
+        match &self.token {
+            Some(token) => request.header("Authorization", format!("Bearer {token}")),
+            None => request,
+        }
     }
 
     fn whole(
@@ -177,12 +217,23 @@ impl Platform {
     }
 
     fn unreachable(&self, cause: &ureq::Error) -> CliError {
-        let text = format!("The platform at {} does not answer.", self.local.api);
-        CliError {
-            causes: vec![cause.to_string()],
-            ..CliError::new(Exit::Unreachable, text).hint("caution up")
-        }
+        let text = format!("The platform at {} does not answer.", self.api);
+        let hint = if self.local.is_some() { "caution up" } else { "caution logout      (forgets it)" };
+        CliError { causes: vec![cause.to_string()], ..CliError::new(Exit::Unreachable, text).hint(hint) }
     }
+}
+
+fn configured() -> ConfigBuilder<AgentScope> {
+    ureq::Agent::config_builder().timeout_connect(Some(CONNECT)).max_redirects(0).http_status_as_error(false)
+}
+
+/// This user's folder of settings, for nobody else.
+fn own_folder(context: &Context) -> Result<&Path, CliError> {
+    let folder = &context.config.settings;
+    let io = |e: io::Error| CliError::io("The folder cannot be made private", folder, &e);
+    fs::create_dir_all(folder).map_err(io)?;
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o700)).map_err(io)?;
+    Ok(folder)
 }
 
 const fn exit(code: ErrorCode) -> Exit {
@@ -216,6 +267,8 @@ fn not_understood() -> CliError {
 }
 
 const JSON: &str = "application/json";
+/// How long a platform on another machine may take to answer.
+const ANSWER: Duration = Duration::from_mins(1);
 const CONNECT: Duration = Duration::from_secs(10);
 /// The longest answer that is read whole.
 const MAX_ANSWER: u64 = 16 * 1024 * 1024;

@@ -6,18 +6,37 @@ use crate::error::{CliError, Exit};
 use crate::files;
 use crate::platform::Platform;
 use caution_api::{Local, SshKey, SshKeyAdd};
-use std::fs;
-use std::io;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+/// A git server.
+pub(crate) struct Server {
+    host: String,
+    /// Its line in `known_hosts`, where that is known; else `ssh` asks.
+    known: Option<String>,
+}
+
+impl Server {
+    /// That of a platform on this machine.
+    pub(crate) fn here(local: &Local) -> Self {
+        Self { host: local.git.ip().to_string(), known: Some(known_host(local)) }
+    }
+
+    /// The one that an address of a repository names: `ssh://git@host:port/…`.
+    pub(crate) fn of(git_url: &str) -> Result<Self, CliError> {
+        let rest = git_url.strip_prefix("ssh://git@").and_then(|rest| rest.split('/').next());
+        let host = rest.map(|rest| rest.rsplit_once(':').map_or(rest, |(host, _)| host));
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b"-.".contains(&b);
+        match host.filter(|host| !host.is_empty() && host.bytes().all(plain)) {
+            Some(host) => Ok(Self { host: host.to_owned(), known: None }),
+            None => Err(CliError::new(Exit::Other, format!("`{git_url}` is no address of a repository."))),
+        }
+    }
+}
+
 /// Makes the key where there is none, registers it, and writes what `ssh` is told.
-pub(crate) fn prepare(context: &Context, platform: &Platform) -> Result<(), CliError> {
-    let folder = &context.config.settings;
-    let io = |e: io::Error| CliError::io("The folder cannot be made private", folder, &e);
-    fs::create_dir_all(folder).map_err(io)?;
-    fs::set_permissions(folder, fs::Permissions::from_mode(0o700)).map_err(io)?;
+pub(crate) fn prepare(context: &Context, platform: &Platform, server: &Server) -> Result<(), CliError> {
+    let folder = super::own_folder(context)?;
     let key = key(context);
     if !key.is_file() {
         generate(&key)?;
@@ -26,8 +45,10 @@ pub(crate) fn prepare(context: &Context, platform: &Platform) -> Result<(), CliE
     let public_key = String::from_utf8_lossy(&public).trim().to_owned();
     let add = SshKeyAdd { public_key, name: Some("caution on this machine".to_owned()) };
     platform.send::<SshKey>("/v1/me/ssh-keys", &add)?;
-    files::write(&folder.join("known_hosts"), known_host(&platform.local).as_bytes())?;
-    files::write(&file(context), configuration(folder, &platform.local).as_bytes())
+    if let Some(known) = &server.known {
+        files::write(&folder.join("known_hosts"), known.as_bytes())?;
+    }
+    files::write(&file(context), configuration(folder, server).as_bytes())
 }
 
 /// The key that git is known by.
@@ -64,25 +85,32 @@ fn known_host(local: &Local) -> String {
 }
 
 /// The user's own files come after: `ssh` takes the first value that it finds, and other hosts find none here.
-fn configuration(folder: &Path, local: &Local) -> String {
+fn configuration(folder: &Path, server: &Server) -> String {
     let folder = folder.display();
+    let hosts = match &server.known {
+        Some(_) => format!(
+            "    UserKnownHostsFile \"{folder}/known_hosts\"\n    \
+                 StrictHostKeyChecking yes\n"
+        ),
+        None => String::new(),
+    };
     format!(
-        "# Written by `caution up`.\n\
+        "# Written by `caution`.\n\
          Match host {} user git\n    \
              IdentityFile \"{folder}/git_ed25519\"\n    \
-             IdentitiesOnly yes\n    \
-             UserKnownHostsFile \"{folder}/known_hosts\"\n    \
-             StrictHostKeyChecking yes\n\
+             IdentitiesOnly yes\n\
+         {hosts}\
          Match all\n\
          Include ~/.ssh/config\n\
          Include /etc/ssh/ssh_config\n",
-        local.git.ip(),
+        server.host,
     )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     #[test]
     fn ssh_reads_the_file_as_it_is_meant() {
@@ -96,7 +124,7 @@ mod tests {
         };
         assert_eq!(known_host(&local), "[127.0.0.1]:7222 ssh-ed25519 AAAA\n");
         let path = dir.path().join("ssh_config");
-        fs::write(&path, configuration(dir.path(), &local)).unwrap();
+        fs::write(&path, configuration(dir.path(), &Server::here(&local))).unwrap();
         let asked = |target: &str| {
             let output = Command::new("ssh").arg("-F").arg(&path).args(["-G", target]).output().unwrap();
             String::from_utf8(output.stdout).unwrap()
@@ -104,5 +132,16 @@ mod tests {
         let ours = format!("identityfile {}/git_ed25519", dir.path().display());
         assert!(asked("git@127.0.0.1").contains(&ours));
         assert!(!asked("git@example.org").contains(&ours));
+    }
+
+    #[test]
+    fn another_machines_server_is_named_by_an_addresss_host() {
+        let server = Server::of("ssh://git@git.example.com:7222/01a2.git").unwrap();
+        assert!(configuration(Path::new("/x"), &server).contains("Match host git.example.com user git\n"));
+        for wrong in
+            ["ssh://git@/x", "ssh://git@a b/x", "https://git.example.com/x", "ssh://git@a\nMatch all/x"]
+        {
+            assert!(Server::of(wrong).is_err(), "{wrong}");
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! The platform, as its user meets it: `caution up`, `git push caution main`, `caution verify`, and on to the end.
 
+mod login;
 mod place;
 mod traffic;
 

@@ -22,7 +22,11 @@ pub(super) fn link(
     } else {
         (create(platform, root, name)?, true)
     };
-    ssh::prepare(context, platform)?;
+    let server = match platform.local() {
+        Some(local) => ssh::Server::here(local),
+        None => ssh::Server::of(&app.git_url)?,
+    };
+    ssh::prepare(context, platform, &server)?;
     set_remote(root, &app.git_url)?;
     speak(context, root)?;
     Ok((app.id.to_string(), new))
