@@ -5,14 +5,19 @@
 //! out to a question; everything else is a version of its own.
 
 mod problem;
+#[cfg(feature = "server")]
+mod tagged;
 mod types;
 #[cfg(feature = "server")]
 mod v1;
 
 pub use problem::{ErrorCode, Problem};
+#[cfg(feature = "server")]
+pub use tagged::Tagged;
 pub use types::account::{Account, Me, Membership, Role, SshKey, SshKeyAdd, Token, TokenCreate, TokenMade};
-pub use types::app::{App, AppCreate, AppDestroy, AppRename, AppSelect, AppState};
+pub use types::app::{App, AppConfig, AppCreate, AppDestroy, AppRename, AppSelect, AppState};
 pub use types::audit::{AuditLine, OrganisationSelect};
+pub use types::console::{ConsoleFrom, ConsoleLine, ConsoleQuery};
 pub use types::device::{Device, DeviceAnswer, DeviceAsk, DeviceBegin, DeviceBegun, DeviceSelect, GitServer};
 pub use types::event::{Event, EventStreamQuery};
 pub use types::job::{Failure, Job, JobCreate, JobKind, JobPhase, JobSelect, LogQuery};

@@ -1,13 +1,13 @@
 //! The trait: one method for each operation.
 
 use crate::{
-    App, AppCreate, AppDestroy, AppRename, AppSelect, AuditLine, Device, DeviceAnswer, DeviceAsk,
-    DeviceBegin, DeviceBegun, DeviceSelect, Event, EventStreamQuery, Health, Idempotency, Invitation,
-    InvitationAccept, InvitationCreate, InvitationMade, InvitationSelect, Job, JobCreate, JobSelect,
-    KeySelect, LogQuery, Me, Member, MemberChange, MemberSelect, Membership, OrganisationSelect, Page,
-    PageQuery, PasskeyAsk, PasskeyProof, Problem, Ready, Registration, RegistrationAsk, RegistrationBegin,
-    Release, ReleaseSelect, Session, SessionCookie, SessionOwn, SessionSelect, SshKey, SshKeyAdd, Token,
-    TokenCreate, TokenMade, TokenSelect,
+    App, AppConfig, AppCreate, AppDestroy, AppRename, AppSelect, AuditLine, ConsoleQuery, Device,
+    DeviceAnswer, DeviceAsk, DeviceBegin, DeviceBegun, DeviceSelect, Event, EventStreamQuery, Health,
+    Idempotency, Invitation, InvitationAccept, InvitationCreate, InvitationMade, InvitationSelect, Job,
+    JobCreate, JobSelect, KeySelect, LogQuery, Me, Member, MemberChange, MemberSelect, Membership,
+    OrganisationSelect, Page, PageQuery, PasskeyAsk, PasskeyProof, Problem, Ready, Registration,
+    RegistrationAsk, RegistrationBegin, Release, ReleaseSelect, Session, SessionCookie, SessionOwn,
+    SessionSelect, SshKey, SshKeyAdd, Tagged, Token, TokenCreate, TokenMade, TokenSelect,
 };
 use dropshot::{
     ApiDescription, ApiDescriptionBuildErrors, Body, Header, HttpResponseAccepted, HttpResponseCreated,
@@ -218,6 +218,21 @@ pub trait V1 {
         path: Path<AppSelect>,
     ) -> Answer<HttpResponseAccepted<Job>>;
 
+    /// What an app runs by: it is read from the commit of its live release, and changed by pushing another.
+    #[endpoint { method = GET, path = "/v1/apps/{app}/config", tags = ["apps"] }]
+    async fn app_config(
+        rqctx: RequestContext<Self::Context>,
+        path: Path<AppSelect>,
+    ) -> Answer<HttpResponseOk<AppConfig>>;
+
+    /// What an app writes, and what its host says of it: `application/jsonl`, a `ConsoleLine` each line. Apps that say `logs` are heard.
+    #[endpoint { method = GET, path = "/v1/apps/{app}/logs", tags = ["apps"] }]
+    async fn app_logs(
+        rqctx: RequestContext<Self::Context>,
+        path: Path<AppSelect>,
+        query: Query<ConsoleQuery>,
+    ) -> Raw;
+
     /// Lists an app's builds and deployments, the last first.
     #[endpoint { method = GET, path = "/v1/apps/{app}/jobs", tags = ["jobs"] }]
     async fn job_list(
@@ -235,12 +250,9 @@ pub trait V1 {
         body: TypedBody<JobCreate>,
     ) -> Answer<HttpResponseAccepted<Job>>;
 
-    /// Says how far a job is.
+    /// Says how far a job is. A request whose `If-None-Match` names the answer's `ETag` is told 304 instead.
     #[endpoint { method = GET, path = "/v1/apps/{app}/jobs/{number}", tags = ["jobs"] }]
-    async fn job_get(
-        rqctx: RequestContext<Self::Context>,
-        path: Path<JobSelect>,
-    ) -> Answer<HttpResponseOk<Job>>;
+    async fn job_get(rqctx: RequestContext<Self::Context>, path: Path<JobSelect>) -> Answer<Tagged<Job>>;
 
     /// Asks to end a job before its time.
     #[endpoint { method = POST, path = "/v1/apps/{app}/jobs/{number}/cancel", tags = ["jobs"] }]
@@ -265,12 +277,12 @@ pub trait V1 {
         query: Query<PageQuery>,
     ) -> Answer<HttpResponseOk<Page<Release>>>;
 
-    /// Says what a release is.
+    /// Says what a release is. A request whose `If-None-Match` names the answer's `ETag` is told 304 instead.
     #[endpoint { method = GET, path = "/v1/apps/{app}/releases/{number}", tags = ["releases"] }]
     async fn release_get(
         rqctx: RequestContext<Self::Context>,
         path: Path<ReleaseSelect>,
-    ) -> Answer<HttpResponseOk<Release>>;
+    ) -> Answer<Tagged<Release>>;
 
     /// The image of a release. Ranges are answered, so that a download can go on; `Digest` is the whole file's.
     #[endpoint { method = GET, path = "/v1/apps/{app}/releases/{number}/image", tags = ["releases"] }]

@@ -32,6 +32,17 @@ pub struct App {
     pub created_ms: i64,
 }
 
+/// What an app runs by.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct AppConfig {
+    /// The release that its traffic goes to.
+    pub release: i64,
+    /// The commit that it was built from, and whose file says all this.
+    pub commit: String,
+    /// What its enclave says of itself, as a JSON value.
+    pub manifest: serde_json::Value,
+}
+
 /// What an app does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]

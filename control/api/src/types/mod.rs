@@ -3,6 +3,7 @@
 pub(crate) mod account;
 pub(crate) mod app;
 pub(crate) mod audit;
+pub(crate) mod console;
 pub(crate) mod device;
 pub(crate) mod event;
 pub(crate) mod job;

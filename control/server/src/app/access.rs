@@ -233,7 +233,7 @@ fn held(to: &str) -> Problem {
 }
 
 /// Every operation of the API.
-const OPERATIONS: [(&str, Need); 49] = [
+const OPERATIONS: [(&str, Need); 51] = [
     ("health_get", Need::Nothing),
     ("ready_get", Need::Nothing),
     ("metrics_get", Need::Nothing),
@@ -260,6 +260,8 @@ const OPERATIONS: [(&str, Need); 49] = [
     ("token_create", Need::WholeAccount),
     ("token_revoke", Need::WholeAccount),
     ("app_get", Need::Permission(Permission::Read)),
+    ("app_config", Need::Permission(Permission::Read)),
+    ("app_logs", Need::Permission(Permission::Read)),
     ("job_list", Need::Permission(Permission::Read)),
     ("job_get", Need::Permission(Permission::Read)),
     ("job_log", Need::Permission(Permission::Read)),

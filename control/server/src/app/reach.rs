@@ -3,7 +3,7 @@
 use crate::store::AppId;
 use caution_api::GitServer;
 use caution_host::agent::{AgentClient, Reached};
-use caution_host::{Dirs, Record};
+use caution_host::{Dirs, Logs, Record};
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
@@ -48,6 +48,13 @@ impl Reach {
     /// Where an app is pushed to. Its id stands there, so that a new name changes no remote.
     pub fn git_url(&self, app: AppId) -> String {
         format!("ssh://git@{}:{}/{app}.git", self.git.host, self.git.port)
+    }
+
+    /// What the last enclave of the app of this label wrote; nothing where none ever ran here.
+    pub async fn logs(&self, label: &str, follow: bool) -> Option<Logs> {
+        let (host, label) = (self.host.clone(), label.to_owned());
+        let found = tokio::task::spawn_blocking(move || caution_host::logs(&host, &label, follow).ok());
+        found.await.ok().flatten()
     }
 
     /// Where apps are reached, as the host agent says at this moment. One that cannot be asked knows none: an app's state says

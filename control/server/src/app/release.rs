@@ -1,8 +1,8 @@
 //! Releases.
 
 use super::{Refused, not_found, page, paged};
-use crate::store::{AppId, StoreError, release};
-use caution_api::{Page, PageQuery, Release};
+use crate::store::{AppId, StoreError, app, release};
+use caution_api::{AppConfig, ErrorCode, Page, PageQuery, Problem, Release};
 use sqlx::AnyConnection;
 
 /// An app's releases, the last first.
@@ -25,6 +25,17 @@ pub async fn get(db: &mut AnyConnection, app: AppId, number: i64) -> Result<Rele
     let found = release::shown(db, app, Some(before), 1).await?.into_iter().next();
     let found = found.filter(|shown| shown.release.number == number).ok_or_else(|| not_found("release"))?;
     Ok(wire(found)?)
+}
+
+/// What the live release runs by.
+pub async fn config(db: &mut AnyConnection, app: &app::App) -> Result<AppConfig, Refused> {
+    let standing = app::standing(&mut *db, app.id).await?;
+    let Some(number) = standing.release else {
+        let text = format!("Nothing of {} is live.", app.name);
+        return Err(Problem::new(ErrorCode::Conflict, text).fix("git push caution main").into());
+    };
+    let Release { commit, manifest, .. } = get(db, app.id, number).await?;
+    Ok(AppConfig { release: number, commit, manifest })
 }
 
 /// A release as it is on the wire.

@@ -10,7 +10,7 @@ use crate::store::app::App;
 use crate::store::idempotency::{self, Kept};
 use crate::store::{AppId, OrganisationId, StoreError};
 use crate::webauthn::RelyingParty;
-use caution_api::{ErrorCode, Problem};
+use caution_api::{ErrorCode, Problem, Tagged};
 use caution_measure::Sha256Digest;
 use dropshot::RequestContext;
 use http::HeaderValue;
@@ -95,6 +95,13 @@ impl<'a> Call<'a> {
         work: impl AsyncFnOnce(&mut AnyConnection) -> Result<T, Refused>,
     ) -> Result<T, Problem> {
         answered(self.rqctx, self.began, changed(self.server(), work).await)
+    }
+
+    /// An answer with an `ETag`, which is not sent to who has it already.
+    pub(super) fn tagged<T: Serialize>(&self, answer: &T) -> Result<Tagged<T>, Problem> {
+        let known = self.rqctx.request.headers().get("if-none-match").and_then(|value| value.to_str().ok());
+        let digest = |bytes: &[u8]| Sha256Digest::of(bytes).to_string();
+        Ok(Tagged::new(answer, digest, known)?)
     }
 
     /// What was answered to this same request before, where it has an `Idempotency-Key`.

@@ -1,6 +1,7 @@
 //! The HTTP API: `caution-api`'s trait over `app/`. Whoever speaks HTTP stands here and nowhere else.
 
 mod call;
+mod console;
 mod metrics;
 mod page;
 mod people;
@@ -19,6 +20,7 @@ use rate::Rate;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::sync::Semaphore;
 
 /// What the handlers share.
 #[derive(Debug)]
@@ -28,6 +30,8 @@ pub struct Server {
     pub(crate) bell: Bell,
     pub(crate) reach: Reach,
     metrics: Metrics,
+    /// Turns of those who read what apps write.
+    consoles: Arc<Semaphore>,
     by_address: Rate<std::net::IpAddr>,
     by_account: Rate<crate::store::AccountId>,
     by_sign_in: Rate<std::net::IpAddr>,
@@ -66,6 +70,7 @@ impl Server {
             bell,
             reach,
             metrics: Metrics::default(),
+            consoles: Arc::new(Semaphore::new(console::READERS)),
             by_address: Rate::of_requests(),
             by_account: Rate::of_requests(),
             by_sign_in: Rate::of_sign_in(),

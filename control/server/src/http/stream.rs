@@ -109,7 +109,7 @@ pub(super) struct Reads {
 
 impl Reads {
     /// Who was removed meanwhile, signed out or has had the token revoked is told nothing more.
-    async fn may_go_on(&self) -> io::Result<bool> {
+    pub(super) async fn may_go_on(&self) -> io::Result<bool> {
         let mut db = self.server.store.read().await.map_err(io::Error::other)?;
         access::still_reads(&mut db, &self.caller, self.app).await.map_err(io::Error::other)
     }
@@ -234,7 +234,7 @@ fn part(text: &str, size: u64) -> Part {
     }
 }
 
-fn finish(
+pub(super) fn finish(
     answer: response::Builder,
     pieces: impl Stream<Item = io::Result<Bytes>> + Send + 'static,
 ) -> Result<Response<Body>, Problem> {
@@ -254,7 +254,7 @@ impl http_body::Body for Pieces {
     }
 }
 
-fn failed() -> Problem {
+pub(super) fn failed() -> Problem {
     Problem::new(ErrorCode::Internal, "The server failed to do this; its log says why.")
 }
 

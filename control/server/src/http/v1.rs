@@ -2,18 +2,19 @@
 
 use super::Server;
 use super::call::{Call, away, of_anybody};
+use super::console::console;
 use super::people::{self, Signed};
 use super::stream::{self, Image};
 use crate::app::{Refused, account, app, event, job, release, ssh_key, token};
 use crate::store::{self, AppId, EventId, TokenId};
 use caution_api::{
-    App, AppCreate, AppDestroy, AppRename, AppSelect, AuditLine, Device, DeviceAnswer, DeviceAsk,
-    DeviceBegin, DeviceBegun, DeviceSelect, ErrorCode, Event, EventStreamQuery, Health, Idempotency,
-    Invitation, InvitationAccept, InvitationCreate, InvitationMade, InvitationSelect, Job, JobCreate,
-    JobSelect, KeySelect, LogQuery, Me, Member, MemberChange, MemberSelect, Membership, OrganisationSelect,
-    Page, PageQuery, PasskeyAsk, PasskeyProof, Problem, Ready, Registration, RegistrationAsk,
-    RegistrationBegin, Release, ReleaseSelect, Session, SessionOwn, SessionSelect, SshKey, SshKeyAdd, Token,
-    TokenCreate, TokenMade, TokenSelect, V1,
+    App, AppConfig, AppCreate, AppDestroy, AppRename, AppSelect, AuditLine, ConsoleQuery, Device,
+    DeviceAnswer, DeviceAsk, DeviceBegin, DeviceBegun, DeviceSelect, ErrorCode, Event, EventStreamQuery,
+    Health, Idempotency, Invitation, InvitationAccept, InvitationCreate, InvitationMade, InvitationSelect,
+    Job, JobCreate, JobSelect, KeySelect, LogQuery, Me, Member, MemberChange, MemberSelect, Membership,
+    OrganisationSelect, Page, PageQuery, PasskeyAsk, PasskeyProof, Problem, Ready, Registration,
+    RegistrationAsk, RegistrationBegin, Release, ReleaseSelect, Session, SessionOwn, SessionSelect, SshKey,
+    SshKeyAdd, Tagged, Token, TokenCreate, TokenMade, TokenSelect, V1,
 };
 use dropshot::{
     Body, Header, HttpResponseAccepted, HttpResponseCreated, HttpResponseDeleted, HttpResponseOk, Path,
@@ -302,6 +303,27 @@ impl V1 for Handlers {
         done.await.map(HttpResponseAccepted)
     }
 
+    async fn app_config(rqctx: Context, path: Path<AppSelect>) -> Answer<HttpResponseOk<AppConfig>> {
+        let call = Call::enter(&rqctx).await?;
+        let done = call.reads(async |db| {
+            let found = call.app(db, path.into_inner().app).await?;
+            release::config(db, &found).await
+        });
+        done.await.map(HttpResponseOk)
+    }
+
+    async fn app_logs(
+        rqctx: Context,
+        path: Path<AppSelect>,
+        query: Query<ConsoleQuery>,
+    ) -> Answer<Response<Body>> {
+        let call = Call::enter(&rqctx).await?;
+        let (path, query) = (path.into_inner(), query.into_inner());
+        let found = call.reads(async |db| call.app(db, path.app).await).await?;
+        let logs = call.server().reach.logs(&found.label, query.follow).await;
+        console(call.reads_app(found.id), logs, &query)
+    }
+
     async fn job_list(
         rqctx: Context,
         path: Path<AppSelect>,
@@ -335,14 +357,14 @@ impl V1 for Handlers {
         done.await.map(HttpResponseAccepted)
     }
 
-    async fn job_get(rqctx: Context, path: Path<JobSelect>) -> Answer<HttpResponseOk<Job>> {
+    async fn job_get(rqctx: Context, path: Path<JobSelect>) -> Answer<Tagged<Job>> {
         let call = Call::enter(&rqctx).await?;
         let done = call.reads(async |db| {
             let path = path.into_inner();
             let found = call.app(db, path.app).await?;
             job::get(db, found.id, path.number).await
         });
-        done.await.map(HttpResponseOk)
+        call.tagged(&done.await?)
     }
 
     async fn job_cancel(rqctx: Context, path: Path<JobSelect>) -> Answer<HttpResponseAccepted<Job>> {
@@ -383,14 +405,14 @@ impl V1 for Handlers {
         done.await.map(HttpResponseOk)
     }
 
-    async fn release_get(rqctx: Context, path: Path<ReleaseSelect>) -> Answer<HttpResponseOk<Release>> {
+    async fn release_get(rqctx: Context, path: Path<ReleaseSelect>) -> Answer<Tagged<Release>> {
         let call = Call::enter(&rqctx).await?;
         let done = call.reads(async |db| {
             let path = path.into_inner();
             let found = call.app(db, path.app).await?;
             release::get(db, found.id, path.number).await
         });
-        done.await.map(HttpResponseOk)
+        call.tagged(&done.await?)
     }
 
     async fn release_image(rqctx: Context, path: Path<ReleaseSelect>) -> Answer<Response<Body>> {

@@ -32,6 +32,10 @@ async fn an_app_from_its_creation_to_its_end() {
     scene.deployed(&app).await;
     let live = scene.ask("GET", &at, &token, None).await.json();
     assert_eq!((&live["state"], &live["live_release"]), (&json!("live"), &json!(1)));
+    let config = scene.ask("GET", &format!("{at}/config"), &token, None).await.json();
+    assert_eq!((&config["release"], &config["manifest"]), (&json!(1), &json!({})));
+    let never = format!("/v1/apps/{id}/config");
+    assert_eq!(scene.ask("GET", &never, &token, None).await.json()["code"], "conflict");
     let job = scene.ask("POST", &format!("{at}/restart"), &token, None).await.json();
     assert_eq!(
         (&job["kind"], &job["phase"], &job["release"]),

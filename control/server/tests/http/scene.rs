@@ -31,7 +31,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 pub(crate) struct Scene {
-    _dir: TempDir,
+    dir: TempDir,
     site: Option<RelyingParty>,
     pub(crate) data: Arc<Data>,
     pub(crate) store: Store,
@@ -117,7 +117,13 @@ impl Scene {
         let server = Server::new(store.clone(), Arc::clone(&data), bell.clone(), reach, site);
         let log = slog::Logger::root(slog::Discard, slog::o!());
         let listener = http::start(server, ([127, 0, 0, 1], port.unwrap_or_default()).into(), &log).unwrap();
-        Self { site: site_of, _dir: dir, data, store, organisation, bell, listener }
+        Self { site: site_of, dir, data, store, organisation, bell, listener }
+    }
+
+    /// The host agent's folders.
+    pub(crate) fn host(&self) -> Dirs {
+        let host = self.dir.path().join("host");
+        Dirs { state: host.join("s"), runtime: host.join("r"), cache: host.join("c") }
     }
 
     pub(crate) fn address(&self) -> SocketAddr {

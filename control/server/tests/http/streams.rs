@@ -101,3 +101,61 @@ async fn streams_end_with_what_they_were_opened_by() {
         log.read_to_end(&mut rest).await.unwrap();
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_somebody_has_already_is_not_sent_again() {
+    let scene = Scene::new().await;
+    let (owner, token) = scene.somebody("owner", Some(Role::Owner), Scope::default()).await;
+    let app = scene.app("hello", owner).await;
+    for what in ["releases/1", "jobs/2"] {
+        let path = format!("/v1/apps/{}/{what}", app.id);
+        let ask = async |head: &str| {
+            let head = format!("Authorization: Bearer {token}\r\n{head}");
+            scene.ask_with("GET", &path, &head, None).await
+        };
+        let first = ask("").await;
+        assert_eq!(
+            (first.status, &first.json()["number"]),
+            (200, &json!(path[path.len() - 1..].parse::<i64>().unwrap()))
+        );
+        let etag = first.head.lines().find_map(|line| line.strip_prefix("etag: ")).unwrap().to_owned();
+        let again = ask(&format!("If-None-Match: \"x\", W/{etag}\r\n")).await;
+        assert_eq!((again.status, again.body.len()), (304, 0));
+        assert_eq!(ask("If-None-Match: \"x\"\r\n").await.status, 200);
+    }
+}
+
+/// What `apps logs` shows of an app on this machine, by the API.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_app_writes_is_told_from_its_last_lines_on() {
+    let scene = Scene::new().await;
+    let (owner, token) = scene.somebody("owner", Some(Role::Owner), Scope::default()).await;
+    let app = scene.app("hello", owner).await;
+    let path = |query: &str| format!("/v1/apps/{}/logs{query}", app.id);
+    let ask = async |query: &str| scene.ask("GET", &path(query), &token, None).await;
+    assert_eq!((ask("").await.status, ask("").await.body), (200, Vec::new()));
+    let line = |at: u64, event: serde_json::Value| {
+        let mut line = event;
+        line["unix_ms"] = json!(at);
+        format!("{line}\n")
+    };
+    let wrote = |at: u64, text: &str| {
+        let log = json!({ "event": "log", "stream": "stdout", "unix_ms": at, "line": text });
+        line(at, json!({ "kind": "enclave", "value": log }))
+    };
+    let logs = scene.host().state.join("logs");
+    std::fs::create_dir_all(&logs).unwrap();
+    let ended = line(9, json!({ "kind": "ended", "value": { "kind": "stopped" } }));
+    let text = [line(1, json!({ "kind": "booting" })), wrote(2, "one"), wrote(3, "two"), ended].concat();
+    std::fs::write(logs.join("hello.jsonl"), text).unwrap();
+    let said = |answer: crate::scene::Answer| {
+        let text = String::from_utf8(answer.body).unwrap();
+        let line = |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap()["text"].clone();
+        // In between stand the lengths of chunks.
+        text.lines().filter(|line| line.starts_with('{')).map(line).collect::<Vec<_>>()
+    };
+    assert_eq!(said(ask("").await), ["one", "two", "The enclave was stopped."]);
+    assert_eq!(said(ask("?lines=2").await), ["two", "The enclave was stopped."]);
+    assert_eq!(said(ask("?lines=0").await), Vec::<serde_json::Value>::new());
+    assert_eq!(ask("?lines=10001").await.status, 400);
+}
