@@ -12,8 +12,9 @@ use crate::reuse;
 use crate::size::human_size;
 use crate::stage::{LAYERS, Stage, StageError};
 use caution_abi::boot_plan::BootPlan;
-use caution_appspec::{AppSpec, excerpt};
+use caution_appspec::{AppSpec, EndToEnd, excerpt};
 use caution_assemble::{Application, Arguments, Root};
+use caution_enclaveos::features;
 use caution_measure::Sha256Digest;
 use caution_plan::{ImageProcess, SourceIdentity, boot_plan, manifest};
 use caution_rootfs::cpio::Entry;
@@ -86,6 +87,11 @@ impl<'a> Build<'a> {
         let committed = if pinning { None } else { Committed::read(request.repo, request.commit)? };
         if let Some(committed) = committed.as_ref().filter(|committed| committed.release != in_use) {
             return Err(BuildError::OtherEnclaveOs { pins: Box::new((committed.release, in_use)) });
+        }
+        let is_encrypted =
+            spec.network.http.as_ref().is_some_and(|http| matches!(http.e2e, Some(EndToEnd::Steve(_))));
+        if is_encrypted && !request.release.has(features::E2E) {
+            return Err(BuildError::WithoutEncryption { release: in_use.id, is_pinned: committed.is_some() });
         }
         let origin = Origin::find(request, &spec, committed.as_ref(), pinning)?;
         let stage = Stage::open(request.output)?;

@@ -8,7 +8,7 @@ use crate::inspect::InspectError;
 use crate::pin::{Pin, PinError};
 use crate::stage::StageError;
 use caution_eif::EifError;
-use caution_measure::Pcr;
+use caution_measure::{Pcr, Sha256Digest};
 use caution_plan::PlanError;
 use caution_rootfs::oci::OciError;
 use std::path::PathBuf;
@@ -119,6 +119,17 @@ pub enum BuildError {
         /// What the commit names, and what was to be used.
         pins: Box<(Pin, Pin)>,
     },
+    /// The release is older than what the configuration asks for.
+    #[error(
+        "EnclaveOS {release} does not say that it has end-to-end encryption, which the configuration of this commit \
+         asks for; an enclave of it would end when it boots."
+    )]
+    WithoutEncryption {
+        /// Its identity.
+        release: Sha256Digest,
+        /// Whether the commit names it.
+        is_pinned: bool,
+    },
     /// The release's files measure something else than it says.
     #[error("The EnclaveOS release measures PCR1 {measured}, but calls itself {claimed}.")]
     EnclaveOsChanged {
@@ -171,6 +182,14 @@ impl BuildError {
                 "--enclaveos DIR with the release that is pinned, {}; or pin this one: caution apps pin",
                 pins.0.id
             )),
+            Self::WithoutEncryption { is_pinned: true, .. } => Some(
+                "caution enclaveos build      (in a checkout of Caution's newest source)\n\
+                 caution apps pin      (then pin that release)"
+                    .into(),
+            ),
+            Self::WithoutEncryption { .. } => {
+                Some("caution enclaveos build      (in a checkout of Caution's newest source)".into())
+            }
             Self::EnclaveOsChanged { .. } | Self::EnclaveOsFile { .. } => {
                 Some("caution enclaveos build".into())
             }

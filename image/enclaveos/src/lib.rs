@@ -16,6 +16,7 @@ mod assembler;
 mod builder;
 mod debian;
 mod error;
+pub mod features;
 mod files;
 mod kconfig;
 mod kernel;

@@ -1,6 +1,7 @@
-//! Ramdisk 0: `/init`, the command line it checks, the folders it mounts over, and the two devices it
+//! Ramdisk 0: `/init`, the command line it checks, what the release can, the folders it mounts over, and the two devices it
 //! needs before that.
 
+use crate::features;
 use caution_abi::cmdline;
 use caution_rootfs::cpio::{CpioError, Entry, EntryKind, Writer};
 use caution_rootfs::gzip::GzipWriter;
@@ -28,6 +29,7 @@ pub(crate) fn build(program: &[u8], command_line: &str) -> Result<Vec<u8>, Ramdi
         ("dev/console", EntryKind::CharDevice { major: 5, minor: 1 }, 0o600),
         ("dev/null", EntryKind::CharDevice { major: 1, minor: 3 }, 0o666),
         ("etc", EntryKind::Directory, 0o755),
+        (features::PATH, file(features::TEXT.as_bytes()), 0o444),
         ("init", file(program), 0o755),
         ("proc", EntryKind::Directory, 0o755),
         ("run", EntryKind::Directory, 0o755),
@@ -35,7 +37,11 @@ pub(crate) fn build(program: &[u8], command_line: &str) -> Result<Vec<u8>, Ramdi
         ("tmp", EntryKind::Directory, 0o1777),
     ] {
         let entry = Entry { path: path.into(), kind, mode, uid: 0, gid: 0 };
-        let content = if path == cmdline::PATH { command_line.as_bytes() } else { program };
+        let content = match path {
+            cmdline::PATH => command_line.as_bytes(),
+            features::PATH => features::TEXT.as_bytes(),
+            _ => program,
+        };
         archive.append(&entry, &mut &*content)?;
     }
     Ok(archive.finish()?.finish()?)
@@ -64,10 +70,22 @@ mod tests {
             }
             names.push(String::from_utf8(entry.entry.path).unwrap());
         }
-        assert_eq!(files, ["reboot=k", "program"]);
+        assert_eq!(files, ["reboot=k", "e2e\n", "program"]);
         assert_eq!(
             names,
-            ["cmdline", "dev", "dev/console", "dev/null", "etc", "init", "proc", "run", "sys", "tmp"]
+            [
+                "cmdline",
+                "dev",
+                "dev/console",
+                "dev/null",
+                "etc",
+                "features",
+                "init",
+                "proc",
+                "run",
+                "sys",
+                "tmp"
+            ]
         );
     }
 }

@@ -1,5 +1,6 @@
 //! A release on disk: kernel, ramdisk 0, command line and a note about them.
 
+use crate::features;
 use crate::files::{self, FileError, PartialDir};
 use crate::key::KeyHasher;
 use crate::toolchain::Toolchain;
@@ -172,6 +173,11 @@ impl Release {
     /// Ramdisk 0.
     pub fn ramdisk_path(&self) -> PathBuf {
         self.dir.join(RAMDISK)
+    }
+
+    /// Whether it says that it can this, by a name of [`crate::features`].
+    pub fn has(&self, feature: &str) -> bool {
+        features::has(&self.ramdisk_path(), feature)
     }
 
     /// The kernel command line, as it is measured.

@@ -216,6 +216,18 @@ fn a_commit_becomes_an_image_and_its_companions() {
 
 /// EnclaveOS takes the last file's presence and number for the proof that all the others are there.
 #[test]
+fn a_release_that_is_older_than_encryption_is_refused_before_anything_is_built() {
+    let scratch = app();
+    scratch.write("Procfile", "run: /app/server\nports: 8083\nhttp_port: 8083\ne2e: true\n");
+    scratch.commit();
+    let error = build_quietly(&scratch).unwrap_err();
+    assert!(matches!(error, BuildError::WithoutEncryption { is_pinned: false, .. }), "{error}");
+    assert!(error.to_string().contains("end-to-end encryption"), "{error}");
+    assert!(error.fix().is_some_and(|fix| fix.contains("caution enclaveos build")));
+    assert!(!scratch.path().join("eif-stage").exists());
+}
+
+#[test]
 fn the_seal_comes_last_and_counts_the_names_of_the_root() {
     let scratch = app();
     scratch.write("tree/zz/behind everything", "");
