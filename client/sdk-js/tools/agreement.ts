@@ -1,12 +1,8 @@
-/**
- * Compares our verdicts with Rust's: reads what `cargo xtask agreement` writes, for as many seconds as
- * the argument says. Ends with 1 at a disagreement, which it writes to `agreement.json` whole.
- */
+/** Do we say of documents what Rust says? Reads what `cargo xtask agreement` writes. */
 
-import { writeFileSync } from "node:fs";
-import { createInterface } from "node:readline";
 import { AttestationError, type Verified } from "../src/index.js";
 import { type Vector, verdictOf } from "../test/files.js";
+import { compare } from "./compare.js";
 
 interface Case extends Vector {
   readonly blame: string;
@@ -14,31 +10,11 @@ interface Case extends Vector {
   readonly said: string;
 }
 
-const until = Date.now() + Number(process.argv[2] ?? 60) * 1000;
-const outcomes = new Map<string, number>();
-let count = 0;
-
-for await (const line of createInterface({ input: process.stdin })) {
-  const theirs = JSON.parse(line) as Case;
-  const ours = await outcome(theirs);
-  if (ours !== outcomeOf(theirs.expect, theirs.blame, theirs.said)) {
-    writeFileSync("agreement.json", `${JSON.stringify({ ...theirs, ours }, undefined, 2)}\n`);
-    console.error(`disagreement after ${count} documents, see agreement.json`);
-    console.error(`  Rust:       ${theirs.expect}: ${theirs.said}\n  TypeScript: ${ours}`);
-    process.exit(1);
-  }
-  count += 1;
-  outcomes.set(theirs.expect, (outcomes.get(theirs.expect) ?? 0) + 1);
-  if (Date.now() >= until) break;
-}
-console.log(`${count} documents, ${outcomes.size} different outcomes, no disagreement`);
-console.log(
-  [...outcomes]
-    .sort(([, a], [, b]) => b - a)
-    .map(([name, times]) => `  ${times} ${name}`)
-    .join("\n"),
-);
-process.exit(0);
+await compare<Case>("documents", async (one) => ({
+  ours: await outcome(one),
+  theirs: outcomeOf(one.expect, one.blame, one.said),
+  outcome: one.expect,
+}));
 
 async function outcome(one: Case): Promise<string> {
   try {
