@@ -214,7 +214,6 @@ fn a_commit_becomes_an_image_and_its_companions() {
     assert_eq!(repository.dirty().expect("asks"), Vec::<String>::new());
 }
 
-/// EnclaveOS takes the last file's presence and number for the proof that all the others are there.
 #[test]
 fn a_release_that_is_older_than_encryption_is_refused_before_anything_is_built() {
     let scratch = app();
@@ -227,6 +226,7 @@ fn a_release_that_is_older_than_encryption_is_refused_before_anything_is_built()
     assert!(!scratch.path().join("eif-stage").exists());
 }
 
+/// EnclaveOS takes the last file's presence and number for the proof that all the others are there.
 #[test]
 fn the_seal_comes_last_and_counts_the_names_of_the_root() {
     let scratch = app();
