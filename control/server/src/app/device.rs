@@ -3,7 +3,7 @@
 use super::access::Caller;
 use super::reach::Reach;
 use super::token::{self, Secret};
-use super::{Refused, audited, label, not_found};
+use super::{Refused, audited_own, label, not_found};
 use crate::clock::now_ms;
 use crate::store::audit::{self, NewLine};
 use crate::store::{StoreError, device};
@@ -72,7 +72,7 @@ pub async fn approve(db: &mut AnyConnection, caller: &Caller, user_code: &str) -
     token::has_room(&mut *db, caller.account).await?;
     let found = device::approve(&mut *db, user_code, caller.account).await?;
     let found = found.ok_or_else(|| not_found("program"))?;
-    note(db, caller, "device_approve", &found.user_code, &found.name).await?;
+    audited_own(db, caller, "device_approve", &found.user_code, &found.name).await?;
     Ok(wire(found))
 }
 
@@ -81,18 +81,7 @@ pub async fn refuse(db: &mut AnyConnection, caller: &Caller, user_code: &str) ->
     if !device::refuse(&mut *db, user_code).await? {
         return Err(not_found("program").into());
     }
-    note(db, caller, "device_refuse", user_code, "").await
-}
-
-async fn note(
-    db: &mut AnyConnection,
-    caller: &Caller,
-    action: &str,
-    target: &str,
-    detail: &str,
-) -> Result<(), Refused> {
-    let line = NewLine { organisation: None, account: None, by_means_of: "", action, target, detail };
-    Ok(audited(db, caller, line).await?)
+    Ok(audited_own(db, caller, "device_refuse", user_code, "").await?)
 }
 
 fn ended() -> Problem {

@@ -85,6 +85,22 @@ pub(crate) async fn audited(
     audit::add(db, &by).await
 }
 
+/// The same of what belongs to no organisation, but to whoever does it.
+pub(crate) async fn audited_own(
+    db: &mut AnyConnection,
+    caller: &Caller,
+    action: &str,
+    target: &str,
+    detail: &str,
+) -> Result<(), StoreError> {
+    audited(
+        db,
+        caller,
+        NewLine { organisation: None, account: None, by_means_of: "", action, target, detail },
+    )
+    .await
+}
+
 /// Names that people give keys and tokens: one line that can be shown.
 pub(crate) fn label(what: &str, text: &str) -> Result<String, Problem> {
     let text = text.trim();

@@ -2,8 +2,7 @@
 
 use super::access::{self, Caller};
 use super::token::Secret;
-use super::{Refused, audited, not_found, page, paged, passkey};
-use crate::store::audit::NewLine;
+use super::{Refused, audited_own, not_found, page, paged, passkey};
 use crate::store::token::Scope;
 use crate::store::{AccountId, SessionId, account, session};
 use crate::webauthn::RelyingParty;
@@ -68,7 +67,7 @@ pub(super) async fn begin(
         token: None,
         session: Some(made.clone()),
     };
-    note(&mut *db, &caller, "session_create", made.id).await?;
+    audited_own(&mut *db, &caller, "session_create", &made.id.to_string(), "").await?;
     let own = own(db, made, &secret.shown).await?;
     Ok(SignedIn { own, secret: secret.shown })
 }
@@ -116,7 +115,7 @@ pub async fn revoke(db: &mut AnyConnection, caller: &Caller, id: SessionId) -> R
     if !session::revoke(&mut *db, caller.account, id).await? {
         return Err(not_found("session").into());
     }
-    note(db, caller, "session_revoke", id).await
+    Ok(audited_own(db, caller, "session_revoke", &id.to_string(), "").await?)
 }
 
 async fn own(db: &mut AnyConnection, of: session::Session, secret: &str) -> Result<SessionOwn, Refused> {
@@ -124,13 +123,6 @@ async fn own(db: &mut AnyConnection, of: session::Session, secret: &str) -> Resu
     let account = Account { id: of.account.uuid(), name };
     let current = Some(of.id);
     Ok(SessionOwn { session: wire(of, current), account, csrf_token: csrf_token(secret) })
-}
-
-async fn note(db: &mut AnyConnection, caller: &Caller, action: &str, id: SessionId) -> Result<(), Refused> {
-    let target = id.to_string();
-    let line =
-        NewLine { organisation: None, account: None, by_means_of: "", action, target: &target, detail: "" };
-    Ok(audited(db, caller, line).await?)
 }
 
 fn wire(session: session::Session, current: Option<SessionId>) -> Session {

@@ -1,9 +1,8 @@
 //! Keys that git is known by.
 
 use super::access::{Caller, whole_account};
-use super::{Refused, audited, label, not_found, page, paged};
-use crate::store::audit::NewLine;
-use crate::store::{StoreError, ssh_key};
+use super::{Refused, audited_own, label, not_found, page, paged};
+use crate::store::ssh_key;
 use caution_api::{ErrorCode, Page, PageQuery, Problem, SshKey, SshKeyAdd};
 use russh::keys::ssh_key::{Algorithm, HashAlg, PublicKey};
 use sqlx::AnyConnection;
@@ -43,7 +42,7 @@ pub async fn add(db: &mut AnyConnection, caller: &Caller, asked: &SshKeyAdd) -> 
     }
     let bare = PublicKey::new(key.key_data().clone(), "").to_openssh().map_err(|_| unusable())?;
     let added = ssh_key::add(&mut *db, caller.account, &fingerprint, &name, bare.trim_end()).await?;
-    note(db, caller, "ssh_key_add", &fingerprint, &name).await?;
+    audited_own(db, caller, "ssh_key_add", &fingerprint, &name).await?;
     Ok(wire(added))
 }
 
@@ -53,7 +52,7 @@ pub async fn remove(db: &mut AnyConnection, caller: &Caller, fingerprint: &str) 
     if !ssh_key::remove(&mut *db, caller.account, fingerprint).await? {
         return Err(not_found("key").into());
     }
-    Ok(note(db, caller, "ssh_key_remove", fingerprint, "").await?)
+    Ok(audited_own(db, caller, "ssh_key_remove", fingerprint, "").await?)
 }
 
 fn parse(line: &str) -> Result<PublicKey, Problem> {
@@ -88,17 +87,6 @@ pub(crate) fn taken(key: &PublicKey) -> Result<(), Problem> {
 fn unusable() -> Problem {
     let text = "`public_key` is not a public key as OpenSSH writes it: `ssh-ed25519 AAAA… name`.";
     Problem::new(ErrorCode::InvalidRequest, text).fix("send the line of the file that ends in .pub")
-}
-
-async fn note(
-    db: &mut AnyConnection,
-    caller: &Caller,
-    action: &str,
-    target: &str,
-    detail: &str,
-) -> Result<(), StoreError> {
-    let line = NewLine { organisation: None, account: None, by_means_of: "", action, target, detail };
-    audited(db, caller, line).await
 }
 
 fn wire(key: ssh_key::SshKey) -> SshKey {

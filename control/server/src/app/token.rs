@@ -1,9 +1,8 @@
 //! Tokens of programs.
 
 use super::access::{Caller, Permission, app, whole_account};
-use super::{Refused, audited, label, not_found, page, paged};
+use super::{Refused, audited_own, label, not_found, page, paged};
 use crate::clock::now_ms;
-use crate::store::audit::NewLine;
 use crate::store::token::{self, NewToken, Scope};
 use crate::store::{AccountId, AppId, StoreError, TokenId};
 use caution_api::{ErrorCode, Page, PageQuery, Problem, Token, TokenCreate, TokenMade};
@@ -90,7 +89,7 @@ pub async fn create(
         expires_ms: now_ms() + i64::from(days) * DAY_MS,
     };
     let made = token::create(&mut *db, &new).await?;
-    note(db, caller, "token_create", made.id, &name).await?;
+    audited_own(db, caller, "token_create", &made.id.to_string(), &name).await?;
     Ok(TokenMade { token: wire(made), secret: secret.shown })
 }
 
@@ -123,7 +122,7 @@ pub async fn revoke(db: &mut AnyConnection, caller: &Caller, id: TokenId) -> Res
     if !token::revoke(&mut *db, caller.account, id).await? {
         return Err(not_found("token").into());
     }
-    Ok(note(db, caller, "token_revoke", id, "").await?)
+    Ok(audited_own(db, caller, "token_revoke", &id.to_string(), "").await?)
 }
 
 /// Ends the token of this machine's user.
@@ -150,19 +149,6 @@ pub(crate) async fn of_this_machine(
     };
     token::create(db, &new).await?;
     Ok(secret.shown)
-}
-
-async fn note(
-    db: &mut AnyConnection,
-    caller: &Caller,
-    action: &str,
-    id: TokenId,
-    detail: &str,
-) -> Result<(), StoreError> {
-    let target = id.to_string();
-    let line =
-        NewLine { organisation: None, account: None, by_means_of: "", action, target: &target, detail };
-    audited(db, caller, line).await
 }
 
 fn wire(token: token::Token) -> Token {

@@ -57,7 +57,7 @@ pub async fn served_last(db: &mut AnyConnection, app: AppId) -> Result<Option<Jo
     query.bind(app.to_string()).fetch_optional(db).await?.as_ref().map(of).transpose()
 }
 
-/// The deployments of a release, newest first.
+/// The last deployment of a release.
 pub async fn deployment_of(db: &mut AnyConnection, release: ReleaseId) -> Result<Option<Job>, StoreError> {
     let query = sqlx::query("SELECT * FROM job WHERE release_id = $1 ORDER BY number DESC LIMIT 1");
     query.bind(release.to_string()).fetch_optional(db).await?.as_ref().map(of).transpose()
