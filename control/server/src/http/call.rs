@@ -7,7 +7,6 @@ use crate::app::access::{self, Caller, Need, Permission};
 use crate::app::{session, token};
 use crate::clock::now_ms;
 use crate::store::app::App;
-use crate::store::idempotency::{self, Kept};
 use crate::store::{AppId, OrganisationId, StoreError};
 use crate::webauthn::RelyingParty;
 use caution_api::{ErrorCode, Problem, Tagged};
@@ -15,7 +14,6 @@ use caution_measure::Sha256Digest;
 use dropshot::RequestContext;
 use http::HeaderValue;
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 use sqlx::AnyConnection;
 use std::error::Error;
 use std::fmt::Write as _;
@@ -27,7 +25,7 @@ use std::time::Instant;
 pub(super) struct Call<'a> {
     pub(super) caller: Caller,
     need: Need,
-    rqctx: &'a RequestContext<Arc<Server>>,
+    pub(super) rqctx: &'a RequestContext<Arc<Server>>,
     began: Instant,
 }
 
@@ -104,58 +102,11 @@ impl<'a> Call<'a> {
         Ok(Tagged::new(answer, digest, known)?)
     }
 
-    /// What was answered to this same request before, where it has an `Idempotency-Key`.
-    pub(super) async fn answered_before<T: DeserializeOwned>(
-        &self,
-        db: &mut AnyConnection,
-        question: &impl Serialize,
-    ) -> Result<Option<T>, Refused> {
-        let Some(key) = self.key()? else { return Ok(None) };
-        let Some(kept) = idempotency::find(db, self.caller.account, key).await? else { return Ok(None) };
-        let reused = |text: &str| Refused::Told(Problem::new(ErrorCode::KeyReused, text));
-        if kept.question != self.digest(question) {
-            return Err(reused("This `Idempotency-Key` was used for another request."));
-        }
-        let answer = serde_json::from_str(&kept.answer);
-        answer.map(Some).map_err(|_| reused("This was done before, and its answer is not told twice."))
-    }
-
-    /// Keeps an answer for [`Self::answered_before`].
-    pub(super) async fn keep(
-        &self,
-        db: &mut AnyConnection,
-        question: &impl Serialize,
-        answer: &impl Serialize,
-    ) -> Result<(), Refused> {
-        let Some(key) = self.key()? else { return Ok(()) };
-        let answer = serde_json::to_string(answer).unwrap_or_default();
-        let kept = Kept { question: self.digest(question), answer };
-        Ok(idempotency::keep(db, self.caller.account, key, &kept).await?)
-    }
-
     fn permission(&self) -> Result<Permission, Problem> {
         match self.need {
             Need::Permission(permission) => Ok(permission),
             _ => Err(Problem::new(ErrorCode::Internal, "This operation names no permission.")),
         }
-    }
-
-    fn key(&self) -> Result<Option<&str>, Problem> {
-        let Some(value) = self.rqctx.request.headers().get("idempotency-key") else { return Ok(None) };
-        let key = value.to_str().ok().filter(|key| (1..=200).contains(&key.len()));
-        let wrong =
-            || Problem::new(ErrorCode::InvalidRequest, "`Idempotency-Key` has 1 to 200 ASCII characters.");
-        key.map(Some).ok_or_else(wrong)
-    }
-
-    /// Operation, path and body: what makes a request another one.
-    fn digest(&self, question: &impl Serialize) -> Sha256Digest {
-        let whole = (
-            &self.rqctx.endpoint.operation_id,
-            self.rqctx.request.uri().path(),
-            serde_json::to_value(question).unwrap_or_default(),
-        );
-        Sha256Digest::of(&serde_json::to_vec(&whole).unwrap_or_default())
     }
 }
 

@@ -1,8 +1,11 @@
 //! The HTTP API: `caution-api`'s trait over `app/`. Whoever speaks HTTP stands here and nowhere else.
 
+mod account;
+mod apps;
 mod call;
 mod console;
 mod metrics;
+mod once;
 mod page;
 mod people;
 mod rate;

@@ -1,12 +1,10 @@
-//! One handler for each operation: enters, opens the database, asks `app/`, answers.
+//! One handler for each operation: takes the request apart, and has its noun's file answer.
 
-use super::Server;
 use super::call::{Call, away, of_anybody};
-use super::console::console;
 use super::people::{self, Signed};
-use super::stream::{self, Image};
-use crate::app::{Refused, account, app, event, job, release, ssh_key, token};
-use crate::store::{self, AppId, EventId, TokenId};
+use super::{Server, account, apps};
+use crate::app::event;
+use crate::store;
 use caution_api::{
     App, AppConfig, AppCreate, AppDestroy, AppRename, AppSelect, AuditLine, ConsoleQuery, Device,
     DeviceAnswer, DeviceAsk, DeviceBegin, DeviceBegun, DeviceSelect, ErrorCode, Event, EventStreamQuery,
@@ -148,14 +146,11 @@ impl V1 for Handlers {
     }
 
     async fn me_get(rqctx: Context) -> Answer<HttpResponseOk<Me>> {
-        let call = Call::enter(&rqctx).await?;
-        call.reads(async |db| account::me(db, &call.caller).await).await.map(HttpResponseOk)
+        account::me_get(&rqctx).await.map(HttpResponseOk)
     }
 
     async fn ssh_key_list(rqctx: Context, query: Query<PageQuery>) -> Answer<HttpResponseOk<Page<SshKey>>> {
-        let call = Call::enter(&rqctx).await?;
-        let done = call.reads(async |db| ssh_key::list(db, &call.caller, &query.into_inner()).await);
-        done.await.map(HttpResponseOk)
+        account::ssh_key_list(&rqctx, &query.into_inner()).await.map(HttpResponseOk)
     }
 
     async fn ssh_key_add(
@@ -163,30 +158,16 @@ impl V1 for Handlers {
         _: Header<Idempotency>,
         body: TypedBody<SshKeyAdd>,
     ) -> Answer<HttpResponseCreated<SshKey>> {
-        let call = Call::enter(&rqctx).await?;
-        let asked = body.into_inner();
-        let done = call.changes(async |db| {
-            if let Some(answer) = call.answered_before(db, &asked).await? {
-                return Ok(answer);
-            }
-            let answer = ssh_key::add(db, &call.caller, &asked).await?;
-            call.keep(db, &asked, &answer).await?;
-            Ok(answer)
-        });
-        done.await.map(HttpResponseCreated)
+        account::ssh_key_add(&rqctx, &body.into_inner()).await.map(HttpResponseCreated)
     }
 
     async fn ssh_key_remove(rqctx: Context, path: Path<KeySelect>) -> Answer<HttpResponseDeleted> {
-        let call = Call::enter(&rqctx).await?;
-        let done =
-            call.changes(async |db| ssh_key::remove(db, &call.caller, &path.into_inner().fingerprint).await);
-        done.await.map(|()| HttpResponseDeleted())
+        let fingerprint = path.into_inner().fingerprint;
+        account::ssh_key_remove(&rqctx, &fingerprint).await.map(|()| HttpResponseDeleted())
     }
 
     async fn token_list(rqctx: Context, query: Query<PageQuery>) -> Answer<HttpResponseOk<Page<Token>>> {
-        let call = Call::enter(&rqctx).await?;
-        let done = call.reads(async |db| token::list(db, &call.caller, &query.into_inner()).await);
-        done.await.map(HttpResponseOk)
+        account::token_list(&rqctx, &query.into_inner()).await.map(HttpResponseOk)
     }
 
     async fn token_create(
@@ -194,32 +175,15 @@ impl V1 for Handlers {
         _: Header<Idempotency>,
         body: TypedBody<TokenCreate>,
     ) -> Answer<HttpResponseCreated<TokenMade>> {
-        let call = Call::enter(&rqctx).await?;
-        let asked = body.into_inner();
-        let done = call.changes(async |db| {
-            if let Some(answer) = call.answered_before(db, &asked).await? {
-                return Ok(answer);
-            }
-            let answer = token::create(db, &call.caller, &asked).await?;
-            call.keep(db, &asked, &()).await?;
-            Ok(answer)
-        });
-        done.await.map(HttpResponseCreated)
+        account::token_create(&rqctx, &body.into_inner()).await.map(HttpResponseCreated)
     }
 
     async fn token_revoke(rqctx: Context, path: Path<TokenSelect>) -> Answer<HttpResponseDeleted> {
-        let call = Call::enter(&rqctx).await?;
-        let done = call.changes(async |db| {
-            token::revoke(db, &call.caller, TokenId::from(path.into_inner().token)).await
-        });
-        done.await.map(|()| HttpResponseDeleted())
+        account::token_revoke(&rqctx, path.into_inner().token).await.map(|()| HttpResponseDeleted())
     }
 
     async fn app_list(rqctx: Context, query: Query<PageQuery>) -> Answer<HttpResponseOk<Page<App>>> {
-        let call = Call::enter(&rqctx).await?;
-        let done = call
-            .reads(async |db| app::list(db, &call.caller, &query.into_inner(), &call.server().reach).await);
-        done.await.map(HttpResponseOk)
+        apps::app_list(&rqctx, &query.into_inner()).await.map(HttpResponseOk)
     }
 
     async fn app_create(
@@ -227,26 +191,11 @@ impl V1 for Handlers {
         _: Header<Idempotency>,
         body: TypedBody<AppCreate>,
     ) -> Answer<HttpResponseCreated<App>> {
-        let call = Call::enter(&rqctx).await?;
-        let asked = body.into_inner();
-        let done = call.changes(async |db| {
-            if let Some(answer) = call.answered_before(db, &asked).await? {
-                return Ok(answer);
-            }
-            let answer = app::create(db, &call.caller, &asked, &call.server().reach).await?;
-            call.keep(db, &asked, &answer).await?;
-            Ok(answer)
-        });
-        done.await.map(HttpResponseCreated)
+        apps::app_create(&rqctx, &body.into_inner()).await.map(HttpResponseCreated)
     }
 
     async fn app_get(rqctx: Context, path: Path<AppSelect>) -> Answer<HttpResponseOk<App>> {
-        let call = Call::enter(&rqctx).await?;
-        let done = call.reads(async |db| {
-            let found = call.app(db, path.into_inner().app).await?;
-            app::get(db, found, &call.server().reach).await
-        });
-        done.await.map(HttpResponseOk)
+        apps::app_get(&rqctx, path.into_inner().app).await.map(HttpResponseOk)
     }
 
     async fn app_rename(
@@ -254,13 +203,8 @@ impl V1 for Handlers {
         path: Path<AppSelect>,
         body: TypedBody<AppRename>,
     ) -> Answer<HttpResponseOk<App>> {
-        let call = Call::enter(&rqctx).await?;
-        let done = call.changes(async |db| {
-            let found = call.app(db, path.into_inner().app).await?;
-            let new = body.into_inner().name;
-            app::rename(db, &call.caller, &found, &new, &call.server().reach).await
-        });
-        done.await.map(HttpResponseOk)
+        let name = body.into_inner().name;
+        apps::app_rename(&rqctx, path.into_inner().app, &name).await.map(HttpResponseOk)
     }
 
     async fn app_destroy(
@@ -268,48 +212,26 @@ impl V1 for Handlers {
         path: Path<AppSelect>,
         query: Query<AppDestroy>,
     ) -> Answer<HttpResponseAccepted<Job>> {
-        let call = Call::enter(&rqctx).await?;
-        let done = call.changes(async |db| {
-            let found = call.app(db, path.into_inner().app).await?;
-            app::destroy(db, &call.caller, &found, &query.into_inner().confirm).await
-        });
-        done.await.map(HttpResponseAccepted)
+        let confirm = query.into_inner().confirm;
+        apps::app_destroy(&rqctx, path.into_inner().app, &confirm).await.map(HttpResponseAccepted)
     }
 
     async fn app_stop(rqctx: Context, path: Path<AppSelect>) -> Answer<HttpResponseAccepted<Job>> {
-        let call = Call::enter(&rqctx).await?;
-        let done = call.changes(async |db| {
-            let found = call.app(db, path.into_inner().app).await?;
-            app::stop(db, &call.caller, &found).await
-        });
-        done.await.map(HttpResponseAccepted)
+        apps::app_stop(&rqctx, path.into_inner().app).await.map(HttpResponseAccepted)
     }
 
     async fn app_start(rqctx: Context, path: Path<AppSelect>) -> Answer<HttpResponseAccepted<Job>> {
-        let call = Call::enter(&rqctx).await?;
-        let done = call.changes(async |db| {
-            let found = call.app(db, path.into_inner().app).await?;
-            app::deploy_again(db, &call.caller, &found, "app_start").await
-        });
-        done.await.map(HttpResponseAccepted)
+        let id = path.into_inner().app;
+        apps::app_deploy_again(&rqctx, id, "app_start").await.map(HttpResponseAccepted)
     }
 
     async fn app_restart(rqctx: Context, path: Path<AppSelect>) -> Answer<HttpResponseAccepted<Job>> {
-        let call = Call::enter(&rqctx).await?;
-        let done = call.changes(async |db| {
-            let found = call.app(db, path.into_inner().app).await?;
-            app::deploy_again(db, &call.caller, &found, "app_restart").await
-        });
-        done.await.map(HttpResponseAccepted)
+        let id = path.into_inner().app;
+        apps::app_deploy_again(&rqctx, id, "app_restart").await.map(HttpResponseAccepted)
     }
 
     async fn app_config(rqctx: Context, path: Path<AppSelect>) -> Answer<HttpResponseOk<AppConfig>> {
-        let call = Call::enter(&rqctx).await?;
-        let done = call.reads(async |db| {
-            let found = call.app(db, path.into_inner().app).await?;
-            release::config(db, &found).await
-        });
-        done.await.map(HttpResponseOk)
+        apps::app_config(&rqctx, path.into_inner().app).await.map(HttpResponseOk)
     }
 
     async fn app_logs(
@@ -317,11 +239,7 @@ impl V1 for Handlers {
         path: Path<AppSelect>,
         query: Query<ConsoleQuery>,
     ) -> Answer<Response<Body>> {
-        let call = Call::enter(&rqctx).await?;
-        let (path, query) = (path.into_inner(), query.into_inner());
-        let found = call.reads(async |db| call.app(db, path.app).await).await?;
-        let logs = call.server().reach.logs(&found.label, query.follow).await;
-        console(call.reads_app(found.id), logs, &query)
+        apps::app_logs(&rqctx, path.into_inner().app, &query.into_inner()).await
     }
 
     async fn job_list(
@@ -329,12 +247,7 @@ impl V1 for Handlers {
         path: Path<AppSelect>,
         query: Query<PageQuery>,
     ) -> Answer<HttpResponseOk<Page<Job>>> {
-        let call = Call::enter(&rqctx).await?;
-        let done = call.reads(async |db| {
-            let found = call.app(db, path.into_inner().app).await?;
-            job::list(db, found.id, &query.into_inner()).await
-        });
-        done.await.map(HttpResponseOk)
+        apps::job_list(&rqctx, path.into_inner().app, &query.into_inner()).await.map(HttpResponseOk)
     }
 
     async fn job_create(
@@ -343,38 +256,16 @@ impl V1 for Handlers {
         _: Header<Idempotency>,
         body: TypedBody<JobCreate>,
     ) -> Answer<HttpResponseAccepted<Job>> {
-        let call = Call::enter(&rqctx).await?;
-        let asked = body.into_inner();
-        let done = call.changes(async |db| {
-            let found = call.app(db, path.into_inner().app).await?;
-            if let Some(answer) = call.answered_before(db, &asked).await? {
-                return Ok(answer);
-            }
-            let answer = job::create(db, &call.caller, &found, &asked).await?;
-            call.keep(db, &asked, &answer).await?;
-            Ok(answer)
-        });
-        done.await.map(HttpResponseAccepted)
+        let id = path.into_inner().app;
+        apps::job_create(&rqctx, id, &body.into_inner()).await.map(HttpResponseAccepted)
     }
 
     async fn job_get(rqctx: Context, path: Path<JobSelect>) -> Answer<Tagged<Job>> {
-        let call = Call::enter(&rqctx).await?;
-        let done = call.reads(async |db| {
-            let path = path.into_inner();
-            let found = call.app(db, path.app).await?;
-            job::get(db, found.id, path.number).await
-        });
-        call.tagged(&done.await?)
+        apps::job_get(&rqctx, &path.into_inner()).await
     }
 
     async fn job_cancel(rqctx: Context, path: Path<JobSelect>) -> Answer<HttpResponseAccepted<Job>> {
-        let call = Call::enter(&rqctx).await?;
-        let done = call.changes(async |db| {
-            let path = path.into_inner();
-            let found = call.app(db, path.app).await?;
-            job::cancel(db, &call.caller, &found, path.number).await
-        });
-        done.await.map(HttpResponseAccepted)
+        apps::job_cancel(&rqctx, &path.into_inner()).await.map(HttpResponseAccepted)
     }
 
     async fn job_log(
@@ -382,14 +273,7 @@ impl V1 for Handlers {
         path: Path<JobSelect>,
         query: Query<LogQuery>,
     ) -> Answer<Response<Body>> {
-        let call = Call::enter(&rqctx).await?;
-        let (path, query) = (path.into_inner(), query.into_inner());
-        let done = call.reads(async |db| {
-            let found = call.app(db, path.app).await?;
-            let job = job::numbered(db, found.id, path.number).await?;
-            Ok(stream::log(call.reads_app(found.id), job.id, query.from, query.follow)?)
-        });
-        done.await
+        apps::job_log(&rqctx, &path.into_inner(), &query.into_inner()).await
     }
 
     async fn release_list(
@@ -397,39 +281,15 @@ impl V1 for Handlers {
         path: Path<AppSelect>,
         query: Query<PageQuery>,
     ) -> Answer<HttpResponseOk<Page<Release>>> {
-        let call = Call::enter(&rqctx).await?;
-        let done = call.reads(async |db| {
-            let found = call.app(db, path.into_inner().app).await?;
-            release::list(db, found.id, &query.into_inner()).await
-        });
-        done.await.map(HttpResponseOk)
+        apps::release_list(&rqctx, path.into_inner().app, &query.into_inner()).await.map(HttpResponseOk)
     }
 
     async fn release_get(rqctx: Context, path: Path<ReleaseSelect>) -> Answer<Tagged<Release>> {
-        let call = Call::enter(&rqctx).await?;
-        let done = call.reads(async |db| {
-            let path = path.into_inner();
-            let found = call.app(db, path.app).await?;
-            release::get(db, found.id, path.number).await
-        });
-        call.tagged(&done.await?)
+        apps::release_get(&rqctx, &path.into_inner()).await
     }
 
     async fn release_image(rqctx: Context, path: Path<ReleaseSelect>) -> Answer<Response<Body>> {
-        let call = Call::enter(&rqctx).await?;
-        let path = path.into_inner();
-        let done = call.reads(async |db| {
-            let found = call.app(db, path.app).await?;
-            let made = release::numbered(db, found.id, path.number).await?.made;
-            let image = Image {
-                name: format!("{}-{}.eif", found.name, path.number),
-                sha256: made.image.to_string(),
-                bytes: made.image_bytes,
-            };
-            let file = call.server().data.image(&image.sha256);
-            Ok(stream::image(&file, &image, rqctx.request.headers()).await?)
-        });
-        done.await
+        apps::release_image(&rqctx, &path.into_inner()).await
     }
 
     async fn event_list(
@@ -437,12 +297,7 @@ impl V1 for Handlers {
         path: Path<AppSelect>,
         query: Query<PageQuery>,
     ) -> Answer<HttpResponseOk<Page<Event>>> {
-        let call = Call::enter(&rqctx).await?;
-        let done = call.reads(async |db| {
-            let found = call.app(db, path.into_inner().app).await?;
-            event::list(db, found.id, &query.into_inner()).await
-        });
-        done.await.map(HttpResponseOk)
+        apps::event_list(&rqctx, path.into_inner().app, &query.into_inner()).await.map(HttpResponseOk)
     }
 
     async fn event_stream(
@@ -450,17 +305,7 @@ impl V1 for Handlers {
         path: Path<AppSelect>,
         query: Query<EventStreamQuery>,
     ) -> Answer<Response<Body>> {
-        let call = Call::enter(&rqctx).await?;
-        let done = call.reads(async |db| {
-            let found = call.app(db, path.into_inner().app).await?;
-            let last = stream::last_event(rqctx.request.headers(), query.into_inner().after)?;
-            let after = match last {
-                Some(id) => id,
-                None => newest(db, found.id).await?,
-            };
-            Ok(stream::events(call.reads_app(found.id), after)?)
-        });
-        done.await
+        apps::event_stream(&rqctx, path.into_inner().app, query.into_inner().after).await
     }
 
     async fn audit_list(
@@ -500,10 +345,4 @@ impl V1 for Handlers {
             .body(Body::from(rqctx.context().metrics.text(&jobs)))
             .map_err(|_| Problem::new(ErrorCode::Internal, "The numbers cannot be told."))
     }
-}
-
-/// The last event of an app; before all of them where it has none.
-async fn newest(db: &mut sqlx::AnyConnection, app: AppId) -> Result<EventId, Refused> {
-    let last = store::event::list(db, app, None, 1).await?.into_iter().next();
-    Ok(last.map_or_else(|| EventId::from(uuid::Uuid::nil()), |event| event.id))
 }
