@@ -84,6 +84,7 @@ pub async fn revoke(
 ) -> Result<(), Refused> {
     let ended = invitation::revoke(&mut *db, organisation, id).await?;
     let ended = ended.ok_or_else(|| not_found("invitation"))?;
+    not_above(&mut *db, caller, organisation, ended.role).await?;
     let target = id.to_string();
     Ok(audited(db, caller, line(organisation, "invitation_revoke", &target, ended.role.word())).await?)
 }

@@ -249,6 +249,14 @@ async fn invitations_are_good_once_for_no_more_than_whoever_invites() {
     assert_eq!(me["organisations"][0]["role"], "member");
     assert_eq!(register(&scene, link, "eve", &Authenticator::new("eve's")).await.status, 404, "used");
 
+    // Nor does anybody end one for more than they are.
+    let (above, _) = scene.somebody("above", Some(Role::Owner), Scope::default()).await;
+    let above = scene.browser(above).await;
+    let made = scene.browse(&above, "POST", &at, Some(json!({ "role": "owner" }))).await.json();
+    let of_owner = format!("{at}/{}", made["invitation"]["id"].as_str().unwrap());
+    assert_eq!(scene.browse(&admin, "DELETE", &of_owner, None).await.status, 403);
+    assert_eq!(scene.browse(&above, "DELETE", &of_owner, None).await.status, 204);
+
     // Revoked, expired, and of somebody who is not what they were.
     for (end, name) in [("revoke", "a"), ("expire", "b"), ("demote", "c")] {
         let made = invite(json!({ "role": "viewer" })).await.json();
