@@ -120,11 +120,22 @@ pub(super) struct Guest<'a> {
 impl<'a> Guest<'a> {
     /// Whoever it is, where people sign in at all, and not too often.
     pub(super) fn enter(rqctx: &'a RequestContext<Arc<Server>>) -> Result<Self, Problem> {
+        Self::come(rqctx, true)
+    }
+
+    /// The same, for who asks again and again with 32 random bytes, which nobody guesses.
+    pub(super) fn again(rqctx: &'a RequestContext<Arc<Server>>) -> Result<Self, Problem> {
+        Self::come(rqctx, false)
+    }
+
+    fn come(rqctx: &'a RequestContext<Arc<Server>>, signs_in: bool) -> Result<Self, Problem> {
         let began = Instant::now();
         let site = (|| {
             let address = decent(rqctx, began)?;
             let server = rqctx.context();
-            server.by_sign_in.take(address, began).map_err(too_many)?;
+            if signs_in {
+                server.by_sign_in.take(address, began).map_err(too_many)?;
+            }
             let site = site(server)?;
             // A page of another site that signs its visitors in here as somebody else would see what they do then.
             match rqctx.request.headers().get("origin") {

@@ -83,7 +83,7 @@ pub(super) async fn device_begin(rqctx: &Context, asked: &DeviceBegin) -> Answer
 }
 
 pub(super) async fn device_token(rqctx: &Context, asked: &DeviceAsk) -> Answer<DeviceAnswer> {
-    let guest = Guest::enter(rqctx)?;
+    let guest = Guest::again(rqctx)?;
     let reach = &rqctx.context().reach;
     guest.changes(async |db| device::token(db, &asked.device_code, reach).await).await
 }
