@@ -1,6 +1,7 @@
 //! What every request goes through before its handler and after it.
 
 use super::Server;
+use super::rate::network;
 use super::stream::Reads;
 use crate::app::Refused;
 use crate::app::access::{self, Caller, Need, Permission};
@@ -269,7 +270,7 @@ fn other_site() -> Problem {
 /// The address that the request comes from, if it names this server, and does not come too often.
 fn decent(rqctx: &RequestContext<Arc<Server>>, now: Instant) -> Result<IpAddr, Problem> {
     let server = rqctx.context();
-    let from = address(rqctx);
+    let from = network(address(rqctx));
     server.by_address.take(from, now).map_err(too_many)?;
     let address = rqctx.server.local_addr;
     let mut hosts = rqctx.request.headers().get_all("host").iter();
@@ -288,7 +289,7 @@ fn decent(rqctx: &RequestContext<Arc<Server>>, now: Instant) -> Result<IpAddr, P
 
 /// Who asks, or for whom a proxy on this machine does: it adds the last address of `X-Forwarded-For` itself.
 fn address(rqctx: &RequestContext<Arc<Server>>) -> IpAddr {
-    let peer = rqctx.request.remote_addr().ip();
+    let peer = rqctx.request.remote_addr().ip().to_canonical();
     if rqctx.context().site.is_none() || !peer.is_loopback() {
         return peer;
     }

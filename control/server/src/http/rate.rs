@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -30,6 +31,14 @@ impl<K> Rate<K> {
     /// Of those that sign somebody in: 20 a minute.
     pub(super) fn of_sign_in() -> Self {
         Self { buckets: Mutex::default(), burst: 20.0, a_second: 20.0 / 60.0 }
+    }
+}
+
+/// Whom an address counts as: who has one of IPv6 has the 2^64 of its network.
+pub(super) fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX)).into(),
+        IpAddr::V4(v4) => v4.into(),
     }
 }
 

@@ -346,6 +346,15 @@ async fn who_signs_in_too_often_is_told_to_wait() {
     // Another one, behind the same proxy.
     let head = "X-Forwarded-For: 192.0.2.7, 198.51.100.1\r\n";
     assert_eq!(scene.ask_with("POST", "/v1/session/challenge", head, None).await.status, 200);
+    // A network of IPv6 is one, whichever of its addresses asks.
+    let mut statuses = Vec::new();
+    for host in 0..25 {
+        let head = format!("X-Forwarded-For: 2001:db8:0:7::{host:x}\r\n");
+        statuses.push(scene.ask_with("POST", "/v1/session/challenge", &head, None).await.status);
+    }
+    assert_eq!(statuses[20..], [429; 5]);
+    let head = "X-Forwarded-For: 2001:db8:0:8::1\r\n";
+    assert_eq!(scene.ask_with("POST", "/v1/session/challenge", head, None).await.status, 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]
