@@ -34,6 +34,11 @@ impl ReleaseImage {
 
 /// Nothing where a value is none of its kind.
 fn claim(app: &App, release: &Release) -> Option<Claim> {
+    // It becomes a part of a file's name.
+    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    if app.name.is_empty() || !app.name.bytes().all(plain) {
+        return None;
+    }
     let pcr = |hex: &str| hex.parse::<Pcr>().ok();
     Some(Claim {
         id: format!("{}-{}", app.name, release.number),
@@ -66,3 +71,31 @@ impl DeployedImage for ReleaseImage {
 
 /// How long a platform may say nothing.
 const SILENCE: Duration = Duration::from_secs(30);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_release_names_no_file_but_its_own() {
+        let id = "01a2017f-1d97-7000-941f-44fac2d28813";
+        let app = |name: &str| -> App {
+            let app = serde_json::json!({
+                "id": id, "name": name, "organisation": id, "git_url": "", "deploy_branch": "main", "state": "live",
+                "created_ms": 0,
+            });
+            serde_json::from_value(app).unwrap()
+        };
+        let (digest, pcr) = ("0".repeat(64), "0".repeat(96));
+        let release = serde_json::json!({
+            "id": id, "number": 3, "commit": "", "plan_sha256": digest, "image_sha256": digest, "image_bytes": 1,
+            "pcr0": pcr, "pcr1": pcr, "pcr2": pcr, "enclaveos": "", "manifest": null, "made_by": "", "live": false,
+            "created_ms": 0,
+        });
+        let release: Release = serde_json::from_value(release).unwrap();
+        assert_eq!(claim(&app("hello"), &release).unwrap().id, "hello-3");
+        for name in ["", "../hello", "/etc/hello", "a/b", "..", "a\0", "a b"] {
+            assert_eq!(claim(&app(name), &release), None, "{name}");
+        }
+    }
+}
