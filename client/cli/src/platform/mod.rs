@@ -8,8 +8,10 @@ pub(crate) mod ssh;
 use crate::Context;
 use crate::error::{CliError, Exit};
 use caution_api::{ErrorCode, Local, Me, Problem};
+use caution_appspec::printable;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use std::fs;
 use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt as _;
@@ -164,7 +166,7 @@ impl Platform {
         let request = self.as_known(self.agent.get(self.url(path)));
         let answer = request.call().map_err(|cause| self.unreachable(&cause))?;
         if answer.status().is_success() {
-            return Ok(answer.into_body().into_reader());
+            return Ok(answer.into_body().into_reader().take(MAX_LOG));
         }
         self.whole(Ok(answer))?;
         Err(not_understood())
@@ -174,7 +176,7 @@ impl Platform {
     pub(crate) fn all<T: DeserializeOwned>(&self, path: &str) -> Result<Vec<T>, CliError> {
         let mut items = Vec::new();
         let mut next = String::new();
-        loop {
+        for _ in 0..MAX_PAGES {
             let page: caution_api::Page<T> = self.get(&format!("{path}?limit=100{next}"))?;
             items.extend(page.items);
             match page.next_page {
@@ -182,6 +184,7 @@ impl Platform {
                 None => return Ok(items),
             }
         }
+        Err(not_understood())
     }
 
     fn url(&self, path: &str) -> String {
@@ -256,9 +259,24 @@ fn text(body: &impl Serialize) -> String {
     serde_json::to_string(body).unwrap_or_default()
 }
 
+/// An answer in which no text steers a terminal, whichever command shows it.
 fn parsed<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CliError> {
-    serde_json::from_slice(bytes)
+    let value = serde_json::from_slice(bytes).map(shown);
+    value
+        .and_then(serde_json::from_value)
         .map_err(|cause| CliError { causes: vec![cause.to_string()], ..not_understood() })
+}
+
+fn shown(value: Value) -> Value {
+    match value {
+        Value::String(text) => {
+            let line = |line: &str| line.split('\t').map(printable).collect::<Vec<_>>().join("\t");
+            Value::String(text.split('\n').map(line).collect::<Vec<_>>().join("\n"))
+        }
+        Value::Array(items) => items.into_iter().map(shown).collect(),
+        Value::Object(fields) => fields.into_iter().map(|(name, value)| (name, shown(value))).collect(),
+        other => other,
+    }
 }
 
 fn not_understood() -> CliError {
@@ -272,3 +290,20 @@ const ANSWER: Duration = Duration::from_mins(1);
 const CONNECT: Duration = Duration::from_secs(10);
 /// The longest answer that is read whole.
 const MAX_ANSWER: u64 = 16 * 1024 * 1024;
+/// More than a platform keeps of a job's log, in bytes.
+const MAX_LOG: u64 = 128 * 1024 * 1024;
+/// Pages of a list, of 100 items each.
+const MAX_PAGES: u32 = 10_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_platforms_words_steer_no_terminal() {
+        let said = serde_json::json!([{ "name": "a\u{1b}]0;b\u{7}\u{202e}" }, "two\n\tlines", 1, null]);
+        let heard: Value = parsed(said.to_string().as_bytes()).unwrap();
+        let safe = serde_json::json!([{ "name": r"a\u{1b}]0;b\u{7}\u{202e}" }, "two\n\tlines", 1, null]);
+        assert_eq!(heard, safe);
+    }
+}

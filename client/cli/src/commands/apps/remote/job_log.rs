@@ -4,14 +4,14 @@ use crate::Context;
 use crate::error::CliError;
 use crate::platform::{Platform, link};
 use caution_appspec::printable;
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 
 pub(crate) fn run(context: &Context, app: Option<&str>, job: i64, follow: bool) -> Result<(), CliError> {
     let platform = Platform::required(context)?;
     let app = link::pick(&platform, app)?;
     let path = format!("/v1/apps/{}/jobs/{job}/log?follow={follow}", app.id);
-    let log = platform.stream(&path)?.take(MAX_LOG);
+    let log = platform.stream(&path)?;
     for line in BufReader::new(log).lines() {
         let line = line.map_err(|e| CliError::io("The log broke off", Path::new(&path), &e))?;
         let read_on = if context.terminal.json {
@@ -25,6 +25,3 @@ pub(crate) fn run(context: &Context, app: Option<&str>, job: i64, follow: bool) 
     }
     Ok(())
 }
-
-/// More than a platform keeps of a job, in bytes.
-const MAX_LOG: u64 = 128 << 20;
