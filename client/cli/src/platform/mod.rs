@@ -68,7 +68,8 @@ impl Platform {
 
     /// The platform at an address, which does not know who asks.
     pub(crate) fn unknown_to(api: &str) -> Self {
-        let agent = configured().timeout_recv_response(Some(ANSWER)).build().into();
+        let proxy = proxy(api, ureq::Proxy::try_from_env());
+        let agent = configured().timeout_recv_response(Some(ANSWER)).proxy(proxy).build().into();
         Self { api: api.to_owned(), token: None, local: None, agent }
     }
 
@@ -279,6 +280,12 @@ fn shown(value: Value) -> Value {
     }
 }
 
+/// What stands between. `http://` is this machine (`login::address`), which no proxy reaches, and where no proxy is to
+/// see the token.
+fn proxy(api: &str, of_environment: Option<ureq::Proxy>) -> Option<ureq::Proxy> {
+    of_environment.filter(|_| api.starts_with("https://"))
+}
+
 fn not_understood() -> CliError {
     CliError::new(Exit::Other, "The platform answered with something that this command does not understand.")
         .hint("caution down && caution up      (so that both are of one version)")
@@ -305,5 +312,12 @@ mod tests {
         let heard: Value = parsed(said.to_string().as_bytes()).unwrap();
         let safe = serde_json::json!([{ "name": r"a\u{1b}]0;b\u{7}\u{202e}" }, "two\n\tlines", 1, null]);
         assert_eq!(heard, safe);
+    }
+
+    #[test]
+    fn a_token_for_this_machine_goes_through_no_proxy() {
+        let between = || Some(ureq::Proxy::new("http://proxy.example:3128").unwrap());
+        assert!(proxy("http://localhost:7280", between()).is_none());
+        assert!(proxy("https://platform.example.com", between()).is_some());
     }
 }
