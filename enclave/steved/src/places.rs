@@ -91,8 +91,8 @@ pub(crate) struct Seat {
 struct State {
     /// Requests under way: one, and a WebSocket while its opening is answered.
     requests: u32,
-    /// Since when there is none.
-    idle: Instant,
+    /// For the next one, while there is none.
+    idle: Wait,
     /// For more of a request.
     upload: Wait,
     /// For room for more of a response.
@@ -124,6 +124,14 @@ impl Wait {
         }
     }
 
+    /// So many bytes moved otherwise: who only asks little, over and over, has kept us waiting all the time.
+    fn paid(&mut self, bytes: usize) {
+        self.moved += bytes;
+        if self.moved >= ENOUGH {
+            *self = Self { since: self.since.map(|_| Instant::now()), ..Self::default() };
+        }
+    }
+
     fn owes(&self, now: Instant) -> Option<Duration> {
         self.since.map(|since| self.before + now.saturating_duration_since(since))
     }
@@ -135,14 +143,18 @@ impl Wait {
 
 impl Seat {
     fn new() -> Self {
-        let (upload, download) = (Wait::default(), Wait::default());
-        let state = State { requests: 0, idle: Instant::now(), upload, download, leaves: false };
+        let (mut idle, upload, download) = (Wait::default(), Wait::default(), Wait::default());
+        idle.begin();
+        let state = State { requests: 0, idle, upload, download, leaves: false };
         Self { state: Mutex::new(state), left: Notify::new() }
     }
 
     /// A request has begun; it is over when what this gives is dropped.
     pub(crate) fn busy(self: &Arc<Self>) -> Busy {
-        lock(&self.state).requests += 1;
+        let mut state = lock(&self.state);
+        state.requests += 1;
+        state.idle.moved(0);
+        drop(state);
         Busy(Arc::clone(self))
     }
 
@@ -166,8 +178,7 @@ impl Seat {
     /// For how long its peer has kept us waiting, where it does and is not leaving already.
     fn owes(&self, now: Instant) -> Option<Duration> {
         let state = lock(&self.state);
-        let idle = (state.requests == 0).then(|| now.saturating_duration_since(state.idle));
-        let owes = idle.max(state.upload.owes(now)).max(state.download.owes(now));
+        let owes = state.idle.owes(now).max(state.upload.owes(now)).max(state.download.owes(now));
         owes.filter(|_| !state.leaves)
     }
 
@@ -184,7 +195,9 @@ impl Drop for Busy {
     fn drop(&mut self) {
         let mut state = lock(&self.0.state);
         state.requests -= 1;
-        state.idle = Instant::now();
+        if state.requests == 0 {
+            state.idle.begin();
+        }
     }
 }
 
@@ -201,10 +214,13 @@ impl Seat {
     /// Looks at whether that can go on. `moved` says how many bytes went where it can.
     pub(crate) fn looked<T>(&self, owed: Owed, polled: &Poll<T>, moved: impl FnOnce(&T) -> usize) {
         let mut state = lock(&self.state);
-        let wait = state.wait(owed);
         match polled {
-            Poll::Pending => wait.begin(),
-            Poll::Ready(it) => wait.moved(moved(it)),
+            Poll::Pending => state.wait(owed).begin(),
+            Poll::Ready(it) => {
+                let moved = moved(it);
+                state.wait(owed).moved(moved);
+                state.idle.paid(moved);
+            }
         }
     }
 

@@ -9,7 +9,7 @@ use caution_steve::http::Part;
 use caution_steved::{Limits, Settings};
 use std::pin::pin;
 use std::time::Duration;
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
@@ -158,11 +158,31 @@ async fn without_a_place_who_kept_us_waiting_longest_gives_way_and_who_is_alive_
     trickle.await.unwrap();
 }
 
+#[tokio::test]
+async fn who_asks_little_over_and_over_keeps_no_place() {
+    let (app, _) = an_app().await;
+    let steved = run(with(app.address, Duration::from_hours(1), 1)).await;
+    let mut first = asking(&steved).await;
+    first.until(ANSWER).await;
+    // Without a request never for as long as nobody has to wait.
+    let asks = tokio::spawn(async move {
+        while first.stream.write_all(ASK).await.is_ok()
+            && matches!(first.stream.read(&mut [0; 512]).await, Ok(1..))
+        {
+            sleep(Duration::from_millis(100)).await;
+        }
+    });
+    let mut newcomer = asking(&steved).await;
+    timeout(Duration::from_secs(10), newcomer.until(ANSWER)).await.unwrap();
+    asks.await.unwrap();
+}
+
 /// A connection that has asked something which needs no app.
 async fn asking(steved: &Running) -> Peer {
     let mut stream = TcpStream::connect(steved.address).await.unwrap();
-    stream.write_all(b"GET /x HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+    stream.write_all(ASK).await.unwrap();
     Peer::new(stream)
 }
 
+const ASK: &[u8] = b"GET /x HTTP/1.1\r\nhost: a\r\n\r\n";
 const ANSWER: &[u8] = b"e2e_required\"}";
