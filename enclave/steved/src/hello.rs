@@ -37,7 +37,6 @@ pub(crate) async fn fresh(shared: &Arc<Shared>, body: Upload) -> Result<Response
 
 /// A session for a hello.
 pub(crate) async fn session(shared: &Shared, body: Upload) -> Result<Response<Reply>, Problem> {
-    let _reading = shared.hellos.try_acquire().map_err(|_| Problem::Busy)?;
     let hello = read(shared, body, MAX_HANDSHAKE).await.map_err(|unread| match unread {
         Unread::TooLong => Problem::TooLarge,
         Unread::Broken => Problem::Malformed,
@@ -90,8 +89,6 @@ pub(crate) const HELLO: &str = "application/steve-hello";
 /// How long a fresh document pays for the next; so many may be owed.
 const EVERY: Duration = Duration::from_millis(500);
 const AT_ONCE: u32 = 8;
-/// Hellos being read: their bytes are 4 MiB at most.
-pub(crate) const HELLOS: usize = 512;
 
 #[cfg(test)]
 mod tests {

@@ -2,7 +2,7 @@
 
 use crate::alarm::Alarm;
 use crate::body::Reply;
-use crate::hello::{HELLO, HELLOS, Rate};
+use crate::hello::{HELLO, Rate};
 use crate::keys::{Due, Keys};
 use crate::outer::{Origins, Problem, allowing};
 use crate::places::{Place, Places};
@@ -21,7 +21,6 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep};
 
 /// STEVE in front of one app.
@@ -36,7 +35,6 @@ pub(crate) struct Shared {
     pub(crate) sessions: Sessions,
     pub(crate) v2: v2::Sessions,
     pub(crate) upstream: Pool,
-    pub(crate) hellos: Semaphore,
     pub(crate) fresh: Rate,
     places: Places,
     pub(crate) origins: Origins,
@@ -51,7 +49,6 @@ impl Steved {
             sessions: Sessions::default(),
             v2: v2::Sessions::new(&settings.limits),
             upstream: Pool::default(),
-            hellos: Semaphore::new(HELLOS),
             fresh: Rate::new(),
             places: Places::new(settings.limits.connections),
             origins: Origins::new(&settings.origins),

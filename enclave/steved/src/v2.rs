@@ -166,7 +166,6 @@ async fn confirm(shared: &Arc<Shared>, body: Upload) -> Result<Response<Reply>, 
 }
 
 async fn small(shared: &Shared, mut body: Upload) -> Result<Vec<u8>, Refused> {
-    let _reading = shared.hellos.try_acquire().map_err(|_| Refused::Busy)?;
     let read = timeout(shared.settings.limits.patience, collect(&mut body, MAX_SMALL)).await;
     read.map_err(|_| Refused::Timeout)?.map_err(|unread| match unread {
         Unread::TooLong => Refused::TooLarge,

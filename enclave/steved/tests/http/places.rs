@@ -177,6 +177,21 @@ async fn who_asks_little_over_and_over_keeps_no_place() {
     asks.await.unwrap();
 }
 
+#[tokio::test]
+async fn hellos_that_do_not_end_keep_nobody_out() {
+    const SLOW: usize = 512;
+    let (app, _) = an_app().await;
+    let steved = run(settings(app.address)).await;
+    let mut slow = Vec::with_capacity(SLOW);
+    for _ in 0..SLOW {
+        let mut stream = TcpStream::connect(steved.address).await.unwrap();
+        stream.write_all(HELLO).await.unwrap();
+        slow.push(stream);
+    }
+    sleep(Duration::from_secs(1)).await;
+    Client::connect(steved.address).await;
+}
+
 /// A connection that has asked something which needs no app.
 async fn asking(steved: &Running) -> Peer {
     let mut stream = TcpStream::connect(steved.address).await.unwrap();
@@ -185,4 +200,6 @@ async fn asking(steved: &Running) -> Peer {
 }
 
 const ASK: &[u8] = b"GET /x HTTP/1.1\r\nhost: a\r\n\r\n";
+/// What a hello begins with.
+const HELLO: &[u8] = b"POST /.well-known/steve/session HTTP/1.1\r\nhost: a\r\ncontent-type: application/steve-hello\r\ncontent-length: 168\r\n\r\n\x01";
 const ANSWER: &[u8] = b"e2e_required\"}";
