@@ -95,7 +95,16 @@ async fn exchange(
     let mut inbound = inbound.map_err(unsent)?;
     let invalid = Failure::Say(SealedCode::HeadInvalid, false);
     let head = alarm.limit(settings.limits.patience, inbound.head()).await.ok_or(invalid)?.map_err(unsent)?;
-    let early = inbound.early(&head.method).await.map_err(unsent)?;
+    let silence = Silence { alarm, limit: settings.limits.silence };
+    let early = {
+        let mut early = pin!(inbound.early(&head.method));
+        loop {
+            match silence.limit(early.as_mut()).await {
+                Some(early) => break early.map_err(unsent)?,
+                None => outbound.pad().await?,
+            }
+        }
+    };
     let (mut content, pipe) = match early {
         Early::Whole(content, trailers) => {
             (None, Pipe::whole(content.into(), request::to_map(&trailers).ok_or(invalid)?))
@@ -121,7 +130,6 @@ async fn exchange(
         }
     };
     let download = async {
-        let silence = Silence { alarm, limit: settings.limits.silence };
         let (content, mut connection) = head_of(response, &mut informational, outbound, silence).await?;
         let trailers = beside(&mut connection.work, content_of(content, outbound, silence)).await?;
         shared.upstream.give(settings, session, connection);

@@ -8,6 +8,7 @@ use caution_steve::{Kind, SealedError};
 use caution_steved::{Limits, Settings};
 use std::time::Duration;
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 
 #[tokio::test]
 async fn a_request_that_is_cut_never_ends_for_the_app() {
@@ -105,4 +106,17 @@ async fn when_the_client_goes_away_so_does_the_connection_to_the_app() {
     assert!(heard.try_recv().is_err());
     drop(streaming);
     heard.recv().await.unwrap();
+}
+
+#[tokio::test]
+async fn who_is_waited_for_after_a_head_hears_that_somebody_is_there() {
+    let (app, _) = App::answering("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
+    let limits = Limits { silence: Duration::from_millis(100), ..Limits::DEFAULT };
+    let steved = run(Settings { limits, ..settings(app.address) }).await;
+    let mut streaming = Client::connect(steved.address).await.stream().await;
+    streaming.head(&head("GET", "/", &[])).await;
+    streaming.outer().await;
+    let heard = timeout(Duration::from_secs(5), streaming.next()).await.unwrap();
+    assert!(matches!(heard, Ok(Some((Kind::Pad, _, false)))), "{heard:?}");
+    assert_eq!(app.connections(), 0);
 }
