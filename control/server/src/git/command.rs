@@ -65,7 +65,14 @@ impl Git {
             drop(file);
             fs::rename(&new, &path)?;
         }
-        Ok(Self { repositories: data.join("git"), hooks, search_path: search_path.to_owned() })
+        let repositories = data.join("git");
+        // What was being made when this server was killed.
+        for entry in fs::read_dir(&repositories)?.flatten() {
+            if entry.path().extension().is_some_and(|ending| ending == "new") {
+                fs::remove_dir_all(entry.path())?;
+            }
+        }
+        Ok(Self { repositories, hooks, search_path: search_path.to_owned() })
     }
 
     /// Where an app's repository is.
@@ -73,19 +80,27 @@ impl Git {
         self.repositories.join(format!("{app}.git"))
     }
 
-    /// Makes an app's repository where it is not there; its HEAD is the deploy branch, which nobody can remove.
+    /// Makes an app's repository where it is not there; its HEAD is the deploy branch, which nobody can remove. It is there
+    /// whole or not at all, however many make it at once.
     pub(super) async fn open(&self, app: AppId, branch: &str) -> io::Result<PathBuf> {
         let path = self.repository(app);
-        if path.join("HEAD").exists() {
+        if path.exists() {
             return Ok(path);
         }
+        let new =
+            self.repositories.join(format!("{}.new", crate::clock::new_id().map_err(io::Error::other)?));
         let mut init = self.git();
         init.args(["init", "--quiet", "--bare", "--template=", "--object-format=sha1"]);
-        let output = init.arg(format!("--initial-branch={branch}")).arg(&path).output().await?;
-        if output.status.success() {
-            return Ok(path);
+        let output = init.arg(format!("--initial-branch={branch}")).arg(&new).output().await?;
+        if !output.status.success() {
+            return Err(io::Error::other(String::from_utf8_lossy(&output.stderr).trim().to_owned()));
         }
-        Err(io::Error::other(String::from_utf8_lossy(&output.stderr).trim().to_owned()))
+        match fs::rename(&new, &path) {
+            // Another push was quicker.
+            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => fs::remove_dir_all(&new)?,
+            other => other?,
+        }
+        Ok(path)
     }
 
     /// The branches and tags of a repository.
@@ -221,5 +236,26 @@ mod tests {
             assert_eq!(parse(&wrong), None, "{wrong:?}");
         }
         assert_eq!(Asked::parse(b"git-receive-pack '\xff.git'"), None);
+    }
+
+    #[tokio::test]
+    async fn a_repository_is_made_once_whole_however_many_push_to_it_first() {
+        let data = tempfile::tempdir().unwrap();
+        let left = data.path().join("git").join("killed.new");
+        fs::create_dir_all(&left).unwrap();
+        let git = Git::prepare(data.path(), OsStr::new("/usr/local/bin:/usr/bin:/bin")).unwrap();
+        assert!(!left.exists());
+        let app = AppId::new().unwrap();
+        let mut opening = tokio::task::JoinSet::new();
+        for _ in 0..16 {
+            let git = git.clone();
+            opening.spawn(async move { git.open(app, "main").await });
+        }
+        for opened in opening.join_all().await {
+            assert_eq!(opened.unwrap(), git.repository(app));
+        }
+        assert_eq!(fs::read_dir(git.repositories()).unwrap().count(), 1);
+        assert_eq!(fs::read_to_string(git.repository(app).join("HEAD")).unwrap(), "ref: refs/heads/main\n");
+        assert!(git.refs(&git.repository(app)).await.unwrap().is_empty());
     }
 }
