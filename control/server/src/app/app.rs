@@ -30,12 +30,11 @@ pub async fn list(
         }
         let from = if id == organisation { name } else { "" };
         let room = limit + 1 - u32::try_from(found.len()).unwrap_or(limit);
-        found.extend(app::list(&mut *db, membership.organisation, from, room).await?);
+        found.extend(app::list(&mut *db, membership.organisation, caller.scope.app, from, room).await?);
         if found.len() > usize::try_from(limit).unwrap_or(usize::MAX) {
             break;
         }
     }
-    found.retain(|(app, _)| caller.scope.app.is_none_or(|only| only == app.id));
     let page = paged(found, limit, |(app, _)| format!("{}/{}", app.organisation, app.name), |app| app);
     let mut items = Vec::with_capacity(page.items.len());
     // Asked for once: the host agent knows the addresses of all apps.

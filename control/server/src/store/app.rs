@@ -92,19 +92,23 @@ pub async fn standing(db: &mut AnyConnection, id: AppId) -> Result<Standing, Sto
     query.fetch_optional(db).await?.as_ref().map(standing_of).transpose().map(Option::unwrap_or_default)
 }
 
-/// Apps of an organisation by name, and what of them serves: up to `limit` after the name `after`, which begins a page.
+/// Apps of an organisation by name, and what of them serves: up to `limit` after the name `after`, which begins a page. Only
+/// the one app `only`, where that is said.
 pub async fn list(
     db: &mut AnyConnection,
     organisation: OrganisationId,
+    only: Option<AppId>,
     after: &str,
     limit: u32,
 ) -> Result<Vec<(App, Standing)>, StoreError> {
     let rows = sqlx::query(with_standing!(
-        "WHERE a.organisation_id = $1 AND a.name > $2 AND a.destroying_ms IS NULL ORDER BY a.name LIMIT $3"
+        "WHERE a.organisation_id = $1 AND a.name > $2 AND a.destroying_ms IS NULL AND ($4 = '' OR a.id = $4)
+         ORDER BY a.name LIMIT $3"
     ))
     .bind(organisation.to_string())
     .bind(after)
     .bind(i64::from(limit))
+    .bind(only.map(|only| only.to_string()).unwrap_or_default())
     .fetch_all(db)
     .await?;
     rows.iter().map(|row| Ok((of(row)?, standing_of(row)?))).collect()

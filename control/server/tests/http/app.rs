@@ -86,6 +86,13 @@ async fn long_lists_come_in_pages() {
         next = page["next_page"].as_str().map(|token| format!("&page_token={token}")).unwrap_or_default();
     }
     assert_eq!((found, next.as_str()), (names, ""));
+    // A token for one app has that one, on the first page.
+    let all = scene.ask("GET", "/v1/apps", &token, None).await.json();
+    let last = all["items"][6]["id"].as_str().unwrap();
+    let only = Scope { app: Some(last.parse().unwrap()), read_only: false };
+    let (_, held) = scene.somebody("program", Some(Role::Member), only).await;
+    let page = scene.ask("GET", "/v1/apps?limit=3", &held, None).await.json();
+    assert_eq!((&page["items"][0]["id"], page.get("next_page")), (&json!(last), None), "{page}");
     assert_eq!(scene.ask("GET", "/v1/apps?limit=101", &token, None).await.status, 400);
     let jobs = format!("/v1/apps/{}/jobs?page_token=x", uuid::Uuid::from_u128(1));
     assert_eq!(scene.ask("GET", &jobs, &token, None).await.status, 404);

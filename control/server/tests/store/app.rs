@@ -31,15 +31,15 @@ async fn apps_are_listed_by_name_in_pages_and_not_once_they_are_being_destroyed(
         here.app(name).await;
     }
     let mut db = here.store.read().await.unwrap();
-    let page = app::list(&mut db, here.organisation, "a", 2).await.unwrap();
+    let page = app::list(&mut db, here.organisation, None, "a", 2).await.unwrap();
     assert_eq!(page.iter().map(|(app, _)| app.name.as_str()).collect::<Vec<_>>(), ["b", "c"]);
     assert!(app::begin_destroying(&mut db, page[0].0.id).await.unwrap());
     assert!(!app::begin_destroying(&mut db, page[0].0.id).await.unwrap());
-    let page = app::list(&mut db, here.organisation, "", 10).await.unwrap();
+    let page = app::list(&mut db, here.organisation, None, "", 10).await.unwrap();
     assert_eq!(page.len(), 3);
     // One that nobody asked to destroy stays.
     app::forget(&mut db, page[0].0.id).await.unwrap();
     assert!(app::find(&mut db, page[0].0.id).await.unwrap().is_some());
     assert_eq!(app::count(&mut db, here.organisation).await.unwrap(), 4);
-    assert_eq!(app::list(&mut db, OrganisationId::new().unwrap(), "", 10).await.unwrap(), []);
+    assert_eq!(app::list(&mut db, OrganisationId::new().unwrap(), None, "", 10).await.unwrap(), []);
 }
