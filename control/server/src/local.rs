@@ -1,7 +1,7 @@
 //! Loopback mode: this machine's user is known by a file that only they can read. `specs/platform.md` §3.
 
 use crate::app::access::Role;
-use crate::app::token;
+use crate::app::{THIS_MACHINE as NAME, token};
 use crate::data::{Data, DataError, remove, write_private};
 use crate::store::{AccountId, OrganisationId, Store, StoreError, account, audit};
 use caution_api::Local;
@@ -62,6 +62,3 @@ async fn first(change: &mut sqlx::AnyConnection) -> Result<(AccountId, Organisat
     audit::add(change, &line).await?;
     Ok((account, organisation))
 }
-
-/// Of the account, and of its organisation.
-const NAME: &str = "local";

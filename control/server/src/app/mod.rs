@@ -101,6 +101,16 @@ pub(crate) async fn audited_own(
     .await
 }
 
+/// The name of a new account or organisation: any label but that of this machine's user, who would be taken for them.
+pub(crate) fn new_name(what: &str, text: &str) -> Result<String, Problem> {
+    let name = label(what, text)?;
+    if name.eq_ignore_ascii_case(THIS_MACHINE) {
+        let text = format!("`{name}` is what this machine's user is called, and no other {what}.");
+        return Err(Problem::new(ErrorCode::NameTaken, text).fix("choose another name"));
+    }
+    Ok(name)
+}
+
 /// Names that people give keys and tokens: one line that can be shown.
 pub(crate) fn label(what: &str, text: &str) -> Result<String, Problem> {
     let text = text.trim();
@@ -110,3 +120,6 @@ pub(crate) fn label(what: &str, text: &str) -> Result<String, Problem> {
     let message = format!("The name of a {what} has 1 to 100 characters, on one line.");
     Err(Problem::new(ErrorCode::InvalidRequest, message))
 }
+
+/// Of this machine's account, and of its organisation. Who signs in there is found by it.
+pub(crate) const THIS_MACHINE: &str = "local";

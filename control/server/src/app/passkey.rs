@@ -1,7 +1,7 @@
 //! Passkeys: how people become known, and are known again.
 
 use super::token::Secret;
-use super::{Refused, label, session};
+use super::{Refused, new_name, session};
 use crate::store::audit::{self, NewLine};
 use crate::store::passkey::{self, Passkey, Purpose};
 use crate::store::{AccountId, OrganisationId, StoreError, account, invitation};
@@ -20,7 +20,7 @@ pub async fn registration_begin(
     site: &RelyingParty,
     asked: &RegistrationBegin,
 ) -> Result<RegistrationAsk, Refused> {
-    label("person", &asked.name)?;
+    new_name("person", &asked.name)?;
     let link = Secret::said(&asked.link).ok_or_else(no_link)?;
     let link = invitation::by_secret(&mut *db, link).await?.ok_or_else(no_link)?;
     let organisation = match link.organisation {
@@ -46,7 +46,7 @@ pub async fn registration_finish(
     asked: &Registration,
     browser: &str,
 ) -> Result<SignedIn, Refused> {
-    let name = label("person", &asked.name)?;
+    let name = new_name("person", &asked.name)?;
     let link = Secret::said(&asked.link).ok_or_else(no_link)?;
     let link = invitation::take(&mut *db, link).await?.ok_or_else(no_link)?;
     let client_data = decoded(&asked.passkey.client_data)?;
@@ -121,7 +121,7 @@ pub(super) async fn shown(
 async fn first_organisation(db: &mut AnyConnection, name: Option<&str>) -> Result<OrganisationId, Refused> {
     let text = "`organisation` must say what the first organisation is called.";
     let name = name.ok_or_else(|| Problem::new(ErrorCode::InvalidRequest, text))?;
-    let name = label("organisation", name)?;
+    let name = new_name("organisation", name)?;
     account::create_organisation(db, &name).await.map_err(|e| taken(e, "organisation", &name))
 }
 

@@ -9,13 +9,24 @@ use serde_json::{Value, json};
 
 /// Makes somebody known by a link, as the page does.
 async fn register(scene: &Scene, link: &str, name: &str, key: &Authenticator) -> Answer {
+    register_with(scene, link, name, "first", key).await
+}
+
+/// As the first one, with an organisation.
+async fn register_with(
+    scene: &Scene,
+    link: &str,
+    name: &str,
+    organisation: &str,
+    key: &Authenticator,
+) -> Answer {
     let asked = json!({ "link": link, "name": name });
     let asked = scene.ask("POST", "/v1/registration/challenge", "", Some(asked)).await;
     if asked.status != 200 {
         return asked;
     }
     let passkey = key.made(&asked.json()["challenge"]);
-    let asked = json!({ "link": link, "name": name, "organisation": "first", "passkey": passkey });
+    let asked = json!({ "link": link, "name": name, "organisation": organisation, "passkey": passkey });
     scene.ask("POST", "/v1/registration", "", Some(asked)).await
 }
 
@@ -52,6 +63,29 @@ async fn the_set_up_link_makes_the_first_owner_once() {
     assert_eq!(me["organisations"][0]["name"], "first");
     assert_eq!(register(&scene, &link, "eve", &Authenticator::new("eve's")).await.status, 404);
     assert_eq!(scene.set_up_link().await, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_takes_the_name_of_this_machines_user() {
+    let scene = Scene::of_people().await;
+    let link = scene.set_up_link().await.unwrap();
+    let invited = scene.invitation(Role::Member).await;
+    for (link, name, organisation) in [
+        (&link, "local", "first"),
+        (&link, " Local ", "first"),
+        (&link, "alice", "local"),
+        (&link, "alice", "LOCAL"),
+        (&invited, "local", "first"),
+    ] {
+        let key = Authenticator::new("alice's");
+        let refused = register_with(&scene, link, name, organisation, &key).await;
+        assert_eq!((refused.status, refused.json()["code"].clone()), (409, json!("name_taken")), "{name}");
+        let said = refused.json()["message"].to_string();
+        assert!(said.contains("is what this machine's user is called"), "{said}");
+    }
+    // No link is used up by that.
+    assert_eq!(register(&scene, &link, "alice", &Authenticator::new("alice's")).await.status, 201);
+    assert_eq!(register(&scene, &invited, "bob", &Authenticator::new("bob's")).await.status, 201);
 }
 
 #[tokio::test(flavor = "multi_thread")]
