@@ -1,8 +1,8 @@
 //! A client: who it is, and the one command that it asks for.
 
+use super::access::{self, Known};
 use super::command::Asked;
-use super::{Shared, access, session};
-use crate::store::AccountId;
+use super::{Shared, session};
 use russh::keys::{Algorithm, PublicKey};
 use russh::server::{Auth, ChannelOpenHandle, Handler, Msg, PublicKeyOffer, Session, VerifiedPublicKey};
 use russh::{Channel, ChannelId, Pty};
@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 pub(super) struct Connection {
     shared: Arc<Shared>,
-    account: Option<AccountId>,
+    known_as: Option<Known>,
     /// Nobody knows who it is: the database does not answer. All that it gets is to be told so.
     away: Option<String>,
     known: Arc<AtomicBool>,
@@ -23,7 +23,7 @@ pub(super) struct Connection {
 impl Connection {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
         let known = Arc::new(AtomicBool::new(false));
-        Self { shared, account: None, away: None, known, channel: None, opened: false }
+        Self { shared, known_as: None, away: None, known, channel: None, opened: false }
     }
 
     /// Whether the client has said who it is.
@@ -37,10 +37,10 @@ impl Connection {
         if matches!(algorithm, Algorithm::Rsa { hash: None }) {
             return Auth::reject();
         }
-        let found = access::account(&self.shared.store, key).await;
+        let found = access::known(&self.shared.store, key).await;
         self.away = found.as_ref().err().filter(|error| error.passes()).map(ToString::to_string);
-        self.account = found.ok().flatten();
-        if self.account.is_some() || self.away.is_some() { Auth::Accept } else { Auth::reject() }
+        self.known_as = found.ok().flatten();
+        if self.known_as.is_some() || self.away.is_some() { Auth::Accept } else { Auth::reject() }
     }
 }
 
@@ -54,13 +54,13 @@ impl Handler for Connection {
     ) -> Result<Auth, Self::Error> {
         let enters = self.enters(offer.public_key, offer.algorithm).await;
         // What is offered is not proven yet.
-        self.account = None;
+        self.known_as = None;
         Ok(enters)
     }
 
     async fn auth_publickey(&mut self, _user: &str, key: VerifiedPublicKey<'_>) -> Result<Auth, Self::Error> {
         let enters = self.enters(key.public_key, key.algorithm).await;
-        self.known.store(self.account.is_some(), Ordering::Relaxed);
+        self.known.store(self.known_as.is_some(), Ordering::Relaxed);
         Ok(enters)
     }
 
@@ -85,8 +85,8 @@ impl Handler for Connection {
         session: &mut Session,
     ) -> Result<(), Self::Error> {
         let channel = self.channel.take_if(|channel| channel.id() == id);
-        let channel = match (channel, self.account) {
-            (Some(channel), Some(account)) => (channel, account),
+        let channel = match (channel, self.known_as.clone()) {
+            (Some(channel), Some(known)) => (channel, known),
             (Some(channel), None) => {
                 let Some(why) = self.away.take() else { return session.channel_failure(id) };
                 session.channel_success(id)?;
@@ -95,12 +95,12 @@ impl Handler for Connection {
             }
             _ => return session.channel_failure(id),
         };
-        let (channel, account) = channel;
+        let (channel, known) = channel;
         session.channel_success(id)?;
         let (shared, asked) = (Arc::clone(&self.shared), Asked::parse(data));
         let mut work = self.shared.lock();
         while work.try_join_next().is_some() {}
-        work.spawn(session::serve(shared, channel, account, asked));
+        work.spawn(session::serve(shared, channel, known, asked));
         Ok(())
     }
 

@@ -1,7 +1,7 @@
 //! One command: git's own part of it, and for a push what becomes of it.
 
 use super::Shared;
-use super::access;
+use super::access::{self, Known};
 use super::command::{Asked, Service};
 use super::push::{Follows, Moved, Push};
 use super::sideband::Sideband;
@@ -9,7 +9,7 @@ use crate::job::phase::Phase;
 use crate::job::{JobError, Said, patiently};
 use crate::store::app::App;
 use crate::store::job::{self, Job, Work};
-use crate::store::{AccountId, JobId, release};
+use crate::store::{JobId, release};
 use russh::{Channel, ChannelReadHalf, ChannelWriteHalf, server::Msg};
 use std::io;
 use std::process::ExitStatus;
@@ -21,7 +21,7 @@ use tokio::process::Child;
 pub(super) async fn serve(
     shared: Arc<Shared>,
     channel: Channel<Msg>,
-    account: AccountId,
+    known: Known,
     asked: Option<Asked>,
 ) {
     let (read, write) = channel.split();
@@ -31,7 +31,7 @@ pub(super) async fn serve(
             client.tell("error: This server speaks git only, with repositories named <app id>.git.\n").await;
             FAILED
         }
-        Some(asked) => answer(&shared, read, &mut client, account, asked).await,
+        Some(asked) => answer(&shared, read, &mut client, known, asked).await,
     };
     client.end(status).await;
 }
@@ -58,10 +58,10 @@ async fn answer(
     shared: &Shared,
     read: ChannelReadHalf,
     client: &mut Client,
-    account: AccountId,
+    known: Known,
     asked: Asked,
 ) -> u32 {
-    let app = match access::app(&shared.store, account, asked.app, asked.service).await {
+    let app = match access::app(&shared.store, &known, asked.app, asked.service).await {
         Ok(app) => app,
         Err(refused) => {
             client.tell(&format!("error: {refused}\n")).await;
@@ -70,7 +70,7 @@ async fn answer(
     };
     let served: io::Result<_> = async {
         let repository = shared.git.open(app.id, &app.deploy_branch).await?;
-        let push = Push::new(&repository, account).map_err(io::Error::other)?;
+        let push = Push::new(&repository, known.account).map_err(io::Error::other)?;
         let status = serve_git(shared, read, client, asked.service, &push).await?;
         let moved = push.moved(&shared.git).await?;
         Ok((status, push, moved))

@@ -5,6 +5,7 @@
 mod database;
 mod hostile;
 mod killed;
+mod removed;
 mod support;
 
 use caution_server::job::phase::Phase::{self, Done, Live, Replaced};

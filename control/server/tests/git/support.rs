@@ -83,7 +83,7 @@ impl World {
         }
     }
 
-    async fn sql(&self, text: &'static str, values: &[&dyn std::fmt::Display]) {
+    pub(crate) async fn sql(&self, text: &'static str, values: &[&dyn std::fmt::Display]) {
         let mut query = sqlx::query(text);
         for value in values {
             query = query.bind(value.to_string());
@@ -99,7 +99,7 @@ impl World {
         format!("ssh://git@127.0.0.1:{}/{app}.git", self.port)
     }
 
-    fn ssh(&self, who: &str) -> String {
+    pub(crate) fn ssh(&self, who: &str) -> String {
         let options = "-F /dev/null -o IdentitiesOnly=yes -o BatchMode=yes -o StrictHostKeyChecking=yes";
         let (known, key) = (self.path("known"), self.path(who));
         format!("ssh {options} -o UserKnownHostsFile={} -i {}", known.display(), key.display())
