@@ -1,7 +1,7 @@
 //! What a client may run, and how: system git in an environment of ours, in a repository that is named by an id.
 
 use super::push::Moved;
-use super::settle::LOCK;
+use super::settle::{LOCK, gone};
 use crate::store::AppId;
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, OpenOptions};
@@ -49,6 +49,7 @@ impl Asked {
 pub(super) struct Git {
     repositories: PathBuf,
     hooks: PathBuf,
+    questions: PathBuf,
     search_path: OsString,
 }
 
@@ -72,7 +73,11 @@ impl Git {
                 fs::remove_dir_all(entry.path())?;
             }
         }
-        Ok(Self { repositories, hooks, search_path: search_path.to_owned() })
+        let questions = hooks.join("questions");
+        // Those of a server that was killed are answered by nobody.
+        gone(fs::remove_dir_all(&questions))?;
+        fs::create_dir(&questions)?;
+        Ok(Self { repositories, hooks, questions, search_path: search_path.to_owned() })
     }
 
     /// Where an app's repository is.
@@ -137,6 +142,11 @@ impl Git {
         git.env("CAUTION_MAX_OBJECT", MAX_OBJECT.to_string()).env("CAUTION_MAX_REFS", MAX_REFS.to_string());
         git.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         git
+    }
+
+    /// Where hooks ask whether a push may move anything.
+    pub(super) fn questions(&self) -> &Path {
+        &self.questions
     }
 
     /// Where the repositories are.

@@ -7,6 +7,7 @@ mod access;
 mod command;
 mod connection;
 mod push;
+mod question;
 mod session;
 mod settle;
 mod sideband;

@@ -82,6 +82,11 @@ impl Push {
         Ok(names.into_iter().filter_map(push).collect())
     }
 
+    /// Its id, and that of the job that follows.
+    pub(super) fn id(&self) -> JobId {
+        self.id
+    }
+
     /// Where to.
     pub(super) fn repository(&self) -> &Path {
         &self.repository

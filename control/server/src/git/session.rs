@@ -4,6 +4,7 @@ use super::Shared;
 use super::access::{self, Known};
 use super::command::{Asked, Service};
 use super::push::{Follows, Moved, Push};
+use super::question::Question;
 use super::sideband::Sideband;
 use crate::job::phase::Phase;
 use crate::job::{JobError, Said, patiently};
@@ -11,6 +12,7 @@ use crate::store::app::App;
 use crate::store::job::{self, Job, Work};
 use crate::store::{JobId, release};
 use russh::{Channel, ChannelReadHalf, ChannelWriteHalf, server::Msg};
+use std::convert::Infallible;
 use std::io;
 use std::process::ExitStatus;
 use std::sync::Arc;
@@ -18,12 +20,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::Child;
 
 /// Answers a client. What it asked for is `None` where that is nothing git asks for.
-pub(super) async fn serve(
-    shared: Arc<Shared>,
-    channel: Channel<Msg>,
-    known: Known,
-    asked: Option<Asked>,
-) {
+pub(super) async fn serve(shared: Arc<Shared>, channel: Channel<Msg>, known: Known, asked: Option<Asked>) {
     let (read, write) = channel.split();
     let mut client = Client { write, side: Sideband::default(), gone: false };
     let status = match asked {
@@ -71,7 +68,16 @@ async fn answer(
     let served: io::Result<_> = async {
         let repository = shared.git.open(app.id, &app.deploy_branch).await?;
         let push = Push::new(&repository, known.account).map_err(io::Error::other)?;
-        let status = serve_git(shared, read, client, asked.service, &push).await?;
+        let mut git = shared.git.serve(asked.service, push.repository(), push.path());
+        let question = match asked.service {
+            Service::Fetch => None,
+            Service::Push => Some(Question::new(shared.git.questions(), push.id())?),
+        };
+        if let Some(question) = &question {
+            git.env("CAUTION_QUESTION", question.folder());
+        }
+        let last_word = last_word(shared, &known, asked, question);
+        let status = serve_git(git.spawn()?, read, client, asked.service, last_word).await?;
         let moved = push.moved(&shared.git).await?;
         Ok((status, push, moved))
     }
@@ -94,13 +100,12 @@ async fn answer(
 
 /// git's part; what it says comes first.
 async fn serve_git(
-    shared: &Shared,
+    mut child: Child,
     mut read: ChannelReadHalf,
     client: &mut Client,
     service: Service,
-    push: &Push,
+    last_word: impl Future<Output = io::Result<Infallible>>,
 ) -> io::Result<ExitStatus> {
-    let mut child = shared.git.serve(service, push.repository(), push.path()).spawn()?;
     let mut input = child.stdin.take().ok_or(io::ErrorKind::BrokenPipe)?;
     let upload = async {
         // A client that sends no more, or is gone: git is told, and decides.
@@ -111,7 +116,23 @@ async fn serve_git(
     tokio::select! {
         status = relay(&mut child, client, service) => status,
         status = upload => status,
+        never = last_word => never.map(|never| match never {}),
     }
+}
+
+/// Has the hook told whether branches may move, when the pack is there: by who asks then, not by who they were before.
+async fn last_word(
+    shared: &Shared,
+    known: &Known,
+    asked: Asked,
+    mut question: Option<Question>,
+) -> io::Result<Infallible> {
+    if let Some(question) = &mut question {
+        question.asked().await?;
+        let refused = access::app(&shared.store, known, asked.app, asked.service).await.err();
+        question.answer(refused.map(|refused| refused.to_string()).as_deref())?;
+    }
+    std::future::pending().await
 }
 
 /// Passes on what git says until it ends. A push is seen to its end even where nobody listens any more.

@@ -82,7 +82,8 @@ fn sweep(repository: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn gone(removed: io::Result<()>) -> io::Result<()> {
+/// It is not there, as it should be.
+pub(super) fn gone(removed: io::Result<()>) -> io::Result<()> {
     match removed {
         Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
         _ => Ok(()),
